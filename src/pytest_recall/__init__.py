@@ -1,0 +1,1 @@
+"""Runs a project's own pytest for agents and people, answers briefly, and remembers every run."""

@@ -1,0 +1,1 @@
+"""Questions about past runs: pure functions over values, without disk, clock or store."""

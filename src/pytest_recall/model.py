@@ -1,0 +1,476 @@
+"""The domain's values: what was asked, what ran, and what came of it. Frozen, and nothing else.
+
+Times are seconds (float); instants are seconds since the epoch, UTC. Node ids are pytest's own,
+relative to the run's `rootdir`. All text that came from a test run is untrusted: bounded by
+whoever made the value, escaped by whoever shows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class Outcome(StrEnum):
+    """What became of one test, or of one attempt at it."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # the call phase (or a subtest) failed
+    ERROR = "error"  # setup, teardown or collection failed
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    TIMED_OUT = "timed_out"  # it was running when its limit, or the run's, was reached
+    CRASHED = "crashed"  # it was running when its process died
+    NOT_RUN = "not_run"  # selected, and never finished
+
+    @property
+    def bad(self) -> bool:
+        """Whether this outcome keeps a run from being called passed."""
+        return self in _BAD
+
+
+_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_RUN})
+
+
+class Status(StrEnum):
+    """The verdict on one run. Only `PASSED` is green."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_TESTS = "no_tests"
+    COLLECTION_FAILED = "collection_failed"
+    USAGE_ERROR = "usage_error"
+    INTERNAL_ERROR = "internal_error"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    RUNNING = "running"
+
+
+Phase = Literal["collect", "setup", "call", "teardown"]
+Only = Literal["all", "failed", "new"]
+Space = Literal["local", "ci", "agent"]
+
+
+# --- what was asked -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One request to run tests, as the caller meant it; equal requests are the same run."""
+
+    tests: tuple[str, ...] = ()  # paths or node ids; empty: what pytest runs by itself
+    keyword: str = ""
+    markers: str = ""
+    only: Only = "all"
+    max_failures: int = 0  # 0: no limit
+    timeout_s: float = 600.0
+    test_timeout_s: float = 0.0  # 0: no limit for a single test
+    parallel: int = 0  # xdist workers; 0: none
+    repeat: int = 1  # how often the whole selection is run
+    resume: bool = True  # go on without the culprit after a crash or a hang
+    detail: bool = False  # also collect the locals of failing frames
+    args: tuple[str, ...] = ()  # further pytest options, from the allow-list
+    env: tuple[tuple[str, str], ...] = ()
+    intent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One interpreter that was looked at, and why it was taken or passed over."""
+
+    python: str
+    source: str  # "explicit", ".venv", "poetry", "PATH", …
+    verdict: str  # "chosen", or the reason against it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A project folder and the interpreter that runs its tests."""
+
+    root: str  # absolute: where pytest is started
+    python: str  # absolute, never resolved through symlinks
+    source: str  # why this one
+    tried: tuple[Candidate, ...] = ()
+    warning: str = ""
+
+
+# --- what was found -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One test function (or doctest, …) as collection saw it; `id` carries no parameters."""
+
+    id: str
+    line: int = 0  # 1-based; 0: unknown
+    count: int = 1  # how many tests it makes
+    params: tuple[str, ...] = ()  # the text between the brackets of each, where asked for
+    markers: tuple[str, ...] = ()
+    fixtures: tuple[str, ...] = ()
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What one collection found; errors stand beside what was found."""
+
+    target: Target
+    rootdir: str
+    pytest: str
+    functions: tuple[Function, ...]
+    selected: int
+    deselected: int
+    collectors: tuple[Collector, ...]  # those that failed, or skipped themselves
+    status: Status
+    message: str = ""  # why there is nothing, where there is nothing
+    duration_s: float = 0.0
+
+
+# --- what happened --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One frame of a traceback, outermost first in a tuple of them."""
+
+    path: str  # relative to the root where inside it, else absolute
+    line: int  # 1-based
+    function: str = ""
+    source: str = ""  # the failing line's own text, stripped
+    project: bool = False  # inside the root and in no environment's site-packages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """`fp1:` digests of a failure's cause, from exact to broad (see `history.fingerprint`)."""
+
+    group: str
+    strict: str
+    loose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One exception that failed a test, a phase of it, a subtest, or a collector."""
+
+    phase: Phase
+    exception: str  # type name, with its module unless builtin
+    message: str
+    fingerprint: Fingerprint
+    frames: tuple[Frame, ...] = ()
+    text: str = ""  # pytest's own rendering, bounded
+    locals: tuple[tuple[str, str], ...] = ()  # name, bounded repr; innermost project frame
+    captured: tuple[tuple[str, str], ...] = ()  # section title, tail of its text
+    subtest: str = ""
+
+    @property
+    def at(self) -> Frame | None:
+        """The innermost frame inside the project, else the innermost frame."""
+        inside = [frame for frame in self.frames if frame.project]
+        return (inside or list(self.frames) or [None])[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of one test."""
+
+    outcome: Outcome
+    phase: Phase = "call"  # the phase that decided
+    setup_s: float = 0.0
+    call_s: float = 0.0
+    teardown_s: float = 0.0
+    repetition: int = 0  # which round of `repeat`; reruns by a plugin stay within one
+    worker: str = ""  # xdist worker, "" without
+    order: int = 0  # 0-based place among the starts of the run
+    reason: str = ""  # of a skip or an xfail
+    failures: tuple[Failure, ...] = ()
+    subtests: tuple[tuple[Outcome, int], ...] = ()  # how many subtests ended how
+    properties: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return self.setup_s + self.call_s + self.teardown_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One node id and every attempt at it, in order."""
+
+    id: str
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def decisive(self) -> Attempt:
+        """The attempt that gives the outcome: the last one, or the first repetition that ended badly.
+
+        A rerun by a plugin replaces what it reruns, as in pytest's own count; a repetition that we
+        asked for does not, so that repeating a test can never hide a failure.
+        """
+        ends = {attempt.repetition: attempt for attempt in self.attempts}.values()
+        return next((end for end in ends if end.outcome.bad), self.attempts[-1])
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.decisive.outcome
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        return self.decisive.failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """A module, package or class whose collection failed (`ERROR`) or that `SKIPPED` itself."""
+
+    id: str
+    outcome: Outcome
+    reason: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """One distinct Python warning of the run, and how often it came."""
+
+    category: str
+    message: str
+    path: str
+    line: int
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """The stacks of one process at the moment it hung or died, as faulthandler wrote them."""
+
+    pid: int
+    text: str
+
+
+# --- how a run ended: a type for each way ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """pytest came to its own end and said `exit_code` (0–5, or what a plugin made of it)."""
+
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOut:
+    """A limit was reached: the run's (`limit_s`), or one test's when `test` names it."""
+
+    limit_s: float
+    test: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crashed:
+    """pytest's process died or vanished: by `signal`, or by an exit behind pytest's back."""
+
+    exit_code: int | None
+    signal: str = ""  # "SIGSEGV"; "" when it left by itself
+    at_exit: bool = False  # after the session had ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """KeyboardInterrupt, `pytest.exit`, or the death of the process that watched the run."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The caller withdrew the request, or the server was stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotStarted:
+    """pytest ended before a session began: a usage error, a broken conftest, no pytest."""
+
+    exit_code: int | None
+    message: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalError:
+    """pytest, or a plugin of the target's, raised inside pytest."""
+
+    message: str
+
+
+Termination = Finished | TimedOut | Crashed | Interrupted | Cancelled | NotStarted | InternalError
+
+
+# --- where and on what it happened ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """Exactly which sources ran: commit + tracked diff + untracked files (`digest` covers all)."""
+
+    digest: str  # equal digests: equal sources
+    commit: str = ""  # "" outside git
+    branch: str = ""
+    dirty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What could make the same sources behave otherwise."""
+
+    os: str = ""
+    arch: str = ""
+    python: str = ""
+    pytest: str = ""
+    plugins: tuple[str, ...] = ()  # "name-version", sorted
+    distributions: str = ""  # digest of the installed distributions
+    workers: int = 0
+    seed: str = ""  # of a random order, where a plugin told it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run, whole: what was asked, where, what happened, and the verdict."""
+
+    id: str  # UUIDv7: sorts by time
+    started_at: float
+    duration_s: float
+    target: Target
+    rootdir: str
+    request: RunRequest
+    status: Status
+    terminations: tuple[Termination, ...]  # one a launch; more than one after a resumed crash
+    revision: Revision
+    environment: Environment
+    space: Space = "agent"
+    source: str = "mcp"  # mcp, cli, plugin, import:<format>
+    client: str = ""  # name and version of the MCP client
+    collected: int = 0  # selected + deselected
+    deselected: int = 0
+    tests: tuple[Test, ...] = ()  # in order of their first start
+    not_run: tuple[str, ...] = ()  # selected ids that never finished and are no culprit
+    collectors: tuple[Collector, ...] = ()
+    culprits: tuple[str, ...] = ()  # running when a launch crashed or ran out of time
+    stacks: tuple[Stack, ...] = ()
+    warned: tuple[Warned, ...] = ()
+    doubts: tuple[str, ...] = ()  # where exit code, counts, stream and JSON report disagree
+    notes: tuple[str, ...] = ()  # what the caller should know of how it was run
+    output_tail: str = ""
+    output_bytes: int = 0
+
+    @property
+    def selected(self) -> int:
+        return self.collected - self.deselected
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tests by outcome, as pytest counts: collectors too; zeros left out.
+
+        A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
+        pytest's last line; one that only failed to tear down counts in `error` and not in `passed`.
+        """
+        counts: Counter[str] = Counter(test.outcome.value for test in self.tests)
+        counts.update(collector.outcome.value for collector in self.collectors)
+        for test in self.tests:
+            last = test.decisive
+            if last.outcome is Outcome.FAILED and any(f.phase == "teardown" for f in last.failures):
+                counts["error"] += 1
+            counts["rerun"] += len(test.attempts) - len({a.repetition for a in test.attempts})
+            for outcome, number in last.subtests:
+                counts[f"subtests_{outcome.value}"] += number
+        counts["not_run"] += len(self.not_run)
+        counts["collected"], counts["deselected"] = self.collected, self.deselected
+        counts["selected"] = self.selected if self.deselected else 0
+        return {name: number for name, number in counts.items() if number}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """What is kept beside a run: pytest's output (head and tail) and the JSON report, as bytes."""
+
+    output: bytes = b""
+    report: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    done: int = 0
+    total: int = 0
+    failed: int = 0
+    current: str = ""
+    message: str = field(default="")
+
+
+# --- what is remembered ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """A run in one line, as `test_history(view="runs")` lists it and comparisons look for it."""
+
+    id: str
+    started_at: float
+    duration_s: float
+    status: Status
+    counts: dict[str, int]
+    revision: Revision
+    environment: str  # digest of the Environment
+    scope: str  # digest of what was selected: equal scopes are comparable runs
+    space: Space
+    source: str
+    suspect: bool = False  # cut short, or most failures share one cause: not evidence
+    intent: str = ""
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One attempt at one test, as history keeps it."""
+
+    run: str
+    at: float
+    revision: str  # digest
+    environment: str  # digest
+    space: Space
+    outcome: Outcome
+    duration_s: float = 0.0  # of the call phase
+    fingerprint: str = ""  # strict, of the first failure
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestHistory:
+    """What is known of one test: its recent attempts, oldest first (at most 200)."""
+
+    id: str
+    first_seen: float
+    samples: tuple[Sample, ...] = ()
+    gone: bool = False  # a later collection did not find it any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureHistory:
+    """What is known of one cause of failure (one `group` fingerprint)."""
+
+    fingerprint: str
+    exception: str
+    message: str
+    path: str
+    source: str  # text of the failing line
+    tests: tuple[str, ...]  # ids that it broke, at most 50
+    first_seen: float
+    last_seen: float
+    first_run: str
+    last_run: str
+    count: int = 1  # runs in which it came

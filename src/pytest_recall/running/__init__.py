@@ -1,0 +1,1 @@
+"""A foreign pytest, from a request to a Run."""

@@ -1,0 +1,1 @@
+"""What is kept of every run, and where: the journal, and Chroma behind its worker."""
