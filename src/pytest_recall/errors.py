@@ -9,7 +9,8 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable
 
-_SHORT = reprlib.Repr(maxstring=200, maxother=200)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 def quoted(value: object) -> str:

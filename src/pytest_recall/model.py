@@ -172,7 +172,7 @@ class Failure:
     def at(self) -> Frame | None:
         """The innermost frame inside the project, else the innermost frame."""
         inside = [frame for frame in self.frames if frame.project]
-        return (inside or list(self.frames) or [None])[-1]
+        return next(reversed(inside or self.frames), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,157 @@
+"""Settings: read once from flags, environment, the project's `.env` and `pyproject.toml`, in that order.
+
+What a project's own files may not decide (which folders a server may work in, which arguments it
+accepts) is taken from flags and environment only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from pytest_recall.errors import BadSetting, listed, quoted
+
+PREFIX = "PYTEST_RECALL_"
+
+# Names that people know from Chroma's own tools, and what they set here.
+FOREIGN = {"CHROMA_HTTP_URL": "store", "CHROMA_DB_PATH": "store_folder"}
+
+SERVER_ONLY = frozenset({"allow_root", "allow_any_args", "project"})
+
+
+class Settings(BaseModel):
+    """Every setting, with its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: Annotated[str, Field(description="folder of the target project")] = ""
+    python: Annotated[str, Field(description="interpreter that runs the project's tests")] = ""
+    allow_root: Annotated[
+        tuple[str, ...], Field(description="folders that projects may lie in; default: the project's")
+    ] = ()
+    allow_any_args: Annotated[bool, Field(description="accept every pytest option from a caller")] = False
+    store: Annotated[
+        str, Field(description="'embedded', an http(s):// address of a Chroma server, or 'cloud'")
+    ] = "embedded"
+    store_folder: Annotated[
+        str, Field(description="where runs are kept; default: <project>/.pytest-recall")
+    ] = ""
+    store_token: Annotated[
+        str, Field(description="sent to the Chroma server as a bearer token", repr=False)
+    ] = ""
+    chroma_tenant: Annotated[str, Field(description="Chroma Cloud tenant")] = ""
+    chroma_database: Annotated[str, Field(description="database on the Chroma server or in its cloud")] = ""
+    chroma_api_key: Annotated[str, Field(description="Chroma Cloud key", repr=False)] = ""
+    space: Annotated[
+        Literal["", "local", "ci", "agent"],
+        Field(description="where these runs belong; default: told from who asks"),
+    ] = ""
+    timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
+    runs_at_once: Annotated[int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
+    keep_runs: Annotated[int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
+    keep_days: Annotated[int, Field(ge=1, description="how long the journal keeps a run")] = 365
+    keep_mb: Annotated[int, Field(ge=10, description="how large the journal may grow")] = 1_000
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="of our own log on stderr")
+    ] = "warning"
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where each value that is no default came from: setting → "--python", ".env", …"""
+        return self._origins
+
+    @classmethod
+    def load(
+        cls, project: Path, *, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str]
+    ) -> Self:
+        """The settings for *project*; `flags` holds the command line's values (None: not given).
+
+        Raises:
+            BadSetting: an unknown key (with the nearest known one) or a value of the wrong kind, and where.
+        """
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        layers = (
+            *_project_layers(project),
+            (_from_environment(environ, "the environment"), "the environment"),
+            (
+                {key: value for key, value in (flags or {}).items() if value not in (None, (), [])},
+                "the command line",
+            ),
+        )
+        for layer, origin in layers:
+            values |= layer
+            origins |= dict.fromkeys(layer, origin)
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = str(first["loc"][0])
+            raise BadSetting(
+                f"Setting {key!r} from {origins.get(key, 'the defaults')}: {first['msg']}; got {quoted(first['input'])}."
+            ) from None
+        settings._origins.update(origins)  # noqa: SLF001 - our own
+        return settings
+
+
+def _project_layers(project: Path) -> tuple[tuple[dict[str, Any], str], ...]:
+    pyproject, dotenv = project / "pyproject.toml", project / ".env"
+    return (
+        (_trusted(_from_pyproject(pyproject), str(pyproject)), f"{pyproject} [tool.pytest-recall]"),
+        (_trusted(_from_dotenv(dotenv), str(dotenv)), str(dotenv)),
+    )
+
+
+def _trusted(values: dict[str, Any], origin: str) -> dict[str, Any]:
+    if refused := SERVER_ONLY & set(values):
+        raise BadSetting(
+            f"{origin} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
+            "Pass it on the command line or in the environment."
+        )
+    return values
+
+
+def _from_pyproject(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}  # its absence is normal, and a broken one is pytest's to report
+    if not isinstance(table, dict):
+        raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
+    return {_known(key.replace("-", "_"), key, str(path)): value for key, value in table.items()}
+
+
+def _from_dotenv(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return _from_environment({key: value for key, value in values.items() if value is not None}, str(path))
+
+
+def _from_environment(environ: Mapping[str, str], origin: str) -> dict[str, Any]:
+    values: dict[str, Any] = {FOREIGN[name]: environ[name] for name in FOREIGN if environ.get(name)}
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and text:
+            key = _known(name.removeprefix(PREFIX).lower(), name, origin)
+            values[key] = tuple(text.split(os.pathsep)) if key == "allow_root" else text
+    return values
+
+
+def _known(key: str, written: str, origin: str) -> str:
+    if key in Settings.model_fields:
+        return key
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"Known: {listed(Settings.model_fields, most=30)}."
+    raise BadSetting(f"Unknown setting {quoted(written)} in {origin}; {hint}")
