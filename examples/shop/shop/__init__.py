@@ -1,0 +1,1 @@
+"""A small shop: a catalogue, a cart, prices, a stock and a till."""
