@@ -447,6 +447,7 @@ class Sample:
     duration_s: float = 0.0  # of the call phase
     fingerprint: str = ""  # strict, of the first failure
     group: str = ""
+    attempt: int = 0  # 0-based place among the run's attempts at this test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,3 +475,4 @@ class FailureHistory:
     first_run: str
     last_run: str
     count: int = 1  # runs in which it came
+    runs: tuple[str, ...] = ()  # the newest of those, at most 32: the same run is never counted twice

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from pytest_recall.model import Failure, Fingerprint, Frame
+from pytest_recall.model import Failure, Fingerprint, Frame, Outcome
 
 _MOST = 65_536  # characters of a text that are looked at
 _DOCUMENT = 12_288  # bytes, UTF-8
@@ -64,7 +64,7 @@ def normalise(text: str, *, root: str = "") -> str:
     text = _rooted(text, root)
     for pattern, token in _STAMPS:
         text = pattern.sub(token, text)
-    text = _HEX.sub(_digest, text)
+    text = _HEX.sub(_hex, text)
     text = _TIMES.sub("<time>", text)
     text = _WORD.sub(_place, text)
     for pattern, token in _NUMBERS:
@@ -88,6 +88,12 @@ def fingerprint(
     )
 
 
+def ended(outcome: Outcome, test_id: str) -> Fingerprint:
+    """The fingerprint of a test that hung or died and left no exception: its own, and no other test's."""
+    own = _hash(outcome.value, test_id)
+    return Fingerprint(group=own, strict=own, loose=_hash(outcome.value))
+
+
 def document(failure: Failure, *, root: str = "") -> str:
     """What a search finds a failure by: type, message and project frames; at most 12 KB of UTF-8."""
     inside = [frame for frame in failure.frames if frame.project] or list(failure.frames)
@@ -96,6 +102,19 @@ def document(failure: Failure, *, root: str = "") -> str:
         path, source = _where(frame, root)
         lines.append(f"{path} {frame.function[:200]} {source[:400]}")
     return "\n".join(lines).encode("utf-8", "replace")[:_DOCUMENT].decode("utf-8", "ignore")
+
+
+def digest(*parts: str) -> str:
+    """12 hex digits of *parts*, in their order."""
+    made = blake2b(digest_size=6)
+    for part in parts:
+        data = part.encode("utf-8", "replace")
+        made.update(b"%d:%s" % (len(data), data))  # the length keeps ("ab", "c") from ("a", "bc")
+    return made.hexdigest()
+
+
+def _hash(*parts: str) -> str:
+    return f"fp1:{digest(*parts)}"
 
 
 def first_line(message: str) -> str:
@@ -108,14 +127,6 @@ def _where(frame: Frame, root: str) -> tuple[str, str]:
     return normalise(frame.path.replace("\\", "/"), root=root), " ".join(frame.source[:2000].split())
 
 
-def _hash(*parts: str) -> str:
-    digest = blake2b(digest_size=6)
-    for part in parts:
-        data = part.encode("utf-8", "replace")
-        digest.update(b"%d:%s" % (len(data), data))  # the length keeps ("ab", "c") from ("a", "bc")
-    return f"fp1:{digest.hexdigest()}"
-
-
 def _rooted(text: str, root: str) -> str:
     for form in {root.rstrip("\\/"), root.rstrip("\\/").replace("\\", "\\\\")}:
         if len(form) > 1:
@@ -123,7 +134,7 @@ def _rooted(text: str, root: str) -> str:
     return text
 
 
-def _digest(match: re.Match[str]) -> str:
+def _hex(match: re.Match[str]) -> str:
     word = match[0]
     return word if word.isdigit() or word.isalpha() else "<hex>"
 

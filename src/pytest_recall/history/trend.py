@@ -1,0 +1,221 @@
+"""From one run to what is kept of it: its row, a sample an attempt, and the causes of its failures.
+
+Folding and merging give the same value in any order, and the same run twice changes nothing, so
+whoever keeps these values may take a run in again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pytest_recall.history.fingerprint import digest, ended
+from pytest_recall.model import (
+    Attempt,
+    Crashed,
+    Environment,
+    Failure,
+    FailureHistory,
+    Finished,
+    Outcome,
+    Run,
+    RunRequest,
+    RunRow,
+    Sample,
+    Status,
+    TestHistory,
+)
+
+_SAMPLES = 200  # attempts kept of a test
+_TESTS = 50  # ids kept of a cause
+_RUNS = 32  # run ids kept of a cause
+_MESSAGE = 1000  # characters
+
+_SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
+_BROKEN = frozenset(
+    {
+        Status.COLLECTION_FAILED,
+        Status.USAGE_ERROR,
+        Status.INTERNAL_ERROR,
+        Status.INTERRUPTED,
+        Status.CANCELLED,
+        Status.RUNNING,
+    }
+)
+_SILENT = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN})
+_ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+
+
+def environment_digest(
+    environment: Environment, *, env: Sequence[tuple[str, str]] = (), args: Sequence[str] = ()
+) -> str:
+    """12 hex digits; `/` and 4 more where the order was random, so that seeds can be told apart.
+
+    *env* and *args* of the request belong to it: the same sources may pass with one and fail with another.
+    """
+    parts = [environment.os, environment.arch, environment.python, environment.pytest]
+    parts += [environment.distributions, str(environment.workers), *environment.plugins, "env"]
+    parts += [f"{name}={value}" for name, value in sorted(env)]
+    own = digest(*parts, "args", *args)
+    return f"{own}/{digest(environment.seed)[:4]}" if environment.seed else own
+
+
+def without_seed(environment: str) -> str:
+    """The part of an environment's digest that does not depend on the order's seed."""
+    return environment.partition("/")[0]
+
+
+def scope_digest(request: RunRequest, project: str = "", ids: Sequence[str] = ()) -> str:
+    """What was selected: equal digests are runs of the same selection of one *project*.
+
+    *ids* are the selected tests, where the selection depends on the past (`only` is not "all").
+    """
+    tests = sorted({test.removeprefix("./").rstrip("/") for test in request.tests})
+    chosen = sorted(ids) if request.only != "all" else []
+    return digest(
+        project, request.keyword, request.markers, request.only, *request.args, "", *tests, "", *chosen
+    )
+
+
+def row(run: Run, *, project: str = "") -> RunRow:
+    """The run in one line; `suspect` where it is no evidence about single tests."""
+    ids = [test.id for test in run.tests] + list(run.not_run)
+    return RunRow(
+        id=run.id,
+        started_at=run.started_at,
+        duration_s=run.duration_s,
+        status=run.status,
+        counts=run.counts,
+        revision=run.revision,
+        environment=environment_digest(run.environment, env=run.request.env, args=run.request.args),
+        scope=scope_digest(run.request, project, ids),
+        space=run.space,
+        source=run.source,
+        suspect=_cut_short(run) or _one_cause(run),
+        intent=run.request.intent,
+        client=run.client,
+    )
+
+
+def samples(run: Run, row: RunRow) -> dict[str, list[Sample]]:
+    """What to keep of each test: every attempt that says something; nothing of a suspect run."""
+    return {} if row.suspect else observed(run, row)
+
+
+def observed(run: Run, row: RunRow) -> dict[str, list[Sample]]:
+    """Every attempt that says something, by test id; of a suspect run too, to judge the run itself."""
+    found: dict[str, list[Sample]] = {}
+    for test in run.tests:
+        for number, attempt in enumerate(test.attempts):
+            if attempt.outcome not in _SILENT:
+                found.setdefault(test.id, []).append(_sample(run, row, test.id, number, attempt))
+    return found
+
+
+def fold(history: TestHistory | None, test_id: str, new: Sequence[Sample]) -> TestHistory:
+    """The history with *new* in it, oldest first, the newest 200 kept."""
+    old = history or TestHistory(id=test_id, first_seen=min((s.at for s in new), default=0.0))
+    known = {(sample.run, sample.attempt): sample for sample in (*new, *old.samples)}
+    ordered = sorted(known.values(), key=_when)[-_SAMPLES:]
+    back = bool(new) and (not old.samples or max(map(_when, new)) > _when(old.samples[-1]))
+    return replace(
+        old,
+        first_seen=min([old.first_seen, *(sample.at for sample in new)]),
+        samples=tuple(ordered),
+        gone=old.gone and not back,
+    )
+
+
+def failures(run: Run) -> dict[str, FailureHistory]:
+    """The causes that this run ended with, by `group` fingerprint: of tests and of collectors."""
+    found: dict[str, FailureHistory] = {}
+    for test_id, failure in _final(run):
+        group = failure.fingerprint.group
+        tests = {test_id, *(found[group].tests if group in found else ())}
+        at = failure.at
+        found[group] = FailureHistory(
+            fingerprint=group,
+            exception=failure.exception,
+            message=failure.message[:_MESSAGE],
+            path=at.path if at else "",
+            source=at.source if at else "",
+            tests=tuple(sorted(tests)[:_TESTS]),
+            first_seen=run.started_at,
+            last_seen=run.started_at,
+            first_run=run.id,
+            last_run=run.id,
+            runs=(run.id,),
+        )
+    return found
+
+
+def merge(a: FailureHistory, b: FailureHistory) -> FailureHistory:
+    """Both together; either order gives the same, and a run that is already in it adds nothing."""
+    if a == b:
+        return a
+    first = min(a, b, key=lambda side: (side.first_seen, side.first_run))
+    # The newer wording is shown; the last part of the key only makes ties fall the same way.
+    last = max(a, b, key=lambda side: (side.last_seen, side.last_run, side.message, side.source, side.path))
+    both = set(_runs(a)) & set(_runs(b))
+    return replace(
+        last,
+        tests=tuple(sorted({*a.tests, *b.tests})[:_TESTS]),
+        first_seen=first.first_seen,
+        first_run=first.first_run,
+        count=a.count + b.count - len(both),
+        runs=tuple(sorted({*_runs(a), *_runs(b)})[-_RUNS:]),
+    )
+
+
+def _cut_short(run: Run) -> bool:
+    if run.status in _BROKEN or not run.terminations:
+        return True
+    match run.terminations[-1]:  # an earlier one was made good by going on without the culprit
+        case Finished():
+            return False
+        case Crashed(at_exit=at_exit):
+            return not at_exit
+        case _:
+            return True
+
+
+def _one_cause(run: Run) -> bool:
+    failing = [test.failures[:1] for test in run.tests if test.outcome.bad]
+    causes = Counter(failure.fingerprint.group for first in failing for failure in first)
+    return any(number >= _SHARED and 2 * number >= len(failing) for number in causes.values())
+
+
+def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) -> Sample:
+    prints = [failure.fingerprint for failure in attempt.failures]
+    if attempt.outcome in _ENDED and not prints:
+        prints = [ended(attempt.outcome, test_id)]
+    return Sample(
+        run=run.id,
+        at=run.started_at,
+        revision=run.revision.digest,
+        environment=row.environment,
+        space=run.space,
+        outcome=attempt.outcome,
+        duration_s=attempt.call_s,
+        fingerprint=prints[0].strict if prints else "",
+        group=prints[0].group if prints else "",
+        attempt=number,
+    )
+
+
+def _final(run: Run) -> Iterator[tuple[str, Failure]]:
+    for test in run.tests:
+        if test.outcome.bad:
+            yield from ((test.id, failure) for failure in test.failures)
+    for collector in run.collectors:
+        if collector.failure:
+            yield collector.id, collector.failure
+
+
+def _runs(side: FailureHistory) -> tuple[str, ...]:
+    return side.runs or (side.first_run, side.last_run)
+
+
+def _when(sample: Sample) -> tuple[float, str, int]:
+    return sample.at, sample.run, sample.attempt
