@@ -1,0 +1,99 @@
+"""One run beside another: which earlier run it can be compared with, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_recall.history.trend import row, without_seed
+from pytest_recall.model import Outcome, Run, RunRow
+
+_GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
+_SILENT = frozenset({Outcome.SKIPPED, Outcome.XFAILED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Ids of tests (and of collectors that failed), in order of the later run.
+
+    Tests that one of the runs never got to (`not_run`, or a module that could not be collected)
+    are in none of the lists: nothing is known of them.
+    """
+
+    newly_failing: tuple[str, ...] = ()  # fails now, did not fail or did not exist before
+    newly_passing: tuple[str, ...] = ()  # failed before, passes now
+    still_failing: tuple[str, ...] = ()
+    silenced: tuple[str, ...] = ()  # failed before, now skipped or expected to fail: no fix
+    appeared: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+    collected_before: int = 0
+    collected_after: int = 0
+
+
+def comparable(run: Run | RunRow, rows: Sequence[RunRow]) -> RunRow | None:
+    """The last earlier run of the same selection that is evidence; of the same space and environment if any."""
+    now = row(run) if isinstance(run, Run) else run
+    environment = without_seed(now.environment)
+    earlier = [
+        old
+        for old in rows
+        if not old.suspect and old.scope == now.scope and (old.started_at, old.id) < (now.started_at, now.id)
+    ]
+    return max(
+        earlier,
+        key=lambda old: (
+            old.space == now.space,
+            without_seed(old.environment) == environment,
+            old.started_at,
+            old.id,
+        ),
+        default=None,
+    )
+
+
+def compare(before: Run, after: Run) -> Difference:
+    """What *after* shows that *before* did not, and the reverse."""
+    old, new = _outcomes(before), _outcomes(after)
+    unknown_old, unknown_new = _unknown(before, new), _unknown(after, old)
+    failing = [test for test, outcome in new.items() if outcome.bad and test not in unknown_old]
+    failed = [test for test, outcome in old.items() if outcome.bad]
+    red = set(failed)
+    mended = _mended(before, new)
+    fresh = new.keys() - old.keys() - unknown_old - {one.id for one in after.collectors}
+    gone = old.keys() - new.keys() - unknown_new - mended
+    return Difference(
+        newly_failing=tuple(test for test in failing if test not in red),
+        newly_passing=tuple(test for test in failed if new.get(test) in _GREEN or test in mended),
+        still_failing=tuple(test for test in failing if test in red),
+        silenced=tuple(test for test in failed if new.get(test) in _SILENT),
+        appeared=tuple(test for test in new if test in fresh),
+        vanished=tuple(test for test in old if test in gone),
+        collected_before=before.collected,
+        collected_after=after.collected,
+    )
+
+
+def _outcomes(run: Run) -> dict[str, Outcome]:
+    known = {test.id: test.outcome for test in run.tests if test.outcome is not Outcome.NOT_RUN}
+    return known | {one.id: one.outcome for one in run.collectors if one.outcome.bad}
+
+
+def _unknown(run: Run, ids: Iterable[str]) -> set[str]:
+    """Those of *ids* that *run* could have run and never got to."""
+    missed = set(run.not_run) | {test.id for test in run.tests if test.outcome is Outcome.NOT_RUN}
+    lost = {one.id for one in run.collectors}
+    return {test for test in ids if test in missed or (lost and not lost.isdisjoint(_parents(test)))}
+
+
+def _mended(before: Run, new: Iterable[str]) -> set[str]:
+    """The collectors that failed in *before* and under which there are tests now."""
+    lost = {one.id for one in before.collectors if one.outcome.bad}
+    return {part for test in new for part in _parents(test) if part in lost} if lost else set()
+
+
+def _parents(test_id: str) -> Iterable[str]:
+    """The collectors above a node id: its classes, its module, the folders of that."""
+    path, *names = test_id.split("::")
+    yield from ("::".join([path, *names[:n]]) for n in range(len(names)))
+    folders = path.split("/")
+    yield from ("/".join(folders[:n]) for n in range(1, len(folders)))

@@ -1,0 +1,124 @@
+"""The failures of one run by their cause: two hundred tests under one broken fixture are one thing to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_recall.history.fingerprint import digest, ended, first_line, normalise
+from pytest_recall.model import Failure, Outcome, Phase, Run, TimedOut
+
+_ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One cause: the first failure as its example, and all the tests or collectors that it broke.
+
+    A test that hung or died is a group of its own, where `failure` may be None: then its outcome
+    says everything there is. So may it be for an imported failure without any details.
+    """
+
+    fingerprint: str  # of the example
+    outcome: Outcome
+    phase: Phase
+    failure: Failure | None
+    tests: tuple[str, ...]  # in order of the run, each once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bad:
+    """One failure of one test, and what it shares with others of the same cause."""
+
+    cause: str
+    fingerprint: str
+    outcome: Outcome
+    phase: Phase
+    failure: Failure | None
+    test: str
+
+
+def group(run: Run) -> list[Group]:
+    """What went wrong, a group a cause: first what hung or died, then collection, then by the number of tests."""
+    causes: dict[str, list[_Bad]] = {}
+    for bad in _every(run):
+        causes.setdefault(bad.cause, []).append(bad)
+    groups = [
+        Group(
+            fingerprint=found[0].fingerprint,
+            outcome=found[0].outcome,
+            phase=found[0].phase,
+            failure=found[0].failure,
+            tests=tuple(dict.fromkeys(bad.test for bad in found)),
+        )
+        for found in causes.values()
+    ]
+    return sorted(groups, key=_rank)
+
+
+def _every(run: Run) -> Iterator[_Bad]:
+    for test in run.tests:
+        last = test.decisive
+        if last.outcome in _ENDED:
+            yield _fatal(last.outcome, test.id, next(iter(last.failures), None), last.phase)
+        elif last.outcome.bad and not last.failures:
+            bare = digest("bare", last.outcome, last.phase)
+            yield _Bad(
+                cause=bare, fingerprint="", outcome=last.outcome, phase=last.phase, failure=None, test=test.id
+            )
+        elif last.outcome.bad:
+            yield from (_failing(last.outcome, test.id, failure) for failure in last.failures)
+    for collector in run.collectors:
+        if collector.failure:
+            yield _failing(collector.outcome, collector.id, collector.failure)
+        elif collector.outcome.bad:
+            yield _fatal(collector.outcome, collector.id, None, "collect")
+    yield from _unseen_culprits(run)
+
+
+def _unseen_culprits(run: Run) -> Iterator[_Bad]:
+    """Culprits that never made it into the tests: still the first thing a reader needs."""
+    seen = {test.id for test in run.tests}
+    hung = {end.test for end in run.terminations if isinstance(end, TimedOut)}
+    for culprit in run.culprits:
+        if culprit not in seen:
+            late = culprit in hung or (hung == {""} and len(run.terminations) == 1)
+            yield _fatal(Outcome.TIMED_OUT if late else Outcome.CRASHED, culprit, None, "call")
+
+
+def _fatal(outcome: Outcome, test_id: str, failure: Failure | None, phase: Phase) -> _Bad:
+    own = failure.fingerprint.strict if failure else ended(outcome, test_id).strict
+    return _Bad(cause=own, fingerprint=own, outcome=outcome, phase=phase, failure=failure, test=test_id)
+
+
+def _failing(outcome: Outcome, test_id: str, failure: Failure) -> _Bad:
+    return _Bad(
+        cause=_cause(failure, test_id),
+        fingerprint=failure.fingerprint.group,
+        outcome=outcome,
+        phase=failure.phase,
+        failure=failure,
+        test=test_id,
+    )
+
+
+def _cause(failure: Failure, test_id: str) -> str:
+    """The group fingerprint, but for a place that only says which test asked.
+
+    A missing fixture is reported at each test's own `def` line, a missing module at each test
+    file's own import: there the exception and its message are the cause.
+    """
+    at = failure.at
+    if at is None or at.path != test_id.partition("::")[0]:
+        return failure.fingerprint.group
+    missing = failure.phase == "collect" and failure.exception in {"ImportError", "ModuleNotFoundError"}
+    asking = failure.phase == "setup" and at.source.startswith(("def ", "async def "))
+    if missing or asking:
+        return digest(failure.phase, failure.exception, normalise(first_line(failure.message)))
+    return failure.fingerprint.group
+
+
+def _rank(group: Group) -> tuple[int, int]:
+    # Python sorts stably: equal ones stay in the order in which the run met them.
+    first = 0 if group.outcome in _ENDED else 1 if group.phase == "collect" else 2
+    return first, -len(group.tests)

@@ -1,0 +1,161 @@
+"""One cause is one group, however many tests it broke, and nothing that went wrong is left out."""
+
+from __future__ import annotations
+
+from pytest_recall.history.fingerprint import fingerprint
+from pytest_recall.history.groups import group
+from pytest_recall.model import (
+    Attempt,
+    Collector,
+    Crashed,
+    Environment,
+    Failure,
+    Finished,
+    Frame,
+    Outcome,
+    Revision,
+    Run,
+    RunRequest,
+    Status,
+    Target,
+    Test,
+    TimedOut,
+)
+
+Test.__test__ = False
+FINISHED = (Finished(exit_code=1),)
+
+
+def failure(
+    test_id, *, exception="ValueError", message="boom", path="shop.py", source="raise x", phase="call"
+) -> Failure:
+    frames = (Frame(path=path, line=1, source=source, project=True),)
+    prints = fingerprint(exception=exception, message=message, frames=frames, root="", test_id=test_id)
+    return Failure(phase=phase, exception=exception, message=message, fingerprint=prints, frames=frames)
+
+
+def a_test(test_id, *failures, outcome=Outcome.FAILED) -> Test:
+    phase = failures[0].phase if failures else "call"
+    return Test(id=test_id, attempts=(Attempt(outcome=outcome, phase=phase, failures=failures),))
+
+
+def groups(*tests, collectors=(), culprits=(), terminations=FINISHED):
+    run = Run(
+        id="r1",
+        started_at=1.0,
+        duration_s=1.0,
+        target=Target(root="/p", python="python", source="PATH"),
+        rootdir="/p",
+        request=RunRequest(),
+        status=Status.FAILED,
+        terminations=terminations,
+        revision=Revision(digest="rev"),
+        environment=Environment(),
+        tests=tests,
+        collectors=collectors,
+        culprits=culprits,
+    )
+    return [(found.phase, found.outcome, found.tests) for found in group(run)]
+
+
+def test_tests_broken_by_one_line_are_one_group():
+    tests = [a_test(f"t.py::t{n}", failure(f"t.py::t{n}")) for n in range(3)]
+    other = a_test("t.py::o", failure("t.py::o", message="other"))
+    assert groups(other, *tests) == [
+        ("call", Outcome.FAILED, ("t.py::t0", "t.py::t1", "t.py::t2")),
+        ("call", Outcome.FAILED, ("t.py::o",)),
+    ]
+
+
+def test_one_broken_fixture_under_two_hundred_tests_is_one_group():
+    ids = [f"t.py::t{n}" for n in range(200)]
+    broken = [failure(i, phase="setup", path="conftest.py", source="connect()") for i in ids]
+    tests = [a_test(i, f, outcome=Outcome.ERROR) for i, f in zip(ids, broken, strict=True)]
+    assert groups(*tests) == [("setup", Outcome.ERROR, tuple(ids))]
+
+
+def test_one_missing_fixture_is_one_group_though_each_test_asks_on_its_own_line():
+    ids = [f"t{n}.py::t" for n in range(5)]
+    tests = [
+        a_test(
+            i,
+            failure(
+                i,
+                phase="setup",
+                path=i[:5],
+                source=f"def t{i}(db):",
+                message="fixture 'db' not found\navailable: …",
+            ),
+            outcome=Outcome.ERROR,
+        )
+        for i in ids
+    ]
+    assert groups(*tests) == [("setup", Outcome.ERROR, tuple(ids))]
+
+
+def test_one_missing_module_is_one_group_and_comes_before_failed_tests():
+    ids = [f"t{n}.py" for n in range(3)]
+    collectors = [
+        Collector(
+            id=i,
+            outcome=Outcome.ERROR,
+            failure=failure(
+                i,
+                phase="collect",
+                exception="ModuleNotFoundError",
+                path=i,
+                source=f"from shop import x{i}",
+                message="No module named 'shop'",
+            ),
+        )
+        for i in ids
+    ]
+    many = [a_test(f"a.py::t{n}", failure(f"a.py::t{n}")) for n in range(9)]
+    found = groups(*many, collectors=tuple(collectors))
+    assert found[0] == ("collect", Outcome.ERROR, tuple(ids))
+    assert len(found) == 2
+
+
+def test_two_errors_of_one_type_in_two_files_stay_apart():
+    two = [
+        Collector(
+            id=i,
+            outcome=Outcome.ERROR,
+            failure=failure(i, phase="collect", exception="NameError", path=i, source=f"x = {i}"),
+        )
+        for i in ("a.py", "b.py")
+    ]
+    assert len(groups(collectors=tuple(two))) == 2
+
+
+def test_hanging_test_comes_first_and_needs_no_exception():
+    tests = [a_test("a", failure("a")), a_test("b", failure("b")), a_test("h", outcome=Outcome.TIMED_OUT)]
+    assert groups(*tests)[0] == ("call", Outcome.TIMED_OUT, ("h",))
+
+
+def test_two_crashed_tests_are_two_groups():
+    assert len(groups(a_test("a", outcome=Outcome.CRASHED), a_test("b", outcome=Outcome.CRASHED))) == 2
+
+
+def test_culprit_that_never_became_a_test_is_a_group():
+    ends = (Crashed(exit_code=None, signal="SIGSEGV"), Finished(exit_code=0))
+    assert groups(culprits=("a",), terminations=ends) == [("call", Outcome.CRASHED, ("a",))]
+    assert groups(culprits=("a",), terminations=(TimedOut(limit_s=1),)) == [
+        ("call", Outcome.TIMED_OUT, ("a",))
+    ]
+
+
+def test_failed_test_without_details_is_not_lost():
+    assert groups(a_test("a"), a_test("b")) == [("call", Outcome.FAILED, ("a", "b"))]
+
+
+def test_test_with_two_causes_is_in_both_groups_once():
+    body, teardown = failure("a"), failure("a", phase="teardown", path="conftest.py", source="close()")
+    assert groups(a_test("a", body, body, teardown)) == [
+        ("call", Outcome.FAILED, ("a",)),
+        ("teardown", Outcome.FAILED, ("a",)),
+    ]
+
+
+def test_green_run_has_no_groups():
+    assert groups(a_test("a", outcome=Outcome.PASSED), a_test("s", outcome=Outcome.SKIPPED)) == []
