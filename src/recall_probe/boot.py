@@ -1,0 +1,106 @@
+"""The launcher: `<target python> boot.py <run folder>` is what `python -m pytest` would be, watched.
+
+The parent stays behind as supervisor (`supervise.py`) and never imports the project; the child becomes
+pytest. Nothing is passed on in environment variables, so nothing leaks into what the tests start.
+"""
+
+import json
+import os
+import signal
+import sys
+
+
+def main(run_dir):
+    here = os.path.dirname(os.path.abspath(__file__))
+    cargo = os.path.dirname(here)
+    with open(os.path.join(run_dir, "cfg.json"), encoding="utf-8") as file:
+        cfg = json.load(file)
+    sys.path.insert(0, cargo)  # for our own modules only: taken away again before pytest is imported
+    from recall_probe import supervise
+
+    if cfg.get("supervise"):
+        supervise.fork(run_dir, cfg)
+    del sys.path[0]
+    _restore_signals()
+    _restore_path(here, cargo)
+    _stack_file(run_dir, cfg.get("dump_signal"))
+    _run(run_dir, cfg)
+
+
+def _restore_signals():
+    """A server started by `nohup` or `&` hands on an ignored SIGINT; pytest needs it."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _restore_path(here, cargo):
+    """`sys.path` as `python -m pytest` has it, and the cargo last, where it shadows nothing."""
+    if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath(here):
+        del sys.path[0]
+    if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
+        try:
+            sys.path.insert(0, os.getcwd())
+        except OSError:  # the folder is gone: pytest says so better than we could
+            sys.path.insert(0, "")
+    sys.path.append(cargo)
+
+
+def _stack_file(run_dir, dump_signal):
+    """Evidence of a crash or a hang while pytest is imported; the plugin enables it again later."""
+    try:
+        from recall_probe import stacks
+
+        stacks.enable(run_dir, dump_signal)
+    except Exception as error:  # no evidence is no reason not to run
+        sys.stderr.write("pytest-recall: no stack file: %r\n" % (error,))
+
+
+def _run(run_dir, cfg):
+    about = {
+        "pid": os.getpid(),
+        "python": sys.executable,
+        "version": list(sys.version_info[:3]),
+        "prefix": sys.prefix,
+        "base_prefix": sys.base_prefix,
+    }
+    try:
+        import pytest
+    except ImportError as error:
+        missing = getattr(error, "name", None) or ""
+        _write(
+            run_dir,
+            "boot.json",
+            dict(about, error="no-pytest", missing=missing, detail=repr(error)[:2000], path=sys.path),
+        )
+        sys.stderr.write("pytest-recall: cannot import pytest in %s: %s\n" % (sys.executable, error))
+        sys.exit(97)
+    _write(run_dir, "boot.json", dict(about, pytest=getattr(pytest, "__version__", "")))
+    args = list(cfg["args"])
+    if cfg.get("collect_only") and "--collect-only" not in args:
+        args.insert(0, "--collect-only")
+    # `-p no:recall`: where pytest-recall-plugin is installed its entry point would register us twice.
+    # One word with `=`: a second word that is an existing path would move pytest's rootdir.
+    sys.argv[1:] = ["-p", "no:recall", "-p", "recall_probe.plugin", "--recall-run-dir=" + run_dir, *args]
+    import runpy  # as `python -m pytest` does, so that multiprocessing's spawn finds the same __main__
+
+    try:
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    except Exception as error:  # pytest itself failed: a plugin that cannot be imported, …
+        started = {"type": type(error).__name__, "path": "", "message": str(error)[:2000], "cause": None}
+        _write(run_dir, "startup.json", started)
+        raise
+
+
+def _write(run_dir, name, value):
+    try:
+        path = os.path.join(run_dir, name)
+        with open(path + ".tmp", "w", encoding="ascii") as file:
+            json.dump(value, file)
+        os.replace(path + ".tmp", path)
+    except OSError:  # disk full
+        pass
+
+
+if __name__ == "__main__":
+    main(os.path.abspath(sys.argv[1]))

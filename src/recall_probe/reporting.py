@@ -1,0 +1,273 @@
+"""What happened to each test and to the session, as pytest reports it to its own terminal."""
+
+import os
+import sys
+
+import pytest
+
+from recall_probe import values
+from recall_probe.stream import clean, cut, node_id, seconds, tail
+
+_QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
+_WARNINGS_MOST, _WARNING_MOST = 500, 2000
+_PROPERTIES_MOST, _PROPERTY_MOST = 50, 1000
+_SUBTEST_TYPES = ("SubTestReport", "SubtestReport")
+_PHASES = ("setup", "call", "teardown")
+
+
+class Running:
+    """What is folded into a test's `finish`."""
+
+    __slots__ = ("setup", "subtests", "teardown", "teardown_ok")
+
+    def __init__(self):
+        self.setup = self.teardown = None
+        self.teardown_ok = False
+        self.subtests = 0
+
+
+class Reporting:
+    """In the process that owns the stream."""
+
+    def __init__(self, config, stream, describer, notes, starts):
+        self._config, self._stream, self._describer, self._notes = config, stream, describer, notes
+        self._distributed = not starts
+        self._running = {}
+        self._warnings = {}
+        self._more_warnings = 0
+
+    # --- the session ----------------------------------------------------------------------
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session):
+        config = self._config
+        ini = getattr(config, "inipath", None) or getattr(config, "inifile", None)
+        self._stream.fact(
+            "session",
+            pid=os.getpid(),
+            pytest=pytest.__version__,
+            python=sys.executable,
+            version=list(sys.version_info[:3]),
+            root=str(getattr(config, "rootpath", None) or config.rootdir),
+            ini=str(ini) if ini else None,
+            invocation_dir=str(config.invocation_params.dir),
+            args=[str(arg) for arg in config.args],
+            plugins=_plugins(config),
+            workers=_workers(config),
+        )
+        seed = _random_seed(config)
+        if seed is not None:
+            self._stream.fact("random_seed", seed=seed)
+        for text in self._notes:
+            self._stream.fact("note", text=text)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session):
+        """Around all others: a plugin may change the exit status in its own."""
+        yield
+        for fact, more in self._warnings.values():
+            if more:
+                self._stream.fact("warn", **dict(fact, count=more))
+        if self._more_warnings:
+            self._stream.fact(
+                "warn",
+                category="Warning",
+                message="(further warnings)",
+                path="",
+                line=0,
+                count=self._more_warnings,
+            )
+        self._stream.fact(
+            "sessionfinish",
+            exit=int(session.exitstatus),
+            collected=session.testscollected,
+            failed=session.testsfailed,
+            lost=self._stream.lost or None,
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self):
+        self._stream.fact("end")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr, excinfo):
+        self._stream.fact(
+            "internalerror",
+            type=values.type_name(excinfo.type),
+            text=cut(str(excrepr), self._stream.max_text),
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo):
+        self._stream.fact(
+            "interrupt", type=values.type_name(excinfo.type), text=cut(excinfo.exconly(), _WARNING_MOST)
+        )
+
+    # --- collection and warnings ----------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self._stream.fact(
+                "collect", id=node_id(report.nodeid), outcome="failed", failure=self._failure(report)
+            )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_warning_recorded(self, warning_message, when, nodeid):
+        fact = {
+            "category": values.type_name(warning_message.category),
+            "message": cut(str(warning_message.message), _WARNING_MOST),
+            "path": clean(str(warning_message.filename)),
+            "line": warning_message.lineno,
+        }
+        key = tuple(fact.values())
+        if key in self._warnings:
+            self._warnings[key][1] += 1
+        elif len(self._warnings) < _WARNINGS_MOST:
+            self._warnings[key] = [fact, 0]
+            self._stream.fact("warn", when=when, id=node_id(nodeid) or None, **fact)
+        else:
+            self._more_warnings += 1
+
+    # --- tests ----------------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        """After all others, and even if one of them raises: pytest 9 changes an outcome while it is reported."""
+        yield
+        try:
+            self._report(report)
+        except Exception as error:  # a report of a foreign kind
+            self._stream.fact(
+                "note",
+                id=str(getattr(report, "nodeid", "")),
+                text="a report was not understood: %r" % (error,),
+            )
+
+    def _report(self, report):
+        running = self._running.get(report.nodeid)
+        if running is None:
+            running = self._running[report.nodeid] = Running()
+        when, plain = report.when, type(report).__name__ not in _SUBTEST_TYPES
+        if report.outcome == "passed":
+            if not plain:
+                running.subtests += 1
+                return
+            if when != "call":
+                running.teardown_ok = when == "teardown"
+                if report.duration < _QUIET_S and not (when == "teardown" and report.user_properties):
+                    setattr(running, when, report.duration)
+                    return
+            setattr(running, when, None) if when != "call" else None
+        self._phase(report, when, plain)
+
+    def _phase(self, report, when, plain):
+        stream = self._stream
+        category = self._category(report) if when != "setup" or report.outcome != "passed" else ""
+        outcome = report.outcome
+        xfail = getattr(report, "wasxfail", None)
+        worker = getattr(report, "worker_id", None)
+        fields = {
+            "id": node_id(report.nodeid),
+            "when": when if when in _PHASES else "call",
+            "outcome": outcome,
+            "dur": seconds(report.duration),
+            "status": category if category and category != outcome else None,
+            "worker": worker,
+        }
+        if when not in _PHASES:
+            fields["crashed"] = True  # xdist's own report of a worker that died under the test
+        if not plain:
+            fields["subtest"] = {"text": _subtest(report)}
+        if xfail is not None:
+            fields["reason"] = self._describer.reason(xfail)
+        elif outcome == "skipped":
+            fields["reason"] = self._describer.reason(report.longrepr)
+        if outcome in ("failed", "rerun"):
+            fields["failure"] = self._failure(report)
+            sections = {
+                clean(str(name))[:200]: tail(text, stream.max_text) for name, text in report.sections if text
+            }
+            fields["sections"] = sections or None
+        if when == "teardown" and report.user_properties:
+            fields["props"] = _properties(report.user_properties)
+        stream.fact("phase", **fields)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid):
+        stream = self._stream
+        running = self._running.pop(nodeid, None) or Running()
+        text = '{"e":"finish","t":%.4f,"id":%s' % (stream.now(), stream.quoted(node_id(nodeid)))
+        if running.setup is not None:
+            text += ',"setup":%s' % seconds(running.setup)
+        if running.teardown is not None:
+            text += ',"teardown":%s' % seconds(running.teardown)
+        if running.subtests:
+            text += ',"subtests":{"passed":%d}' % running.subtests
+        stream.line(text + (',"teardown_ok":true}' if running.teardown_ok else ',"teardown_ok":false}'))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_report_teststatus(self, report):
+        """The last word where `-p no:terminal` took pytest's own away: plugins rely on there being one."""
+        return report.outcome if report.when == "call" or not report.passed else "", "", ""
+
+    def _category(self, report):
+        """pytest's word for the report, where plugins have a say: "rerun", "xfailed", "subtests passed", …"""
+        try:
+            return str(self._config.hook.pytest_report_teststatus(report=report, config=self._config)[0])
+        except Exception:  # the terminal will stumble over the same
+            return ""
+
+    def _failure(self, report):
+        found = getattr(report, "recall_failure", None)
+        if not isinstance(found, dict):
+            found = self._describer.of_report(report)
+        return dict(found, text=self._describer.text(report))
+
+
+def _plugins(config):
+    found = set()
+    for _, dist in config.pluginmanager.list_plugin_distinfo():
+        try:
+            found.add("%s-%s" % (dist.project_name, dist.version))
+        except Exception:  # a distribution without readable metadata
+            continue
+    return sorted(found)
+
+
+def _workers(config):
+    if getattr(config.option, "dist", "no") == "no":
+        return 0
+    return len(getattr(config.option, "tx", None) or ()) or int(
+        getattr(config.option, "numprocesses", None) or 0
+    )
+
+
+def _random_seed(config):
+    """Of pytest-randomly, or of pytest-random-order where that is on."""
+    option = config.option
+    seed = getattr(option, "randomly_seed", None)
+    if seed is None and (
+        getattr(option, "random_order_bucket", None) or getattr(option, "random_order", None)
+    ):
+        seed = getattr(option, "random_order_seed", None)
+    return None if seed is None else clean(str(seed))[:100]
+
+
+def _subtest(report):
+    for name in ("sub_test_description", "_sub_test_description"):
+        describe = getattr(report, name, None)
+        if describe is not None:
+            return cut(str(describe()), _PROPERTY_MOST)
+    return cut(str(getattr(report, "head_line", "") or ""), _PROPERTY_MOST)
+
+
+def _properties(pairs):
+    """As texts; of a value of the project's own only the type is told."""
+    texts = []
+    for name, value in list(pairs)[:_PROPERTIES_MOST]:
+        plain = isinstance(value, (str, int, float, bool, type(None)))
+        texts.append(
+            [cut(str(name), 200), cut(str(value) if plain else values.described(value), _PROPERTY_MOST)]
+        )
+    return texts

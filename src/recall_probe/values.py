@@ -1,0 +1,68 @@
+"""Values described without running a line of the project's code: no `__repr__`, no `__str__`, no property."""
+
+from recall_probe.stream import clean
+
+NAMES_MOST, REPR_MOST = 20, 200
+_ITEMS_MOST, _DEPTH_MOST, _BITS_MOST = 6, 3, 512
+
+_qualname = type.__dict__["__qualname__"].__get__  # a metaclass may have its own idea of these
+_module = type.__dict__["__module__"].__get__
+_PLAIN = (bool, float, complex, type(None), type(Ellipsis))
+_BRACKETS = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})")}
+
+
+def type_name(kind):
+    """`pkg.mod.Name` of a type, or `Name` of a builtin one."""
+    module = _module(kind)
+    name = _qualname(kind)
+    return clean(name if module == "builtins" or type(module) is not str else module + "." + name)[:REPR_MOST]
+
+
+def described(value, depth=0):
+    """A bounded text for *value*: builtin scalars and containers as they are, all else as `<pkg.mod.Class>`."""
+    kind = type(value)
+    if kind in (str, bytes):
+        text = repr(value[: REPR_MOST + 1])
+    elif kind is int:
+        text = repr(value) if value.bit_length() <= _BITS_MOST else "<int of %d bits>" % value.bit_length()
+    elif kind in _PLAIN:
+        text = repr(value)
+    elif kind in _BRACKETS:
+        text = _sequence(value, kind, depth)
+    elif kind is dict:
+        text = _mapping(value, depth)
+    elif kind is type:
+        text = "<class %s>" % type_name(value)
+    else:
+        text = "<%s>" % type_name(kind)
+    return text if len(text) <= REPR_MOST else text[: REPR_MOST - 1] + "…"
+
+
+def _sequence(value, kind, depth):
+    opening, closing = _BRACKETS[kind]
+    return opening + _few(value, depth, described) + closing
+
+
+def _mapping(value, depth):
+    def pair(item, depth):
+        return described(item[0], depth) + ": " + described(item[1], depth)
+
+    return "{" + _few(value.items(), depth, pair) + "}"
+
+
+def _few(items, depth, one):
+    if depth >= _DEPTH_MOST:
+        return "…" if len(items) else ""
+    texts = []
+    for item in items:
+        if len(texts) == _ITEMS_MOST:
+            texts.append("… %d more" % (len(items) - _ITEMS_MOST))
+            break
+        texts.append(one(item, depth + 1))
+    return ", ".join(texts)
+
+
+def variables(names):
+    """[[name, text], …] of a frame's variables, without those of Python's and pytest's own making."""
+    shown = [(name, value) for name, value in names.items() if name[:1] != "@" and name[:2] != "__"]
+    return [[clean(name)[:REPR_MOST], clean(described(value))] for name, value in shown[:NAMES_MOST]]
