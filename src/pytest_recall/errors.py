@@ -73,3 +73,9 @@ class StoreUnavailable(RecallError):
     """The store is locked, slow or broken. The journal still has every run."""
 
     exit_code = 3
+
+
+class UnreadableRun(RecallError):
+    """A stored run is torn, foreign, or from a later version; the message says which."""
+
+    exit_code = 3

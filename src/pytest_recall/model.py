@@ -127,6 +127,7 @@ class Discovery:
     deselected: int
     collectors: tuple[Collector, ...]  # those that failed, or skipped themselves
     status: Status
+    plugins: tuple[str, ...] = ()  # "name-version"
     message: str = ""  # why there is nothing, where there is nothing
     duration_s: float = 0.0
 

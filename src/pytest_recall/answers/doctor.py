@@ -1,0 +1,145 @@
+"""The answer of `doctor`: what was found, and for each problem its remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from pytest_recall import __version__
+from pytest_recall.answers.text import head
+from pytest_recall.app import App, Examination
+from pytest_recall.errors import RecallError
+from pytest_recall.model import Status
+
+CLIENTS = {  # where clients look for their servers: in the project, and in the user's home
+    "Claude Code": (".mcp.json", "~/.claude.json"),
+    "Claude Desktop": (
+        "~/.config/Claude/claude_desktop_config.json",
+        "~/Library/Application Support/Claude/claude_desktop_config.json",
+    ),
+    "Cursor": (".cursor/mcp.json", "~/.cursor/mcp.json"),
+    "VS Code": (".vscode/mcp.json",),
+}
+
+
+class Finding(BaseModel):
+    what: str
+    found: str
+
+
+class Problem(Finding):
+    remedy: str
+
+
+class DoctorAnswer(BaseModel):
+    version: str = __version__
+    findings: list[Finding] = []
+    problems: list[Problem] = []
+
+
+async def examine(app: App, project: str) -> DoctorAnswer:
+    """Look at everything that a run needs; raises only when there is no such project."""
+    seen = await app.examine(project)
+    answer = DoctorAnswer()
+    for look in (_interpreter, _pytest, _store, _last_run, _settings, _clients):
+        for one in look(seen):
+            if isinstance(one, Problem):
+                answer.problems.append(one)
+            else:
+                answer.findings.append(one)
+    return answer
+
+
+def _interpreter(seen: Examination) -> Iterator[Finding]:
+    target = seen.target
+    if isinstance(target, RecallError):
+        yield Problem(
+            what="interpreter",
+            found=str(target),
+            remedy="Make an environment (python -m venv .venv) and install the project and pytest, or pass --python.",
+        )
+        return
+    yield Finding(what="interpreter", found=f"{target.python} ({target.source})")
+    for tried in target.tried:
+        if tried.python != target.python:
+            yield Finding(what="passed over", found=f"{tried.python} ({tried.source}): {tried.verdict}")
+    if target.warning:
+        yield Problem(
+            what="interpreter", found=target.warning, remedy="Pass --python, or make a .venv in the project."
+        )
+
+
+def _pytest(seen: Examination) -> Iterator[Finding]:
+    found = seen.discovery
+    if found is None:
+        return
+    if isinstance(found, RecallError):
+        yield Problem(
+            what="pytest", found=str(found), remedy="Do what the message says, then run doctor again."
+        )
+        return
+    yield Finding(what="pytest", found=f"{found.pytest}, {found.selected} tests, rootdir {found.rootdir}")
+    if found.plugins:
+        yield Finding(what="plugins", found=", ".join(found.plugins))
+    if found.status not in {Status.PASSED, Status.NO_TESTS}:
+        errors = [f"{c.id}: {c.failure.message if c.failure else c.reason}" for c in found.collectors]
+        yield Problem(
+            what="collection",
+            found=head("; ".join([found.message, *errors]).strip("; "), 600),
+            remedy="pytest-recall discover shows each error; mend them, or the environment they name.",
+        )
+
+
+def _store(seen: Examination) -> Iterator[Finding]:
+    yield Finding(what="store", found=f"{seen.folder} ({seen.backend})")
+    yield Finding(
+        what="stored",
+        found=", ".join(f"{number} {name}" for name, number in seen.stored.items()) or "nothing",
+    )
+    for trouble in seen.troubles:
+        yield Problem(
+            what="store",
+            found=trouble,
+            remedy="Runs are safe in the journal and taken in later; if this stays, check disk space and permissions.",
+        )
+
+
+def _last_run(seen: Examination) -> Iterator[Finding]:
+    if seen.last is None:
+        return
+    yield Finding(what="last run", found=f"{seen.last.id}: {seen.last.status.value}")
+    for doubt in seen.last.doubts:
+        yield Problem(
+            what="last run",
+            found=head(doubt, 300),
+            remedy="Read its output: the verdict was made cautiously.",
+        )
+
+
+def _settings(seen: Examination) -> Iterator[Finding]:
+    for name, origin in seen.settings.origins.items():
+        secret = name in {"store_token", "chroma_api_key"}
+        value = "(set)" if secret else getattr(seen.settings, name)
+        yield Finding(what=f"setting {name}", found=f"{value} (from {origin})")
+
+
+def _clients(seen: Examination) -> Iterator[Finding]:
+    command = shutil.which("pytest-recall")
+    if command is None:
+        yield Finding(what="command", found="pytest-recall is not on PATH: clients need its whole path")
+    for client, places in CLIENTS.items():
+        for place in places:
+            path = Path(place).expanduser() if place.startswith("~") else seen.root / place
+            if _names_us(path):
+                yield Finding(what=client, found=f"configured in {path}")
+
+
+def _names_us(path: Path) -> bool:
+    try:
+        return "pytest-recall" in json.dumps(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return False

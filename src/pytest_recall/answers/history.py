@@ -1,0 +1,325 @@
+"""The answers of history, one shape a view: evidence in numbers, then what to do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, Field
+
+from pytest_recall.answers import run as run_answer
+from pytest_recall.answers.page import decode, page
+from pytest_recall.answers.run import RunAnswer, Seen, day, short_revision
+from pytest_recall.answers.text import first_ids, head, middle
+from pytest_recall.app import App, Judged
+from pytest_recall.errors import BadRequest, listed, quoted
+from pytest_recall.history.verdict import Judgement
+from pytest_recall.model import FailureHistory, Outcome, RunRow, TestHistory
+
+STRIP = 40  # recent outcomes shown as letters
+
+_LETTERS = {
+    Outcome.PASSED: ".",
+    Outcome.FAILED: "F",
+    Outcome.ERROR: "E",
+    Outcome.SKIPPED: "s",
+    Outcome.XFAILED: "x",
+    Outcome.XPASSED: "X",
+    Outcome.TIMED_OUT: "T",
+    Outcome.CRASHED: "C",
+    Outcome.NOT_RUN: "-",
+}
+
+
+class RunLine(BaseModel):
+    run_id: str
+    at: Annotated[str, Field(description="UTC")]
+    status: str
+    counts: dict[str, int] = {}
+    duration_s: float = 0
+    revision: str = ""
+    source: str = ""
+    intent: str = ""
+    suspect: bool = False
+
+
+class TestLine(BaseModel):
+    id: str
+    outcomes: Annotated[
+        str, Field(description="oldest first: . passed, F failed, E error, T timed out, C crashed")
+    ] = ""
+    verdict: str = ""
+    evidence: str = ""
+
+
+class CauseLine(BaseModel):
+    fingerprint: str
+    error: str
+    message: str = ""
+    at: str = ""
+    tests: list[str] = []
+    tests_omitted: int = 0
+    seen: Seen
+    similarity: float | None = None
+
+
+class _Degraded(BaseModel):
+    warnings: Annotated[list[str], Field(description="the index is behind or out of reach")] = []
+
+
+class SummaryView(_Degraded):
+    view: Literal["summary"] = "summary"
+    project: str
+    last_run: RunLine | None = None
+    recent_runs: Annotated[dict[str, int], Field(description="statuses of the last 20")] = {}
+    failing: list[TestLine] = []
+    failing_omitted: int = 0
+    flaky: list[TestLine] = []
+    causes: list[CauseLine] = []
+
+
+class RunsView(_Degraded):
+    view: Literal["runs"] = "runs"
+    runs: list[RunLine] = []
+    next_cursor: str = ""
+
+
+class RunView(_Degraded):
+    view: Literal["run"] = "run"
+    run: RunAnswer
+
+
+class TestView(_Degraded):
+    view: Literal["test"] = "test"
+    id: str
+    verdict: str = ""
+    evidence: str = ""
+    action: str = ""
+    failed: int = 0
+    attempts: int = 0
+    outcomes: str = ""
+    first_seen: str = ""
+    last_run: str = ""
+    last_failed: str = ""
+    mean_s: float = 0
+    gone: bool = False
+    fingerprints: Annotated[dict[str, int], Field(description="cause → how often")] = {}
+
+
+class FailuresView(_Degraded):
+    view: Literal["failures"] = "failures"
+    failures: list[CauseLine] = []
+    next_cursor: str = ""
+
+
+class SimilarView(_Degraded):
+    view: Literal["similar"] = "similar"
+    failures: list[CauseLine] = []
+
+
+class FlakyView(_Degraded):
+    view: Literal["flaky"] = "flaky"
+    tests: list[TestLine] = []
+    next_cursor: str = ""
+
+
+HistoryAnswer = Annotated[
+    SummaryView | RunsView | RunView | TestView | FailuresView | SimilarView | FlakyView,
+    Field(discriminator="view"),
+]
+
+View = Literal["summary", "runs", "run", "test", "failures", "flaky", "similar"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One question about the past; which fields matter depends on `view`."""
+
+    view: View = "summary"
+    test: str = ""
+    run_id: str = ""
+    text: str = ""
+    fingerprint: str = ""
+    since: str = ""  # a date, or "7d", "12h"
+    space: str = ""
+    status: str = ""
+    limit: int = 20
+    cursor: str = ""
+    full: bool = False
+
+
+async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
+    """The answer to *query*. Raises a RecallError that says which argument is wrong or missing."""
+    if not 1 <= query.limit <= 500:  # noqa: PLR2004 - said in the message
+        raise BadRequest(f"limit={query.limit}: use 1 to 500.")
+    made = await _ASK[_view(query)](app, project, query)
+    made.warnings = [head(trouble, 300) for trouble in await app.troubles(project)]
+    return made
+
+
+def _view(query: Query) -> View:
+    if query.view not in get_args(View):
+        raise BadRequest(f"No view {quoted(query.view)}. Views: {listed(get_args(View), most=20)}.")
+    return query.view
+
+
+async def _summary(app: App, project: str, _: Query) -> SummaryView:
+    known = await app.summary(project)
+    statuses = [row.status.value for row in known.runs]
+    return SummaryView(
+        project=middle(known.project, 120),
+        last_run=_run_line(known.runs[0]) if known.runs else None,
+        recent_runs={status: statuses.count(status) for status in dict.fromkeys(statuses)},
+        failing=[_test_line(judged) for judged in known.failing[:10]],
+        failing_omitted=max(0, len(known.failing) - 10),
+        flaky=[_test_line(judged) for judged in known.flaky[:10]],
+        causes=[_cause_line(cause) for cause in known.causes[:5]],
+    )
+
+
+async def _runs(app: App, project: str, query: Query) -> RunsView:
+    offset = decode(query.cursor, "runs")
+    rows = await app.runs(
+        project,
+        limit=offset + query.limit + 1,
+        since=instant(query.since),
+        space=query.space,
+        status=query.status,
+    )
+    shown, following = page(rows, "runs", query.cursor, query.limit)
+    return RunsView(runs=[_run_line(row) for row in shown], next_cursor=following)
+
+
+async def _run(app: App, project: str, query: Query) -> RunView:
+    report = await app.report(project, _needed(query.run_id, "run_id", query))
+    return RunView(run=run_answer.answer(report, full=query.full))
+
+
+async def _test(app: App, project: str, query: Query) -> TestView:
+    judged = await app.test(project, _needed(query.test, "test", query))
+    samples, judgement = judged.history.samples, judged.judgement
+    bad = [sample for sample in samples if sample.outcome.bad]
+    causes = [sample.group for sample in bad if sample.group]
+    passing = [sample.duration_s for sample in samples if sample.outcome is Outcome.PASSED]
+    return TestView(
+        id=middle(judged.history.id, 4_200),
+        verdict=_verdict(judgement),
+        evidence=head(judgement.evidence, 300),
+        action=head(judgement.action, 300),
+        failed=len(bad),
+        attempts=len(samples),
+        outcomes=_strip(judged.history),
+        first_seen=day(judged.history.first_seen),
+        last_run=samples[-1].run if samples else "",
+        last_failed=day(bad[-1].at) if bad else "",
+        mean_s=round(sum(passing) / len(passing), 3) if passing else 0,
+        gone=judged.history.gone,
+        fingerprints={cause: causes.count(cause) for cause in list(dict.fromkeys(causes))[:10]},
+    )
+
+
+async def _failures(app: App, project: str, query: Query) -> FailuresView:
+    offset = decode(query.cursor, "failures")
+    known = await app.failures(project, fingerprint=query.fingerprint, limit=offset + query.limit + 1)
+    shown, following = page(known, "failures", query.cursor, query.limit)
+    return FailuresView(failures=[_cause_line(failure) for failure in shown], next_cursor=following)
+
+
+async def _flaky(app: App, project: str, query: Query) -> FlakyView:
+    ranked = (await app.summary(project)).flaky
+    shown, following = page(ranked, "flaky", query.cursor, query.limit)
+    return FlakyView(tests=[_test_line(judged) for judged in shown], next_cursor=following)
+
+
+async def _similar(app: App, project: str, query: Query) -> SimilarView:
+    known = await app.similar(project, _needed(query.text, "text", query), limit=min(query.limit, 20))
+    return SimilarView(failures=[_cause_line(failure, similarity) for failure, similarity in known])
+
+
+_ASK: dict[View, Callable[[App, str, Query], Awaitable[HistoryAnswer]]] = {
+    "summary": _summary,
+    "runs": _runs,
+    "run": _run,
+    "test": _test,
+    "failures": _failures,
+    "flaky": _flaky,
+    "similar": _similar,
+}
+
+
+def instant(text: str, *, now: float | None = None) -> float:
+    """The instant that *text* names: "" (0: all), `90m`, `12h`, `7d`, or an ISO date, UTC where it names no zone.
+
+    Raises:
+        BadRequest: it is none of these.
+    """
+    if not text:
+        return 0.0
+    if found := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return (time.time() if now is None else now) - int(found[1]) * {"m": 60, "h": 3_600, "d": 86_400}[
+            found[2]
+        ]
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(
+            f"since={quoted(text)} is no time. Use '12h', '7d' or a date such as '2026-03-01'."
+        ) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _needed(value: str, name: str, query: Query) -> str:
+    if not value:
+        raise BadRequest(
+            f"view={query.view!r} needs {name!r}. view='runs' and view='failures' list what there is."
+        )
+    return value
+
+
+def _run_line(row: RunRow) -> RunLine:
+    return RunLine(
+        run_id=row.id,
+        at=day(row.started_at),
+        status=row.status.value,
+        counts=row.counts,
+        duration_s=round(row.duration_s, 2),
+        revision=short_revision(row.revision),
+        source=f"{row.space}/{row.source}",
+        intent=head(row.intent, 200),
+        suspect=row.suspect,
+    )
+
+
+def _test_line(judged: Judged) -> TestLine:
+    return TestLine(
+        id=middle(judged.history.id, 300),
+        outcomes=_strip(judged.history),
+        verdict=_verdict(judged.judgement),
+        evidence=head(judged.judgement.evidence, 200),
+    )
+
+
+def _cause_line(failure: FailureHistory, similarity: float | None = None) -> CauseLine:
+    return CauseLine(
+        fingerprint=failure.fingerprint,
+        error=middle(failure.exception, 80),
+        message=head(failure.message, 200),
+        at=head(f"{failure.path}: {failure.source}" if failure.path else "", 200),
+        tests=first_ids(failure.tests, 3),
+        tests_omitted=max(0, len(failure.tests) - 3),
+        seen=Seen(first=day(failure.first_seen), last=day(failure.last_seen), runs=failure.count),
+        similarity=None if similarity is None else round(similarity, 3),
+    )
+
+
+def _verdict(judgement: Judgement) -> str:
+    return judgement.verdict.value if judgement.verdict else ""
+
+
+def _strip(history: TestHistory) -> str:
+    """The newest outcomes as letters, oldest first."""
+    return "".join(_LETTERS[sample.outcome] for sample in history.samples[-STRIP:])

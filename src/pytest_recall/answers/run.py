@@ -1,0 +1,319 @@
+"""The answer of a run: its verdict first, causes before tests, and never larger than its reader can bear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
+from pytest_recall.app import Explained, Report
+from pytest_recall.jobs import Job
+from pytest_recall.model import (
+    Crashed,
+    Failure,
+    FailureHistory,
+    Finished,
+    InternalError,
+    Interrupted,
+    NotStarted,
+    Revision,
+    Run,
+    Status,
+    TimedOut,
+)
+
+ONE, EACH, MOST, FULL = 1_500, 500, 8_000, 60_000  # characters: one failure, each more, concise, full
+
+
+class Seen(BaseModel):
+    first: str
+    last: str
+    runs: int
+    fingerprint: str = ""
+
+
+class FailureGroup(BaseModel):
+    """One cause, and the tests it broke."""
+
+    fingerprint: str = ""
+    error: str = ""
+    message: str = ""
+    at: Annotated[str, Field(description="file:line, innermost in the project")] = ""
+    source: str = ""
+    tests: list[str] = []
+    tests_omitted: int = 0
+    verdict: str = ""
+    evidence: str = ""
+    action: str = ""
+    seen_before: Seen | None = None
+    traceback: str = ""
+    locals: dict[str, str] = {}
+    captured: str = ""
+
+
+class RunAnswer(BaseModel):
+    """Fields at their default are left out."""
+
+    run_id: str = ""
+    status: Annotated[str, Field(description="only 'passed' is green")]
+    exit_code: int | None = None
+    counts: dict[str, int] = {}
+    duration_s: float = 0
+    project: str = ""
+    python: str = ""
+    pytest: str = ""
+    revision: Annotated[str, Field(description="commit, + when uncommitted changes ran")] = ""
+    joined: Annotated[bool, Field(description="an identical run was already going on")] = False
+    progress: str = ""
+    failures: list[FailureGroup] = []
+    failures_omitted: Annotated[int, Field(description="failing tests in groups not shown")] = 0
+    newly_failing: list[str] = []
+    newly_passing: list[str] = []
+    culprit: Annotated[list[str], Field(description="tests that hung or crashed")] = []
+    stacks: str = ""
+    error: Annotated[str, Field(description="why pytest did not come to its end")] = ""
+    output_tail: str = ""
+    slowest: list[str] = []
+    warnings: list[str] = []
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """How much of each thing an answer shows; a smaller level follows where it does not fit."""
+
+    groups: int
+    tests: int
+    message: int
+    frames: int
+    captured: int
+    ids: int
+    warnings: int
+    stacks: int
+    local: int = 0
+    slowest: int = 0
+    test_id: int = 300
+
+
+_FULL = (
+    _Level(
+        groups=200,
+        tests=200,
+        message=8_000,
+        frames=40,
+        captured=6_000,
+        ids=200,
+        warnings=50,
+        stacks=8_000,
+        local=200,
+        slowest=10,
+        test_id=4_200,
+    ),
+    _Level(
+        groups=100,
+        tests=50,
+        message=2_000,
+        frames=15,
+        captured=1_500,
+        ids=50,
+        warnings=20,
+        stacks=4_000,
+        slowest=10,
+    ),
+)
+_CONCISE = (
+    _Level(groups=20, tests=8, message=900, frames=4, captured=400, ids=8, warnings=6, stacks=1_200),
+    _Level(groups=16, tests=4, message=400, frames=2, captured=160, ids=5, warnings=5, stacks=900),
+    _Level(groups=16, tests=2, message=220, frames=0, captured=0, ids=3, warnings=4, stacks=500, test_id=160),
+    _Level(groups=16, tests=1, message=120, frames=0, captured=0, ids=1, warnings=3, stacks=300, test_id=120),
+    _Level(groups=8, tests=1, message=80, frames=0, captured=0, ids=1, warnings=2, stacks=200, test_id=100),
+)
+
+
+def answer(report: Report, *, full: bool = False, joined: bool = False) -> RunAnswer:
+    """*report* as the largest answer within its bound (characters of compact JSON).
+
+    Concise: 1,500 for one cause, 500 for each more, 8,000 at most; green ones are 400. Full: 60,000.
+    """
+    most = FULL if full else min(MOST, max(ONE, EACH * len(report.groups)))
+    levels = (*_FULL, *_CONCISE) if full else _CONCISE
+    made = _at(report, levels[0], joined=joined)
+    for level in levels:
+        made = _at(report, level, joined=joined)
+        if size(made) <= most:
+            break
+    return made
+
+
+def under_way(job: Job[Report], waited_s: float, *, joined: bool) -> RunAnswer:
+    """The answer to a caller whose patience ended before the run did."""
+    progress = job.progress
+    done = f"{progress.done} of {progress.total or '?'} tests done, {progress.failed} failed"
+    return RunAnswer(
+        run_id=job.id,
+        status=Status.RUNNING.value,
+        duration_s=round(waited_s, 1),
+        joined=joined,
+        progress=head(
+            progress.message or f"{done}; now {progress.current}" if progress.total else progress.message, 300
+        ),
+        next_step=f"run_tests(run_id='{job.id}') waits for it.",
+    )
+
+
+def dump(answer: BaseModel) -> str:
+    """*answer* as the compact JSON that is sent: fields at their default left out."""
+    return answer.model_dump_json(exclude_defaults=True)
+
+
+def size(answer: BaseModel) -> int:
+    """How many characters *answer* costs its reader."""
+    return len(dump(answer))
+
+
+def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
+    run = report.run
+    groups = report.groups[: level.groups]
+    root = run.target.root
+    difference = report.difference
+    green = run.status is Status.PASSED
+    return RunAnswer(
+        run_id=run.id,
+        status=run.status.value,
+        exit_code=_exit_code(run),
+        counts=run.counts,
+        duration_s=round(run.duration_s, 2),
+        project=middle(root, 70),
+        python=short_path(run.target.python, root, 60),
+        pytest=head(run.environment.pytest, 20),
+        revision=short_revision(run.revision),
+        joined=joined,
+        failures=[_group(explained, run, level) for explained in groups],
+        failures_omitted=sum(len(explained.group.tests) for explained in report.groups[level.groups :]),
+        newly_failing=first_ids(difference.newly_failing, level.ids, level.test_id) if difference else [],
+        newly_passing=first_ids(difference.newly_passing, level.ids, level.test_id) if difference else [],
+        culprit=first_ids(run.culprits, level.ids, level.test_id),
+        stacks=_stacks(run, level.stacks),
+        error=_error(run),
+        output_tail="" if _tells(run) else tail(run.output_tail, 800),
+        slowest=_slowest(run, level.slowest),
+        warnings=[head(warning, 160 if green else 300) for warning in report.warnings[: level.warnings]],
+        next_step=_next_step(report),
+    )
+
+
+def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
+    group, judgement = explained.group, explained.judgement
+    failure = group.failure
+    frame = failure.at if failure else None
+    return FailureGroup(
+        fingerprint=group.fingerprint,
+        error=middle(failure.exception, 80) if failure else group.outcome.value,
+        message=head(failure.message, level.message) if failure else "",
+        at=f"{short_path(frame.path, run.target.root)}:{frame.line}" if frame else "",
+        source=head(frame.source, 160) if frame else "",
+        tests=first_ids(group.tests, level.tests, level.test_id),
+        tests_omitted=max(0, len(group.tests) - level.tests),
+        verdict=judgement.verdict.value if judgement else "",
+        evidence=head(judgement.evidence, 200) if judgement else "",
+        action=head(judgement.action, 160) if judgement and level.frames else "",
+        seen_before=_seen(explained.seen),
+        traceback=_traceback(failure, run, level.frames) if failure else "",
+        locals={head(name, 60): head(value, level.local) for name, value in failure.locals}
+        if failure and level.local
+        else {},
+        captured=_captured(failure, level.captured) if failure else "",
+    )
+
+
+def _traceback(failure: Failure, run: Run, frames: int) -> str:
+    """The chain of the project's frames, innermost last; one frame says no more than `at` does."""
+    chain = [frame for frame in failure.frames if frame.project] or list(failure.frames)
+    if frames == 0 or len(chain) < 2:  # noqa: PLR2004 - one frame is `at`
+        return ""
+    lines = [
+        f"{short_path(frame.path, run.target.root)}:{frame.line} {head(frame.function, 60)}: {head(frame.source, 120)}"
+        for frame in chain[-frames:]
+    ]
+    return "\n".join(lines)
+
+
+def _captured(failure: Failure, most: int) -> str:
+    if not most:
+        return ""
+    parts = [f"{head(title, 40)}: {tail(text, most)}" for title, text in failure.captured if text.strip()]
+    return tail("\n".join(parts), most)
+
+
+def _seen(known: FailureHistory | None) -> Seen | None:
+    return known and Seen(first=day(known.first_seen), last=day(known.last_seen), runs=known.count)
+
+
+def _stacks(run: Run, most: int) -> str:
+    return tail("\n".join(clean(stack.text) for stack in run.stacks[:4]), most) if run.culprits else ""
+
+
+def _exit_code(run: Run) -> int | None:
+    last = run.terminations[-1] if run.terminations else None
+    code = last.exit_code if isinstance(last, Finished | Crashed | NotStarted) else None
+    return code or None
+
+
+def _error(run: Run) -> str:
+    """Why the last launch did not come to its own end."""
+    match run.terminations[-1] if run.terminations else None:
+        case TimedOut(limit_s=limit, test=test):
+            what = f"test {middle(test, 200)}" if test else "run"
+            return f"The {what} reached its limit of {limit:g} s."
+        case Crashed(signal=signal, exit_code=code, at_exit=at_exit):
+            how = f"died by {signal}" if signal else f"left with exit code {code} behind pytest's back"
+            return f"pytest's process {how}{' after its session had ended' if at_exit else ''}."
+        case NotStarted(message=message, path=path):
+            return head(f"{path}: {message}" if path else message, 1_000)
+        case Interrupted(reason=reason) | InternalError(message=reason):
+            return head(reason, 1_000)
+        case _:
+            return ""
+
+
+def _tells(run: Run) -> bool:
+    """Whether the typed answer says enough without the end of pytest's output."""
+    return run.status in {Status.PASSED, Status.FAILED, Status.NO_TESTS, Status.CANCELLED} or bool(
+        _error(run)
+    )
+
+
+def _slowest(run: Run, number: int) -> list[str]:
+    tests = sorted(run.tests, key=lambda test: -test.attempts[-1].duration_s)[:number]
+    return [f"{test.attempts[-1].duration_s:.2f} s {middle(test.id, 200)}" for test in tests]
+
+
+def _next_step(report: Report) -> str:
+    run = report.run
+    if run.status is Status.NO_TESTS:
+        return "Nothing was selected. discover_tests lists what exists."
+    if run.status is Status.CANCELLED:
+        return "The run was cancelled; what had finished is kept."
+    if run.not_run and run.status is not Status.PASSED:
+        return f"{len(run.not_run)} selected tests did not run; treat them as unknown."
+    if len(report.groups) > MOST // EACH:
+        return f"test_history(view='run', run_id='{run.id}', detail='full') shows more."
+    return ""
+
+
+def short_revision(revision: Revision) -> str:
+    """`3f2a91c08b` of a clean tree, `3f2a91c08b+9d01` with uncommitted changes (the digest's first digits)."""
+    if not revision.commit:
+        return revision.digest[:10]
+    return revision.commit[:10] + (f"+{revision.digest[:4]}" if revision.dirty else "")
+
+
+def day(instant: float) -> str:
+    """An instant as UTC date and minute."""
+    try:
+        return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "?"

@@ -1,0 +1,53 @@
+"""Untrusted text made fit for an answer: printable, bounded, cut where it says so."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import PurePath
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+# C0 and C1 controls but newline and tab; marks that reorder what a reader sees.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def clean(text: str) -> str:
+    """*text* without terminal codes, with invisible characters and lone surrogates escaped."""
+    text = _ANSI.sub("", text.replace("\r\n", "\n"))
+    text = _UNSEEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def head(text: str, most: int) -> str:
+    """The first *most* characters of *text*, cleaned; `…` says that there was more."""
+    text = clean(text[: most * 4]).strip()
+    return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+
+
+def tail(text: str, most: int) -> str:
+    """The last *most* characters of *text*, cleaned."""
+    text = clean(text[-most * 4 :]).strip()
+    return text if len(text) <= most else "…" + text[len(text) - most + 1 :]
+
+
+def middle(text: str, most: int) -> str:
+    """*text* cleaned, with its middle left out where it is longer than *most*: ids and paths keep both ends."""
+    text = clean(text)
+    if len(text) <= most:
+        return text
+    first = most * 2 // 5
+    return f"{text[:first]}…{text[len(text) - (most - first - 1) :]}"
+
+
+def first_ids(ids: Iterable[str], number: int, most: int = 300) -> list[str]:
+    """The first *number* ids, each at most *most* characters."""
+    return [middle(test_id, most) for test_id in islice(ids, number)]
+
+
+def short_path(path: str, root: str, most: int = 80) -> str:
+    """*path* relative to *root* where it lies inside, with its middle left out where it is long."""
+    with contextlib.suppress(ValueError):
+        path = str(PurePath(path).relative_to(root))
+    return middle(path, most)

@@ -1,0 +1,409 @@
+"""The use cases, each told in one place: discover, run, look back. The doors translate and call these."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+from anyio.to_thread import run_sync
+
+from pytest_recall.config import Settings
+from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
+from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.jobs import Job, Jobs
+from pytest_recall.model import (
+    Discovery,
+    FailureHistory,
+    Progress,
+    Revision,
+    Run,
+    RunFiles,
+    RunRequest,
+    RunRow,
+    Space,
+    Status,
+    Target,
+    TestHistory,
+)
+from pytest_recall.running import command, revision, runner
+from pytest_recall.store.journal import new_id
+from pytest_recall.workspace import Workspace, Workspaces
+
+JUDGED = 200  # failing tests of one run that are judged by their own history
+CONFIRMED = 20  # tests that one `confirm` reruns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who asks: decides the space of a run and is kept with it."""
+
+    space: Space
+    source: str
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One cause of failure in a run, with what history says of it."""
+
+    group: groups.Group
+    judgement: verdict.Judgement
+    seen: FailureHistory | None  # before this run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run and what it means."""
+
+    run: Run
+    groups: tuple[Explained, ...] = ()
+    before: RunRow | None = None  # the last comparable run
+    difference: compare.Difference | None = None  # from that run to this
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A discovery, and whether it was answered from an unchanged tree's earlier one."""
+
+    discovery: Discovery
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One test's history and what it says."""
+
+    history: TestHistory
+    judgement: verdict.Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A project's memory at a glance."""
+
+    project: str
+    runs: tuple[RunRow, ...]  # newest first
+    failing: tuple[Judged, ...]  # last outcome bad
+    flaky: tuple[Judged, ...]  # the likeliest to fail first
+    causes: tuple[FailureHistory, ...]  # latest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """Everything that a run of a project needs, as it was found."""
+
+    root: Path
+    settings: Settings
+    target: Target | RecallError
+    discovery: Discovery | RecallError | None
+    folder: Path
+    backend: str
+    stored: Mapping[str, int]
+    troubles: tuple[str, ...]
+    last: Run | None
+
+
+class App:
+    """One process's use cases over any number of projects. Entering it starts nothing slow."""
+
+    def __init__(self, *, flags: Mapping[str, Any], environ: Mapping[str, str], default: Path) -> None:
+        self._environ = environ
+        self.workspaces = Workspaces(flags, environ, default)
+        self._closing = AsyncExitStack()
+        self._discovered: dict[object, Discovery] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._closing.enter_async_context(self.workspaces)
+        tasks = await self._closing.enter_async_context(anyio.create_task_group())
+        self.jobs: Jobs[Report] = Jobs(tasks, at_once=self.workspaces.runs_at_once)
+        return self
+
+    async def __aexit__(self, *exc: object) -> bool | None:
+        await self.jobs.end(2.0)
+        return await self._closing.__aexit__(*exc)
+
+    # --- discover ---------------------------------------------------------------------------
+
+    async def discover(self, project: str, request: RunRequest, *, full: bool = False) -> Found:
+        """What pytest would collect. An unchanged git tree is answered from the last collection."""
+        space = await self.workspaces.get(project)
+        command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
+        target = await run_sync(space.target)
+        tree = await run_sync(revision.revision, space.root)
+        key = (target, request, full, tree) if tree.commit else None
+        if key is not None and (known := self._discovered.get(key)) is not None:
+            return Found(discovery=known, cached=True)
+        discovery = await runner.discover(
+            request,
+            target,
+            detail="full" if full else "names",
+            timeout_s=request.timeout_s,
+            spool=space.spool,
+            cache_dir=space.cache_dir,
+            environ=space.environ,
+            allow_any_args=space.settings.allow_any_args,
+        )
+        if key is not None and discovery.status is Status.PASSED:
+            self._discovered = dict(list(self._discovered.items())[-7:]) | {key: discovery}
+        return Found(discovery=discovery)
+
+    # --- run --------------------------------------------------------------------------------
+
+    async def start(
+        self, project: str, request: RunRequest, origin: Origin, *, confirm: int = 0
+    ) -> tuple[Job[Report], bool]:
+        """Start a run, or join the identical one that is under way; tells whether it joined."""
+        space = await self.workspaces.get(project)
+        command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
+        work = partial(self._run, space, request, origin, confirm)
+        return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
+
+    async def report(self, project: str, run_id: str) -> Report:
+        """A finished run of the past and what it means now.
+
+        Raises:
+            UnknownRun: no run has that id, or a run that is still going on has it.
+        """
+        space = await self.workspaces.get(project)
+        run = await space.store.run(run_id)
+        if run is None:
+            rows = await space.store.runs(limit=3)
+            raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
+        return await self._explain(space, run)
+
+    async def files(self, project: str, run_id: str) -> RunFiles:
+        """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
+        space = await self.workspaces.get(project)
+        files = await run_sync(space.store.files, run_id)
+        if files is None:
+            raise UnknownRun(
+                f"Nothing is kept beside run {quoted(run_id)}: no such run, or it left the retention."
+            )
+        return files
+
+    async def _run(
+        self, space: Workspace, request: RunRequest, origin: Origin, confirm: int, job: Job[Report]
+    ) -> Report:
+        request = await self._narrow(space, request)
+        run = await self._execute(space, request, origin, job.id, job)
+        if run.status is Status.USAGE_ERROR and request.tests:
+            await self._teach_ids(space, request)
+        if confirm and run.status is Status.FAILED and not job.stop.is_set():
+            await self._confirm(space, run, origin, confirm, job)
+        return await self._explain(space, run)
+
+    async def _execute(
+        self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
+    ) -> Run:
+        target = await run_sync(space.target)
+        tree: Revision = await run_sync(revision.revision, space.root)
+
+        def tell(progress: Progress) -> None:
+            job.progress = progress
+
+        run, files = await runner.run(
+            request,
+            target,
+            run_id=run_id,
+            spool=space.spool,
+            cache_dir=space.cache_dir,
+            environ=space.environ,
+            revision=tree,
+            space=origin.space,
+            source=origin.source,
+            client=origin.client,
+            on_progress=tell,
+            stop=job.stop,
+            allow_any_args=space.settings.allow_any_args,
+        )
+        with anyio.CancelScope(shield=True):  # it has happened: nothing may keep it out of the journal
+            await run_sync(space.store.keep, run, files)
+        return run
+
+    async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:
+        """*request* with `only` turned into test ids.
+
+        Raises:
+            BadRequest: nothing is left to run, with the reason.
+        """
+        if request.only == "all":
+            return request
+        if request.only == "failed":
+            known = await space.store.tests()
+            ids = [h.id for h in known.values() if h.samples and h.samples[-1].outcome.bad and not h.gone]
+            if not ids:
+                raise BadRequest("No test is recorded as failing. Run with only='all'.")
+        else:
+            discovery = (
+                await self.discover(str(space.root), dataclasses.replace(request, only="all"))
+            ).discovery
+            seen = {
+                test.id.partition("[")[0]
+                for row in await space.store.runs(limit=20)
+                for test in getattr(await space.store.run(row.id), "tests", ())
+            }
+            ids = [function.id for function in discovery.functions if function.id not in seen]
+            if not ids:
+                raise BadRequest("Every collected test has been run before. Run with only='all'.")
+        return dataclasses.replace(request, tests=tuple(sorted(ids)), only="all")
+
+    async def _teach_ids(self, space: Workspace, request: RunRequest) -> None:
+        """Raise UnknownTest with the nearest ids if the run failed because of ids that do not exist."""
+        paths = tuple(dict.fromkeys(test.partition("::")[0] for test in request.tests))
+        plain = RunRequest(tests=paths, args=request.args, env=request.env)
+        discovery = (await self.discover(str(space.root), plain)).discovery
+        known = {function.id for function in discovery.functions}
+        # Ids are relative to pytest's rootdir, and arguments to the folder where it starts.
+        ends = {
+            test: [name for name in known if name.endswith(test.partition("[")[0])] for test in request.tests
+        }
+        unknown = [test for test in request.tests if "::" in test and not ends[test]]
+        if unknown and known:
+            near = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.3)
+            raise UnknownTest(
+                f"No test {quoted(unknown[0])}. Nearest: {listed(near)}. discover_tests lists all ids."
+            )
+
+    async def _confirm(
+        self, space: Workspace, run: Run, origin: Origin, times: int, job: Job[Report]
+    ) -> None:
+        failing = tuple(test.id for test in run.tests if test.outcome.bad)[:CONFIRMED]
+        request = dataclasses.replace(
+            run.request, tests=failing, keyword="", markers="", max_failures=0, repeat=times, intent=""
+        )
+        await self._execute(space, request, origin, new_id(time.time), job)
+
+    # --- look back --------------------------------------------------------------------------
+
+    async def _explain(self, space: Workspace, run: Run) -> Report:
+        """What *run* means, by what was known of its tests. An answer never waits long for the store."""
+        row = trend.row(run)
+        rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
+        before = compare.comparable(row, rows)
+        earlier = await space.store.run(before.id) if before else None
+        causes = groups.group(run)
+        bad = [test_id for cause in causes for test_id in cause.tests][:JUDGED]
+        histories = await space.store.tests(bad) if bad else {}
+        prints = [cause.fingerprint for cause in causes if cause.fingerprint]
+        known = await space.store.failures(fingerprints=prints) if prints else []
+        seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
+        explained = tuple(
+            Explained(
+                group=cause,
+                judgement=verdict.judge_group(cause, histories, run, earlier),
+                seen=seen.get(cause.fingerprint),
+            )
+            for cause in causes
+        )
+        difference = compare.compare(earlier, run) if earlier else None
+        return Report(
+            run=run,
+            groups=explained,
+            before=before,
+            difference=difference,
+            warnings=(*_fewer(difference, before), *run.notes, *run.doubts, *space.store.troubles),
+        )
+
+    async def summary(self, project: str) -> Summary:
+        """What is known of a project: its last runs, what fails now, what is flaky."""
+        space = await self.workspaces.get(project)
+        rows = await space.store.runs(limit=20)
+        known = [
+            history
+            for history in (await space.store.tests()).values()
+            if history.samples and not history.gone
+        ]
+        judged = [Judged(history=history, judgement=verdict.judge(history)) for history in known]
+        flaky = [one for one in judged if one.judgement.verdict is verdict.Verdict.FLAKY]
+        flaky.sort(key=lambda one: -verdict.beta_rank(one.judgement.failures, one.judgement.attempts))
+        return Summary(
+            project=str(space.root),
+            runs=tuple(rows),
+            failing=tuple(one for one in judged if one.history.samples[-1].outcome.bad),
+            flaky=tuple(flaky),
+            causes=tuple(await space.store.failures(limit=10)),
+        )
+
+    async def runs(self, project: str, **filters: Any) -> list[RunRow]:
+        """Past runs, newest first; `filters` are the store's (limit, before, since, space, status)."""
+        return await (await self.workspaces.get(project)).store.runs(**filters)
+
+    async def test(self, project: str, test_id: str) -> Judged:
+        """What is known of one test, and what that says.
+
+        Raises:
+            UnknownTest: no run has seen it; names the nearest tests that runs have seen.
+        """
+        store = (await self.workspaces.get(project)).store
+        history = (await store.tests([test_id])).get(test_id)
+        if history is None:
+            last = await store.runs(limit=1)
+            run = await store.run(last[0].id) if last else None
+            near = difflib.get_close_matches(
+                test_id, [t.id for t in run.tests] if run else [], n=3, cutoff=0.3
+            )
+            raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
+        return Judged(history=history, judgement=verdict.judge(history))
+
+    async def failures(
+        self, project: str, *, fingerprint: str = "", limit: int = 20
+    ) -> Sequence[FailureHistory]:
+        """Known causes of failure, latest first."""
+        store = (await self.workspaces.get(project)).store
+        return await store.failures(fingerprints=[fingerprint] if fingerprint else None, limit=limit)
+
+    async def similar(self, project: str, text: str, *, limit: int = 5) -> list[tuple[FailureHistory, float]]:
+        """Known causes whose text is nearest to *text*, with a similarity of 0–1."""
+        return await (await self.workspaces.get(project)).store.similar(text, limit)
+
+    async def examine(self, project: str) -> Examination:
+        """What `doctor` looks at: interpreter, pytest, store, settings. Collects the suite once."""
+        space = await self.workspaces.get(project)
+        target: Target | RecallError
+        discovery: Discovery | RecallError | None = None
+        try:
+            target = await run_sync(space.target)
+        except RecallError as error:
+            target = error
+        else:
+            try:
+                discovery = (await self.discover(project, RunRequest())).discovery
+            except RecallError as error:
+                discovery = error
+        status = await space.store.status()
+        rows = await space.store.runs(limit=1)
+        return Examination(
+            root=space.root,
+            settings=space.settings,
+            target=target,
+            discovery=discovery,
+            folder=space.folder,
+            backend=status.backend,
+            stored=status.counts,
+            troubles=space.store.troubles,
+            last=await space.store.run(rows[0].id) if rows else None,
+        )
+
+    async def troubles(self, project: str) -> tuple[str, ...]:
+        """What keeps the store from answering in full, in words for a reader; empty when all is well."""
+        return (await self.workspaces.get(project)).store.troubles
+
+
+def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tuple[str, ...]:
+    if difference is None or before is None or difference.collected_after >= difference.collected_before:
+        return ()
+    return (
+        (
+            f"{difference.collected_after} tests collected; the last comparable run ({before.id}) had "
+            f"{difference.collected_before}. Gone: {listed(difference.vanished, most=3)}."
+        ),
+    )

@@ -1,0 +1,298 @@
+"""How answers look to a person at a terminal. Text of test runs is shown as text, never as markup."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from pytest_recall.answers.discovery import DiscoveryAnswer
+from pytest_recall.answers.doctor import DoctorAnswer
+from pytest_recall.answers.history import (
+    CauseLine,
+    FailuresView,
+    FlakyView,
+    RunLine,
+    RunsView,
+    RunView,
+    SimilarView,
+    SummaryView,
+    TestLine,
+    TestView,
+)
+from pytest_recall.answers.run import FailureGroup, RunAnswer
+from pytest_recall.demo import Turn
+from pytest_recall.model import Progress as Done
+
+Tell = Callable[[Done], Awaitable[None]]
+
+_COLOUR = {"passed": "green", "no_tests": "yellow", "cancelled": "yellow", "running": "cyan"}
+
+
+def show(answer: BaseModel) -> None:
+    """Print *answer* on stdout."""
+    console = Console(soft_wrap=True, highlight=False)
+    for part in _parts(answer):
+        console.print(part)
+
+
+@contextmanager
+def live() -> Iterator[Tell]:
+    """A progress bar on stderr while a run goes on."""
+    bar = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("", total=None, now="")
+
+    async def tell(done: Done) -> None:
+        failed = f"{done.failed} failed  " if done.failed else ""
+        now = failed + (done.message or done.current)
+        bar.update(task, completed=done.done, total=done.total or None, now=_plain(now)[:60])
+
+    with bar:
+        yield tell
+
+
+@contextmanager
+def silent() -> Iterator[Tell]:
+    """No progress: the output is for a program, or nobody looks."""
+
+    async def tell(_: Done) -> None:
+        return
+
+    yield tell
+
+
+def turn(one: Turn) -> None:
+    """Print one turn of the demo's conversation."""
+    console = Console(highlight=False, width=min(Console().width, 120))
+    console.print(Text(f"\n▸ {one.why}", style="bold"))
+    if not one.tool:
+        return
+    arguments = ", ".join(f"{name}={value!r}" for name, value in one.arguments.items())
+    console.print(Text(f"  {one.tool}({arguments})", style="cyan"))
+    text = json.dumps(one.answer, ensure_ascii=False)
+    shown = text if len(text) <= 1_200 else text[:1_200] + f"… ({len(text) - 1_200} more)"  # noqa: PLR2004
+    console.print(Padding(Text(_plain(shown)), (0, 0, 0, 2)))
+    console.print(Text(f"  {one.characters} characters, {one.seconds:.2f} s", style="dim"))
+
+
+def closing(turns: Sequence[Turn], seconds: float) -> None:
+    """Print what the demo's conversation cost, and what to do next."""
+    calls = [one for one in turns if one.tool and one.tool != "tools/list"]
+    console = Console(highlight=False)
+    console.print(
+        Text(
+            f"\n{len(calls)} calls, {sum(one.characters for one in calls)} characters read, {seconds:.1f} s in all.\n"
+            "Next: `pytest-recall run` in a project of yours, and the README for your client's configuration.",
+            style="bold",
+        )
+    )
+
+
+def _parts(answer: BaseModel) -> Iterator[RenderableType]:
+    match answer:
+        case RunAnswer():
+            yield from _run(answer)
+        case DiscoveryAnswer():
+            yield from _discovery(answer)
+        case DoctorAnswer():
+            yield from _doctor(answer)
+        case SummaryView():
+            yield from _summary(answer)
+        case RunsView(runs=runs):
+            yield _runs(runs)
+        case RunView(run=run):
+            yield from _run(run)
+        case TestView():
+            yield from _test(answer)
+        case FlakyView(tests=tests):
+            yield _tests("flaky", tests)
+        case FailuresView(failures=causes) | SimilarView(failures=causes):
+            yield _causes(causes)
+        case _:
+            yield Text(answer.model_dump_json(exclude_defaults=True, indent=2))
+    yield from (_warning(text) for text in getattr(answer, "warnings", []))
+    if cursor := getattr(answer, "next_cursor", ""):
+        yield Text(f"more: --cursor {cursor}", style="dim")
+
+
+def _run(answer: RunAnswer) -> Iterator[RenderableType]:
+    for group in answer.failures:
+        yield Group(*_failure(group))
+    for name, ids in (("newly failing", answer.newly_failing), ("newly passing", answer.newly_passing)):
+        yield from (Text(f"{name}: {_plain(test_id)}", style="dim") for test_id in ids)
+    for label, text in (
+        ("stopped by", ", ".join(answer.culprit)),
+        ("", answer.stacks),
+        ("", answer.output_tail),
+    ):
+        if text:
+            yield Text(_plain(f"{label} {text}".strip()))
+    yield from (Text(f"slow: {_plain(line)}", style="dim") for line in answer.slowest)
+    if answer.error:
+        yield Text(_plain(answer.error), style="red")
+    if answer.failures_omitted:
+        yield Text(f"… and {answer.failures_omitted} failing tests in other groups", style="dim")
+    counts = ", ".join(f"{number} {name}" for name, number in answer.counts.items())
+    yield Text(
+        f"{answer.status}: {counts} in {answer.duration_s:.2f} s",
+        style=f"bold {_COLOUR.get(answer.status, 'red')}",
+    )
+    yield Text(
+        f"{_plain(answer.python)}, pytest {answer.pytest}, revision {answer.revision}, run {answer.run_id}",
+        style="dim",
+    )
+    if answer.next_step:
+        yield Text(_plain(answer.next_step))
+
+
+def _failure(group: FailureGroup) -> Iterator[RenderableType]:
+    yield Text(_plain(f"{group.error}: {group.message}" if group.message else group.error), style="red")
+    if group.at:
+        yield Text(f"  {_plain(group.at)}  {_plain(group.source)}")
+    for text in (group.traceback, group.captured):
+        if text:
+            yield Padding(Text(_plain(text), style="dim"), (0, 0, 0, 2))
+    yield from (
+        Text(f"  {_plain(name)} = {_plain(value)}", style="dim") for name, value in group.locals.items()
+    )
+    yield from (Text(f"  {_plain(test_id)}") for test_id in group.tests)
+    if group.tests_omitted:
+        yield Text(f"  … and {group.tests_omitted} more", style="dim")
+    says = " ".join(
+        part for part in (group.verdict and f"{group.verdict}:", group.evidence, group.action) if part
+    )
+    if says:
+        yield Text(f"  {_plain(says)}", style="yellow")
+    yield Text("")
+
+
+def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
+    table = _table("tests", "where")
+    for file in answer.files:
+        table.add_row(str(file.tests), Text(_plain(file.path)))
+    for test in answer.tests:
+        table.add_row(str(test.count), Text(_plain(f"{test.id}  {test.doc}".strip())))
+    yield table
+    for error in answer.errors:
+        yield Text(_plain(f"{error.path}:{error.line} {error.kind}: {error.message}"), style="red")
+    if answer.error:
+        yield Text(_plain(answer.error), style="red")
+    yield Text(
+        f"{answer.total} tests, {answer.deselected} deselected, {answer.duration_s:.2f} s", style="bold"
+    )
+
+
+def _doctor(answer: DoctorAnswer) -> Iterator[RenderableType]:
+    table = _table("what", "found")
+    for finding in answer.findings:
+        table.add_row(finding.what, Text(_plain(finding.found)))
+    yield table
+    for problem in answer.problems:
+        yield Text(_plain(f"✗ {problem.what}: {problem.found}"), style="red")
+        yield Text(_plain(f"  → {problem.remedy}"))
+    if not answer.problems:
+        yield Text("no problem found", style="bold green")
+
+
+def _summary(answer: SummaryView) -> Iterator[RenderableType]:
+    runs = ", ".join(f"{number} {status}" for status, number in answer.recent_runs.items()) or "no runs yet"
+    yield Text(f"{_plain(answer.project)}: {runs}", style="bold")
+    if answer.last_run:
+        yield _runs([answer.last_run])
+    if answer.failing:
+        yield _tests("failing", answer.failing)
+    if answer.flaky:
+        yield _tests("flaky", answer.flaky)
+    if answer.causes:
+        yield _causes(answer.causes)
+
+
+def _runs(lines: Sequence[RunLine]) -> Table:
+    table = _table("when (UTC)", "status", "tests", "seconds", "revision", "run", "intent")
+    for line in lines:
+        counts = ", ".join(f"{number} {name}" for name, number in line.counts.items() if name != "collected")
+        status = Text(line.status, style=_COLOUR.get(line.status, "red"))
+        table.add_row(
+            line.at,
+            status,
+            counts,
+            f"{line.duration_s:.2f}",
+            line.revision,
+            line.run_id,
+            Text(_plain(line.intent)),
+        )
+    return table
+
+
+def _tests(title: str, lines: Sequence[TestLine]) -> Table:
+    table = _table(title, "outcomes", "verdict")
+    for line in lines:
+        table.add_row(
+            Text(_plain(line.id)), line.outcomes, Text(_plain(f"{line.verdict} {line.evidence}".strip()))
+        )
+    return table
+
+
+def _test(answer: TestView) -> Iterator[RenderableType]:
+    yield Text(_plain(answer.id), style="bold")
+    yield Text(_plain(f"{answer.verdict} {answer.evidence} {answer.action}".strip()))
+    table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
+    numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
+    table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
+    yield table
+
+
+def _causes(lines: Sequence[CauseLine]) -> Table:
+    table = _table("cause", "error", "at", "runs", "last seen", "tests")
+    for line in lines:
+        tests = [*line.tests, *([f"… and {line.tests_omitted} more"] if line.tests_omitted else [])]
+        table.add_row(
+            line.fingerprint,
+            Text(_plain(f"{line.error}: {line.message}")),
+            Text(_plain(line.at)),
+            str(line.seen.runs),
+            line.seen.last,
+            Text(_plain("\n".join(tests))),
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _warning(text: str) -> Text:
+    return Text(f"! {_plain(text)}", style="yellow")
+
+
+def _plain(text: Any) -> str:
+    """*text* as this terminal can show it: answers are cleaned already, the encoding may still be narrow."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return str(text).encode(encoding, "replace").decode(encoding)
