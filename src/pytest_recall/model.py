@@ -212,6 +212,8 @@ class Test:
         A rerun by a plugin replaces what it reruns, as in pytest's own count; a repetition that we
         asked for does not, so that repeating a test can never hide a failure.
         """
+        if len(self.attempts) == 1:  # nearly always, and it is asked for every test of a run
+            return self.attempts[0]
         ends = {attempt.repetition: attempt for attempt in self.attempts}.values()
         return next((end for end in ends if end.outcome.bad), self.attempts[-1])
 
