@@ -121,6 +121,7 @@ def _leave(seconds: float) -> None:
 
 async def discover_tests(
     ctx: Context[App],
+    *,
     project: Project = "",
     paths: Paths = [],  # noqa: B006 - the schema's default; never changed
     keyword: Keyword = "",
@@ -145,6 +146,7 @@ async def discover_tests(
 
 async def run_tests(
     ctx: Context[App],
+    *,
     project: Project = "",
     tests: Paths = [],  # noqa: B006
     keyword: Keyword = "",
@@ -212,6 +214,7 @@ async def run_tests(
 
 async def test_history(
     ctx: Context[App],
+    *,
     project: Project = "",
     view: Annotated[looked_back.View, Field(description="what to look at")] = "summary",
     test: Annotated[str, Field(description="node id, for view 'test'")] = "",

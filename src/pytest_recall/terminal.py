@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,27 +113,7 @@ def closing(turns: Sequence[Turn], seconds: float) -> None:
 
 
 def _parts(answer: BaseModel) -> Iterator[RenderableType]:
-    match answer:
-        case RunAnswer():
-            yield from _run(answer)
-        case DiscoveryAnswer():
-            yield from _discovery(answer)
-        case DoctorAnswer():
-            yield from _doctor(answer)
-        case SummaryView():
-            yield from _summary(answer)
-        case RunsView(runs=runs):
-            yield _runs(runs)
-        case RunView(run=run):
-            yield from _run(run)
-        case TestView():
-            yield from _test(answer)
-        case FlakyView(tests=tests):
-            yield _tests("flaky", tests)
-        case FailuresView(failures=causes) | SimilarView(failures=causes):
-            yield _causes(causes)
-        case _:
-            yield Text(answer.model_dump_json(exclude_defaults=True, indent=2))
+    yield from _SHOWN[type(answer)](answer)
     yield from (_warning(text) for text in getattr(answer, "warnings", []))
     if cursor := getattr(answer, "next_cursor", ""):
         yield Text(f"more: --cursor {cursor}", style="dim")
@@ -296,3 +276,17 @@ def _plain(text: Any) -> str:
     """*text* as this terminal can show it: answers are cleaned already, the encoding may still be narrow."""
     encoding = sys.stdout.encoding or "utf-8"
     return str(text).encode(encoding, "replace").decode(encoding)
+
+
+_SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
+    RunAnswer: _run,
+    DiscoveryAnswer: _discovery,
+    DoctorAnswer: _doctor,
+    SummaryView: _summary,
+    RunsView: lambda view: [_runs(view.runs)],
+    RunView: lambda view: _run(view.run),
+    TestView: _test,
+    FlakyView: lambda view: [_tests("flaky", view.tests)],
+    FailuresView: lambda view: [_causes(view.failures)],
+    SimilarView: lambda view: [_causes(view.failures)],
+}

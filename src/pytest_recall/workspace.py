@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import platformdirs
+from anyio.to_thread import run_sync
 
 from pytest_recall.config import Settings
-from pytest_recall.errors import RootNotAllowed, UnknownProject, quoted
+from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.model import Target
-from pytest_recall.running import revision, target
+from pytest_recall.running import revision, runner, target
+from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal
 
@@ -35,8 +37,7 @@ class Workspace:
     @property
     def spool(self) -> Path:
         """Where run folders live while runs go on: outside every project, one for each store."""
-        name = hashlib.blake2b(str(self.folder).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-        return platformdirs.user_state_path("pytest-recall") / "spool" / name
+        return _state() / "spool" / _name(self.folder)
 
     @property
     def cache_dir(self) -> Path:
@@ -113,6 +114,66 @@ class Workspaces:
         )
         folder = (root / folder).absolute()
         if folder not in self._stores:
-            store = Store(Journal(folder), backend(settings, folder))
+            journal = await run_sync(_journal, folder)
+            store = Store(journal, _backend(settings, journal.folder, root))
             self._stores[folder] = await self._closing.enter_async_context(store)
-        return Workspace(root, settings, self._environ, self._stores[folder], folder)
+        store = self._stores[folder]
+        space = Workspace(root, settings, self._environ, store, store.journal.folder)
+        await run_sync(_recover, space)
+        return space
+
+
+def _journal(folder: Path) -> Journal:
+    """The journal in *folder*, or, beside a project that can't be written, one in the user's own state folder."""
+    try:
+        return Journal(folder)
+    except StoreUnavailable:
+        return Journal(_state() / "stores" / _name(folder))
+
+
+def _backend(settings: Settings, folder: Path, root: Path) -> Backend:
+    """Where the index lives, by the settings. Raises BadSetting."""
+    where = settings.store
+    project = main_name(root)
+    if where == "embedded":
+        return Embedded(folder=str(folder))
+    if where == "cloud":
+        return Cloud(
+            tenant=settings.chroma_tenant,
+            database=settings.chroma_database,
+            api_key=settings.chroma_api_key,
+            project=project,
+        )
+    if where.startswith(("http://", "https://")):
+        token = settings.store_token
+        headers = (("Authorization", f"Bearer {token}"),) if token else ()
+        return Http(
+            url=where,
+            headers=headers,
+            tenant=settings.chroma_tenant,
+            database=settings.chroma_database,
+            project=project,
+        )
+    raise BadSetting(
+        f"Setting 'store' is {quoted(where)}. Valid: 'embedded', 'cloud', or the http(s):// address of a Chroma server."
+    )
+
+
+def main_name(root: Path) -> str:
+    """What tells projects apart on a shared server, on every machine alike: the main work tree's folder name."""
+    return revision.main_root(root).name
+
+
+def _recover(space: Workspace) -> None:
+    """Keep the runs whose server died before it could."""
+    for run, files, forget in runner.recover(space.spool):
+        space.store.keep(run, files)
+        forget()
+
+
+def _state() -> Path:
+    return platformdirs.user_state_path("pytest-recall")
+
+
+def _name(folder: Path) -> str:
+    return hashlib.blake2b(str(folder).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

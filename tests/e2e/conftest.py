@@ -1,0 +1,89 @@
+"""What the end-to-end tests share: small projects made on the spot, and a client at the real server's door."""
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.types import TextContent
+
+MakeProject = Callable[..., Path]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch) -> None:
+    """Spool and caches of ours stay inside the test's own folder."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+
+
+@pytest.fixture
+def make_project(tmp_path) -> MakeProject:
+    """Make a project from its files' texts."""
+
+    def make(files: dict[str, str], *, name: str = "project") -> Path:
+        root = tmp_path / name
+        for path, source in {"pytest.ini": "[pytest]\n", **files}.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(textwrap.dedent(source), "utf-8")
+        return root
+
+    return make
+
+
+class Agent:
+    """A client as an agent's: calls tools, and checks that text and structure tell one story."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.progress: list[float] = []
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self.client.call_tool(tool, arguments, progress_callback=self._note)
+        text = "".join(block.text for block in result.content if isinstance(block, TextContent))
+        assert not result.is_error, text
+        assert result.structured_content is not None
+        assert json.loads(text) == result.structured_content
+        return result.structured_content
+
+    async def error(self, tool: str, **arguments: Any) -> str:
+        result = await self.client.call_tool(tool, arguments)
+        assert result.is_error, result.content
+        return "".join(block.text for block in result.content if isinstance(block, TextContent))
+
+    async def _note(self, progress: float, total: float | None, message: str | None) -> None:
+        self.progress.append(progress)
+
+
+@asynccontextmanager
+async def _connect(project: Path, *flags: str, mode: str = "auto", **env: str) -> AsyncIterator[Agent]:
+    """A real server process on *project*, with a real client at its stdio."""
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "pytest_recall", "serve", "--project", str(project), *flags],
+        env={**os.environ, **env},
+    )
+    async with Client(server, mode=mode) as client:
+        yield Agent(client)
+
+
+@pytest.fixture
+def connect() -> Callable[..., Any]:
+    """`async with connect(project) as agent`: a real server on that project, and an agent at its door."""
+    return _connect

@@ -1,0 +1,68 @@
+"""Whatever an agent sends, it gets an error that teaches, and the server lives on."""
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ..."}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"project": "nowhere"}, ["No project at", "Pass the folder"]),
+        ({"project": "test_a.py"}, ["is a file"]),
+        ({"project": "/"}, ["outside the allowed roots", "--allow-root"]),
+        ({"tests": ["test_a.py::test_alpah"]}, ["No test", "test_a.py::test_alpha"]),
+        ({"tests": ["test_zzz.py"]}, ["test_zzz.py"]),
+        ({"tests": ["--pdb"]}, ["--pdb"]),
+        ({"tests": ["../elsewhere.py"]}, ["../elsewhere.py"]),
+        ({"tests": "test_a.py"}, ["tests", "list"]),
+        ({"args": ["-p", "evil"]}, ["-p"]),
+        ({"keywrod": "x"}, ["keywrod"]),
+        ({"timeout_s": "soon"}, ["timeout_s"]),
+        ({"run_id": "01890000-0000-7000-8000-000000000000"}, ["No run"]),
+        ({"run_id": "../../etc/passwd"}, ["No run"]),
+        ({"only": "failed"}, ["No test is recorded as failing"]),
+    ],
+)
+async def test_run_tests_teaches(make_project, connect, arguments, words):
+    async with connect(make_project(A)) as agent:
+        message = await agent.error("run_tests", **arguments)
+        assert all(word in message for word in words), message
+        assert (await agent.call("run_tests"))["status"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"view": "runs", "cursor": "bogus"}, ["Cursor", "next_cursor"]),
+        ({"view": "test"}, ["needs 'test'"]),
+        ({"view": "test", "test": "test_a.py::test_nothing"}, ["No run has seen"]),
+        ({"view": "runs", "since": "yesterday"}, ["is no time", "'7d'"]),
+        ({"view": "nothing"}, ["view"]),
+        ({"limit": 0}, ["limit"]),
+    ],
+)
+async def test_test_history_teaches(make_project, connect, arguments, words):
+    async with connect(make_project(A)) as agent:
+        message = await agent.error("test_history", **arguments)
+        assert all(word in message for word in words), message
+
+
+async def test_no_pytest_names_the_interpreter_and_the_remedy(make_project, connect, tmp_path):
+    import subprocess
+    import sys
+
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    async with connect(make_project(A), "--python", str(bare / "bin" / "python")) as agent:
+        message = await agent.error("run_tests")
+    assert "pytest" in message
+    assert str(bare) in message
+    assert "install" in message
+
+
+async def test_a_missing_interpreter_is_named(make_project, connect):
+    async with connect(make_project(A), "--python", "/no/such/python") as agent:
+        assert "/no/such/python" in await agent.error("discover_tests")
