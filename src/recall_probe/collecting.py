@@ -10,11 +10,14 @@ _DOC_MOST, _PARAM_MOST = 120, 8000
 
 
 class Collecting:
-    """In the process that collects; *worker* is xdist's name for it, *wanted* the detail of `file` facts."""
+    """In the process that collects; *worker* is xdist's name for it, *wanted* the detail of `file` facts.
 
-    def __init__(self, session, stream, describer, worker, wanted):
-        self._session, self._stream, self._describer = session, stream, describer
-        self._worker, self._wanted = worker, wanted
+    Where several processes collect the same, one *tells* what it finds, and all say how many tests they have.
+    """
+
+    def __init__(self, stream, describer, json_report, worker, wanted, tells):
+        self._stream, self._describer, self._json_report = stream, describer, json_report
+        self._worker, self._wanted, self._tells = worker, wanted, tells
         self._deselected = 0
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -31,7 +34,7 @@ class Collecting:
                 self._stream.fact("note", text="no details of a collection error: %r" % type(error))
 
     def pytest_collectreport(self, report):
-        if report.skipped and report.longrepr:
+        if self._tells and report.skipped and report.longrepr:
             self._stream.fact(
                 "collect",
                 id=node_id(report.nodeid),
@@ -45,7 +48,7 @@ class Collecting:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session):
         number = len(session.items)
-        self._session.selected(session.config, number)
+        self._json_report.selected(session.config, number)
         if self._wanted != "none":
             try:
                 self._list(session.items)

@@ -144,9 +144,7 @@ class Describer:
     def reason(self, longrepr):
         """Why a test was skipped or is expected to fail, from what pytest says of it."""
         text = str(longrepr[2] if isinstance(longrepr, tuple) else longrepr)
-        for prefix in ("Skipped: ", "reason: "):
-            if text.startswith(prefix):
-                text = text[len(prefix) :]  # noqa: FURB188 – Python 3.7
+        text = re.sub(r"^(Skipped|reason): ", "", text)
         return cut(text, self._max_text)
 
 

@@ -28,9 +28,9 @@ def pytest_load_initial_conftests(early_config):
         return
     from recall_probe import context
 
-    session = context.Session(run_dir, _settings(run_dir), early_config)
+    session = context.Session(run_dir, _settings(run_dir))
     early_config._recall = session
-    session.prepare()
+    session.prepare(early_config)
     outcome = yield
     if outcome.excinfo is not None:
         session.not_started(outcome.excinfo[1])

@@ -51,13 +51,17 @@ class Stream:
             )
         self.line(text)
 
+    def ours(self):
+        """Whether this process is the one that made the stream, and no fork of it."""
+        return self._getpid() == self._owner
+
     def now(self):
         """Seconds since the epoch."""
         return self._epoch + self._clock()
 
     def line(self, text):
         """Append *text*, a whole fact in JSON and ASCII."""
-        if self._getpid() != self._owner:
+        if not self.ours():
             return
         data = text.encode("ascii") + b"\n"
         if self._torn:

@@ -44,7 +44,7 @@ def fork(run_dir, cfg):
 
 
 def _prctl():
-    if not sys.platform.startswith("linux"):
+    if not (sys.platform.startswith("linux") and os.path.isdir("/proc/self")):
         return None
     try:
         import ctypes
@@ -72,12 +72,13 @@ class Supervisor:
         except OSError:
             pass
         try:
-            told = self._until_the_end()
-            if not told:
+            if not self._until_the_end():
                 self._wait(_VOLUNTARY_S)
-            self._kill_all()
-        finally:  # whatever went wrong in here, nobody may take this for a good end
-            self._leave()
+        finally:  # whatever went wrong in here, nothing may be left and nobody take it for a good end
+            try:
+                self._kill_all()
+            finally:
+                self._leave()
 
     def _until_the_end(self):
         """Serve commands till pytest is gone (False) or all shall be killed (True)."""
@@ -124,10 +125,8 @@ class Supervisor:
 
     def _pytests(self):
         """pytest and its xdist workers: the living descendants that own a stack file."""
-        alive = self._descendants() if self.reaper else {self.child: None}
-        for name in os.listdir(self.run_dir):
-            if name.startswith("stack-") and name.endswith(".txt") and int(name[6:-4]) in alive:
-                yield int(name[6:-4])
+        alive = self._descendants() if self.reaper else (self.child,)
+        return [pid for pid in alive if os.path.exists(os.path.join(self.run_dir, "stack-%d.txt" % pid))]
 
     def _reap(self):
         """Collect the dead; note pytest's status, and whether anybody is left."""
