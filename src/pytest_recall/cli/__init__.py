@@ -1,0 +1,55 @@
+"""The door for people: commands at a shell, tables on a terminal, `--json` for programs. Alone may print.
+
+One module a family of commands, each with `add(commands)`. What is slow to import (mcp, rich, the use
+cases) is imported by the command that needs it, inside its function.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from pytest_recall import __version__
+from pytest_recall.cli import demonstrating, examining, remembering, running, serving
+from pytest_recall.cli.door import Commands, say_error
+from pytest_recall.errors import RecallError
+
+FAMILIES = (serving, running, remembering, examining, demonstrating)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the process's exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pytest-recall", description="Runs a project's own pytest and remembers."
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-recall {__version__}")
+    commands = Commands(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
+    for family in FAMILIES:
+        family.add(commands)
+    options, rest = parser.parse_known_args(argv)
+    if rest and not options.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    if options.command == "serve":  # imports less than everything below
+        return serving.serve(options)
+    import anyio
+
+    try:
+        return anyio.run(options.act, options)
+    except RecallError as error:
+        return say_error(error, as_json=options.json)
+    except BaseExceptionGroup as group:  # from a task group: the one error of ours inside is the story
+        ours = group.subgroup(RecallError)
+        if ours is None:
+            raise
+        return say_error(next(_leaves(ours)), as_json=options.json)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _leaves(group: BaseExceptionGroup[RecallError]) -> Iterator[RecallError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

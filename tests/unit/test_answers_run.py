@@ -1,0 +1,149 @@
+"""An answer costs its reader little, however many tests fail and whatever they print."""
+
+import json
+
+import pytest
+
+from pytest_recall.answers import run as ran
+from pytest_recall.answers.text import clean, head, middle, tail
+from pytest_recall.app import Explained, Report
+from pytest_recall.history import groups, verdict
+from pytest_recall.history.fingerprint import fingerprint
+from pytest_recall.model import (
+    Attempt,
+    Environment,
+    Failure,
+    Finished,
+    Frame,
+    Outcome,
+    Revision,
+    Run,
+    RunRequest,
+    Status,
+    Target,
+    Test,
+    TimedOut,
+)
+
+ROOT = "/home/someone/projects/quite-a-long-name-for-a-project"
+
+
+def failure(number: int, message: str = "") -> Failure:
+    frames = tuple(
+        Frame(path=f"src/pkg/mod_{number}.py", line=n, function=f"step_{n}", source=f"step_{n + 1}(order)", project=True)
+        for n in range(1, 9)
+    )
+    message = message or f"KeyError: 'missing_{number}'\n" + "E   and a long explanation of it " * 40
+    return Failure(
+        phase="call",
+        exception="KeyError",
+        message=message,
+        frames=frames,
+        captured=(("Captured stdout call", "printed\n" * 200),),
+        fingerprint=fingerprint(
+            exception="KeyError", message=message, frames=frames, root=ROOT, test_id=f"t{number}"
+        ),
+    )
+
+
+def run_of(tests: list[Test], status: Status = Status.FAILED, **more) -> Run:
+    return Run(
+        id="01968f3e-1c00-7abc-8def-0123456789ab",
+        started_at=1_760_000_000.0,
+        duration_s=12.345,
+        target=Target(root=ROOT, python=f"{ROOT}/.venv/bin/python", source=".venv"),
+        rootdir=ROOT,
+        request=RunRequest(),
+        status=status,
+        terminations=more.pop("terminations", (Finished(exit_code=1),)),
+        revision=Revision(digest="d" * 32, commit="c" * 40, dirty=True),
+        environment=Environment(pytest="9.2.0"),
+        collected=len(tests),
+        tests=tuple(tests),
+        **more,
+    )
+
+
+def report_of(run: Run) -> Report:
+    explained = [
+        Explained(group=group, judgement=verdict.judge_group(group, {}, run, None), seen=None)
+        for group in groups.group(run)
+    ]
+    return Report(run=run, groups=tuple(explained))
+
+
+def failed(number: int, message: str = "") -> Test:
+    attempt = Attempt(outcome=Outcome.FAILED, failures=(failure(number, message),))
+    return Test(id=f"tests/unit/test_orders.py::TestOrders::test_case_{number}[a-long-parameter-{number}]", attempts=(attempt,))
+
+
+def test_an_all_green_answer_is_at_most_400_characters():
+    tests = [Test(id=f"t.py::test_{n}", attempts=(Attempt(outcome=Outcome.PASSED),)) for n in range(200_000)]
+    answer = ran.answer(report_of(run_of(tests, Status.PASSED, terminations=(Finished(exit_code=0),))))
+    assert answer.status == "passed"
+    assert ran.size(answer) <= 400
+
+
+@pytest.mark.parametrize(("causes", "most"), [(1, 1_500), (5, 2_500), (40, 8_000), (5_000, 8_000)])
+def test_a_concise_answer_keeps_its_bound(causes, most):
+    answer = ran.answer(report_of(run_of([failed(n) for n in range(causes)])))
+    assert answer.failures
+    assert ran.size(answer) <= most
+    assert sum(len(g.tests) + g.tests_omitted for g in answer.failures) + answer.failures_omitted == causes
+
+
+def test_five_thousand_tests_of_one_cause_are_one_group():
+    one = failure(1)
+    tests = [
+        Test(id=f"t.py::test_{n}", attempts=(Attempt(outcome=Outcome.FAILED, failures=(one,)),)) for n in range(5_000)
+    ]
+    answer = ran.answer(report_of(run_of(tests)))
+    assert len(answer.failures) == 1
+    assert len(answer.failures[0].tests) + answer.failures[0].tests_omitted == 5_000
+    assert ran.size(answer) <= 1_500
+
+
+def test_a_full_answer_shows_more_and_is_bounded():
+    report = report_of(run_of([failed(n) for n in range(300)]))
+    full, concise = ran.answer(report, full=True), ran.answer(report)
+    assert ran.size(concise) < ran.size(full) <= ran.FULL
+    assert full.slowest
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["x" * 3_000_000, "\x1b[31mred\x1b[0m", "\ud800 lone", "\u202eevil", "a\x00b\x07", "</script>" * 900, "🎉" * 9_000],
+)
+def test_hostile_messages_stay_bounded_and_printable(message):
+    answer = ran.answer(report_of(run_of([failed(1, message)])))
+    text = ran.dump(answer)
+    assert len(text) <= 1_500
+    shown = json.loads(text)["failures"][0]["message"]
+    assert shown.encode("utf-8")
+    assert all(char.isprintable() or char in "\n\t" for char in shown)
+
+
+def test_hostile_ids_stay_bounded():
+    ids = ["x" * 100_000, "a\nb::c", "t.py::t[\ud800]", 't.py::t["\'\\]']
+    tests = [Test(id=test_id, attempts=(Attempt(outcome=Outcome.FAILED, failures=(failure(1),)),)) for test_id in ids]
+    assert len(ran.dump(ran.answer(report_of(run_of(tests)))).encode()) <= 1_500
+
+
+def test_a_run_out_of_time_names_its_culprit():
+    test = Test(id="t.py::test_hang", attempts=(Attempt(outcome=Outcome.TIMED_OUT),))
+    run = run_of(
+        [test], Status.TIMED_OUT, terminations=(TimedOut(limit_s=5, test="t.py::test_hang"),), culprits=("t.py::test_hang",),
+        not_run=("t.py::test_after",),
+    )  # fmt: skip
+    answer = ran.answer(report_of(run))
+    assert answer.culprit == ["t.py::test_hang"]
+    assert "5 s" in answer.error
+    assert answer.counts["not_run"] == 1
+    assert "did not run" in answer.next_step
+
+
+def test_texts_say_where_they_were_cut():
+    assert head("abcdef", 4) == "abc…"
+    assert tail("abcdef", 4) == "…def"
+    assert middle("abcdefghij", 5) == "ab…ij"
+    assert clean("a\x1b]0;title\x07b\x9b") == "ab\\x9b"
