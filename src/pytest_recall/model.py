@@ -451,6 +451,7 @@ class Sample:
     fingerprint: str = ""  # strict, of the first failure
     group: str = ""
     attempt: int = 0  # 0-based place among the run's attempts at this test
+    sources: str = ""  # digest of the test's file and of what it imports; "" where unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

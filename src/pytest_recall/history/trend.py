@@ -7,7 +7,7 @@ whoever keeps these values may take a run in again after a crash.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from pytest_recall.history.fingerprint import digest, ended
@@ -88,7 +88,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
         status=run.status,
         counts=run.counts,
         revision=run.revision,
-        environment=environment_digest(run.environment, env=run.request.env, args=run.request.args),
+        environment=environment_digest(run.environment, env=run.request.env, args=_conditions(run.request)),
         scope=scope_digest(run.request, project, ids),
         space=run.space,
         source=run.source,
@@ -103,13 +103,17 @@ def samples(run: Run, row: RunRow) -> dict[str, list[Sample]]:
     return {} if row.suspect else observed(run, row)
 
 
-def observed(run: Run, row: RunRow) -> dict[str, list[Sample]]:
-    """Every attempt that says something, by test id; of a suspect run too, to judge the run itself."""
+def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[str, list[Sample]]:
+    """Every attempt that says something, by test id; of a suspect run too, to judge the run itself.
+
+    Only of the tests in *ids*, where that is given.
+    """
     found: dict[str, list[Sample]] = {}
     for test in run.tests:
-        for number, attempt in enumerate(test.attempts):
-            if attempt.outcome not in _SILENT:
-                found.setdefault(test.id, []).append(_sample(run, row, test.id, number, attempt))
+        if ids is None or test.id in ids:
+            for number, attempt in enumerate(test.attempts):
+                if attempt.outcome not in _SILENT:
+                    found.setdefault(test.id, []).append(_sample(run, row, test.id, number, attempt))
     return found
 
 
@@ -166,6 +170,11 @@ def merge(a: FailureHistory, b: FailureHistory) -> FailureHistory:
         count=a.count + b.count - len(both),
         runs=tuple(sorted({*_runs(a), *_runs(b)})[-_RUNS:]),
     )
+
+
+def _conditions(request: RunRequest) -> tuple[str, ...]:
+    # A test that hung under a limit of one second is no other outcome than its pass without one.
+    return (*request.args, f"limit={request.test_timeout_s}") if request.test_timeout_s else request.args
 
 
 def _cut_short(run: Run) -> bool:

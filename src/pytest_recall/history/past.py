@@ -1,0 +1,148 @@
+"""One test's samples, laid out for the questions that verdicts ask: cells, rate, and the streak that ends now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+
+from pytest_recall.history.odds import clean_passes_needed, wilson
+from pytest_recall.model import Outcome, Sample, TestHistory
+
+_GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
+_WINDOW_S = 90 * 86_400.0
+
+
+class Past:
+    """What is known of one test, seen from one run: `now` (its samples in that run) and all the others.
+
+    Samples that neither passed nor failed (xfailed) are left out. Samples of later runs count only
+    for what time does not change: which outcomes a cell has shown.
+    """
+
+    def __init__(self, history: TestHistory | None, now: Sequence[Sample]) -> None:
+        every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
+        telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
+        self.samples = sorted(telling, key=lambda s: (s.at, s.run, s.attempt))
+        run = now[-1].run if now else self.samples[-1].run if self.samples else ""
+        self.now = [s for s in self.samples if s.run == run]
+
+    @property
+    def here(self) -> Sample:
+        return self.now[-1]
+
+    @property
+    def red(self) -> bool:
+        """Whether any attempt of the run failed."""
+        return any(s.outcome.bad for s in self.now)
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str], list[Sample]]:
+        """Samples by revision and environment; those without a revision prove nothing and are left out."""
+        found: dict[tuple[str, str], list[Sample]] = {}
+        for sample in self.samples:
+            if sample.revision:
+                found.setdefault((sample.revision, sample.environment), []).append(sample)
+        return found
+
+    @property
+    def cell(self) -> list[Sample]:
+        """The samples of the cell in which the run is; reruns after it too."""
+        return self.cells.get((self.here.revision, self.here.environment), self.now)
+
+    @cached_property
+    def line(self) -> list[Sample]:
+        """The samples up to the run, and later ones on its revision: reruns to confirm it."""
+        until, revision = (self.here.at, self.here.run), self.here.revision
+        return [s for s in self.samples if (s.at, s.run) <= until or (revision and s.revision == revision)]
+
+    @cached_property
+    def streak(self) -> list[Sample]:
+        """The failures at the end of the line, with no pass between."""
+        return self._end([s.outcome.bad for s in self.line])
+
+    @cached_property
+    def alike(self) -> list[Sample]:
+        """The end of the streak that has one fingerprint, the present one."""
+        return self._end([s.outcome.bad and s.group in self.prints for s in self.line])
+
+    @cached_property
+    def prints(self) -> frozenset[str]:
+        """The `group` fingerprints with which the test fails now."""
+        return frozenset(s.group for s in self.now if s.outcome.bad and s.group)
+
+    @cached_property
+    def flaked(self) -> list[Sample]:
+        """The samples of all cells with both outcomes (E1), cleared or not."""
+        return [s for cell in self.cells.values() if both(cell) for s in cell]
+
+    @property
+    def flaky_prints(self) -> frozenset[str]:
+        """The fingerprints with which it failed where it also passed."""
+        return frozenset(s.group for s in self.flaked if s.outcome.bad and s.group)
+
+    def rate(self, *, without: Sequence[Sample] = ()) -> tuple[int, int]:
+        """Failures x of n attempts over the cells with at least one pass, of the last 90 days."""
+        since = self.samples[-1].at - _WINDOW_S if self.samples else 0.0
+        left_out = {(s.run, s.attempt) for s in without}
+        counted = [
+            s
+            for cell in self.cells.values()
+            if not all(one.outcome.bad for one in cell)
+            for s in cell
+            if s.at >= since and (s.run, s.attempt) not in left_out
+        ]
+        return sum(s.outcome.bad for s in counted), len(counted)
+
+    @cached_property
+    def needed(self) -> int:
+        """Clean passes that outweigh the rate of flaking, as it was when the test was last seen to flake."""
+        after = self.samples[self.samples.index(self._last_flake) + 1 :] if self.flaked else []
+        x, n = self.rate(without=after)
+        return clean_passes_needed(wilson(x, n)[0])
+
+    @cached_property
+    def flaky(self) -> bool:
+        """Whether a flake is proven and not cleared: by a change that reaches the test, then clean passes."""
+        if not self.flaked:
+            return False
+        last = self._last_flake
+        sources, clean = last.sources, -1  # -1: nothing has changed yet
+        for sample in self.samples[self.samples.index(last) + 1 :]:
+            if sources and sample.sources and sample.sources != sources:
+                sources, clean = sample.sources, 0
+            if clean >= 0:
+                clean = -1 if sample.outcome.bad else clean + 1
+            if clean >= self.needed:
+                return False
+        return True
+
+    def untouched_flips(self, *, touched: bool | None) -> int:
+        """How often the outcome changed with the revision while the test and its imports stayed the same.
+
+        *touched* tells it of the last flip, where the samples do not.
+        """
+        line = self.line
+        flips = [
+            (a, b)
+            for a, b in pairwise(line)
+            if a.outcome.bad is not b.outcome.bad and a.revision != b.revision
+        ]
+        same = [bool(a.sources) and a.sources == b.sources for a, b in flips]
+        if same and touched is not None and flips[-1][1] in self.streak:
+            same[-1] = not touched
+        return sum(same)
+
+    @property
+    def _last_flake(self) -> Sample:
+        return max(self.flaked, key=lambda s: (s.at, s.run, s.attempt))
+
+    def _end(self, keep: list[bool]) -> list[Sample]:
+        length = next((n for n, kept in enumerate(reversed(keep)) if not kept), len(keep))
+        return self.line[len(keep) - length :]
+
+
+def both(samples: Sequence[Sample]) -> bool:
+    """Whether some of *samples* failed and some passed."""
+    bad = sum(sample.outcome.bad for sample in samples)
+    return 0 < bad < len(samples)

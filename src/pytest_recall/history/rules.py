@@ -1,0 +1,332 @@
+"""The rules of the verdicts, in the order in which they are asked; the first that holds decides.
+
+Each rule takes all that is known of one test and answers with a verdict, or None. Proof of a flake
+comes first, then what the base and the past show; a rule that cannot tell leaves it to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pytest_recall.history.odds import posterior_real, red_again, wilson
+from pytest_recall.history.past import Past, both
+from pytest_recall.history.trend import without_seed
+from pytest_recall.model import Sample
+
+_REPRODUCED = 2  # attempts that failed, and none that passed
+_PROVEN = 2  # attempts on either side that show what an outcome follows
+_BROKEN = 3  # revisions in a row
+_LOOP = 4  # runs in a row with one fingerprint
+_SIGNS = 2  # weak signs that make a suspicion
+_UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
+
+
+class Verdict(StrEnum):
+    """What a test's outcome means."""
+
+    FLAKY = "flaky"
+    ENVIRONMENT_DEPENDENT = "environment_dependent"
+    ORDER_DEPENDENT = "order_dependent"
+    SUSPECTED_FLAKY = "suspected_flaky"
+    BROKEN = "broken"
+    NEW_FAILURE = "new_failure"
+    PRE_EXISTING = "pre_existing"
+    REGRESSION = "regression"
+    FIXED = "fixed"
+    RECURRED = "recurred"
+    NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a rule may look at."""
+
+    past: Past
+    touched: Collection[str] | None
+    base: Past | None
+    alone: Sequence[Sample]
+    known_flaky: Collection[str]
+    fixed: Collection[str]
+    rate: tuple[int, int]  # failures x of n attempts, in cells with at least one pass
+
+    @property
+    def share(self) -> str:
+        x, n = self.rate
+        low, high = wilson(x, n)
+        return f"{x}/{n} on unchanged code ({100 * low:.1f}–{100 * high:.1f} %)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    verdict: Verdict
+    evidence: str
+    action: str = ""
+
+
+# --- rules for a failure; the first that holds gives the verdict -----------------------------
+
+
+def _order(case: Case) -> Found | None:
+    """Alone ≠ in the suite, or one order seed ≠ the others, each seen twice (E3)."""
+    past = case.past
+    alone = [sample.outcome.bad for sample in case.alone]
+    if (
+        past.red
+        and len(past.now) >= _PROVEN
+        and not both(past.now)
+        and len(alone) >= _PROVEN
+        and not any(alone)
+    ):
+        return Found(
+            verdict=Verdict.ORDER_DEPENDENT,
+            evidence=f"fails {len(past.now)}/{len(past.now)} in the suite, passes {len(alone)}/{len(alone)} alone",
+            action="Find the test before it that leaves state behind; bisect the order.",
+        )
+    seed = _follows(past, lambda s: s.environment, lambda s: without_seed(s.environment))
+    if seed:
+        return Found(
+            verdict=Verdict.ORDER_DEPENDENT,
+            evidence=f"on this revision the outcome follows the order seed: {seed}",
+            action="Rerun with the failing seed, then look for state shared between tests.",
+        )
+    return None
+
+
+def _flaky(case: Case) -> Found | None:
+    """Both outcomes in one cell (E1), not cleared, and the present failure is of that kind."""
+    past = case.past
+    if both(past.cell):
+        return Found(
+            verdict=Verdict.FLAKY,
+            evidence=f"failed {case.share}; {_counted(past.cell)} in this very state",
+            action="Not your change. Rerun it; mend the test's own nondeterminism.",
+        )
+    if not past.flaky or not past.prints or not past.prints <= past.flaky_prints or case.touched:
+        return None
+    x, n = past.rate(without=past.streak)
+    k = len(past.streak)
+    if k >= _LEAST and red_again(x, n, k) < _UNLIKELY:
+        return None
+    return Found(
+        verdict=Verdict.FLAKY,
+        evidence=f"failed {case.share}, with this fingerprint",
+        action=f"Known flake. Rerun it: {max(_LEAST, k)} red in a row would be more than that.",
+    )
+
+
+def _environment(case: Case) -> Found | None:
+    """The outcome follows the environment on one revision (E2)."""
+    follows = _follows(case.past, lambda s: without_seed(s.environment), lambda _: "")
+    if not follows:
+        return None
+    return Found(
+        verdict=Verdict.ENVIRONMENT_DEPENDENT,
+        evidence=f"on this revision the outcome follows the environment: {follows}",
+        action="Compare the two environments before changing code.",
+    )
+
+
+def _suspected(case: Case) -> Found | None:
+    """At least two weak signs (E4)."""
+    past = case.past
+    flips = past.untouched_flips(touched=None if case.touched is None else bool(case.touched))
+    same = bool(past.prints & (past.flaky_prints | set(case.known_flaky)))
+    if flips + same < _SIGNS:
+        return None
+    signs = [f"flipped {flips} times with nothing it uses changed"] if flips else []
+    signs += ["its fingerprint is a known flake's"] if same else []
+    return Found(
+        verdict=Verdict.SUSPECTED_FLAKY,
+        evidence="; ".join(signs),
+        action="Rerun it on this revision; one pass proves a flake.",
+    )
+
+
+def _base(case: Case) -> Found | None:
+    """Fails at the base too: pre-existing. Passes there, and fails here again and again: a regression."""
+    base, past = case.base, case.past
+    if base is None or not base.now or both(base.samples):
+        return None
+    total = len(base.samples)
+    if base.red:
+        same = not base.prints or not past.prints or base.prints & past.prints
+        found = Found(
+            verdict=Verdict.PRE_EXISTING,
+            evidence=f"also fails {total}/{total} at the base revision",
+            action="Not from your change; leave it or mend it apart.",
+        )
+        return found if same else None
+    red = [s for s in past.streak if s.revision == past.here.revision]
+    if len(red) < _REPRODUCED:
+        return None
+    where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
+    return Found(
+        verdict=Verdict.REGRESSION,
+        evidence=f"the base passes {total}/{total}, now red {len(red)}/{len(red)}{where}",
+        action="From the change since the base: look there first.",
+    )
+
+
+def _recurred(case: Case) -> Found | None:
+    """A fingerprint is back whose fix had been confirmed."""
+    past = case.past
+    earlier = past.line[: len(past.line) - len(past.alike)]
+    back = (past.prints & set(case.fixed)) or (past.prints & _fixed_before(earlier, past))
+    return (
+        Found(
+            verdict=Verdict.RECURRED,
+            evidence=f"{min(back)} was fixed before and is back",
+            action="Look at the earlier fix: was it undone, or the same mistake made elsewhere?",
+        )
+        if back
+        else None
+    )
+
+
+def _broken(case: Case) -> Found | None:
+    """Three revisions in a row with one fingerprint and no pass."""
+    alike = case.past.alike
+    revisions = len({s.revision for s in alike if s.revision})
+    if revisions < _BROKEN:
+        return None
+    return Found(
+        verdict=Verdict.BROKEN,
+        evidence=f"red on {revisions} revisions in a row with one fingerprint, {_runs(alike)} runs, no pass between",
+        action=_loop(alike) or "Broken for longer than this change.",
+    )
+
+
+def _new(case: Case) -> Found | None:
+    """The fingerprint is new to this test, which has a past."""
+    past = case.past
+    earlier = past.line[: len(past.line) - len(past.alike)]
+    fresh = past.prints - {s.group for s in earlier}
+    if not fresh or not earlier:
+        return None
+    passed = sum(not s.outcome.bad for s in earlier)
+    again = len(past.alike)
+    posterior = f"; red {again}/{again}, real with p={posterior_real(again - 1):.2f}" if again > 1 else ""
+    return Found(
+        verdict=Verdict.NEW_FAILURE,
+        evidence=f"first failure of this kind here; passed {passed}/{len(earlier)} before{posterior}",
+        action=_loop(past.alike)
+        or ("Look at your last change." if again > 1 else "Confirm by rerunning: confirm=3."),
+    )
+
+
+def _unknown(case: Case) -> Found:
+    past = case.past
+    n, red = len(past.line), len(past.streak)
+    if past.flaky and red >= _LEAST:
+        evidence = f"known flaky at {case.share}, but red {red}/{red} now: more than that explains"
+    elif past.prints and past.prints <= {s.group for s in past.line[: n - red]}:
+        evidence = f"this fingerprint was seen here before, and passes since (n={n})"
+    else:
+        evidence = f"n={n}"
+    return Found(
+        verdict=Verdict.NOT_ENOUGH_EVIDENCE,
+        evidence=evidence,
+        action=_loop(past.alike) or "Rerun on this revision: confirm=3.",
+    )
+
+
+# --- rules for a pass ------------------------------------------------------------------------
+
+
+def _still_flaky(case: Case) -> Found | None:
+    return (
+        Found(
+            verdict=Verdict.FLAKY,
+            evidence=f"failed {case.share}",
+            action="A pass now proves nothing: mend the test's nondeterminism.",
+        )
+        if case.past.flaky
+        else None
+    )
+
+
+def _mended(case: Case) -> Found | None:
+    """A reproduced failure, then this pass: the first, or with flake history the k-th."""
+    past = case.past
+    line = past.line
+    passes = next((n for n, s in enumerate(reversed(line)) if s.outcome.bad), len(line))
+    before = line[: len(line) - passes]
+    red = before[
+        len(before) - next((n for n, s in enumerate(reversed(before)) if not s.outcome.bad), len(before)) :
+    ]
+    since = passes - len(past.now)
+    needed = past.needed if past.flaked else 1
+    if not red or not since < needed <= passes:
+        return None
+    if len(red) < _REPRODUCED:
+        return Found(
+            verdict=Verdict.NOT_ENOUGH_EVIDENCE,
+            evidence="passes after one failure that was never reproduced",
+            action="Rerun a few times before calling it fixed.",
+        )
+    return Found(
+        verdict=Verdict.FIXED,
+        evidence=f"red {len(red)}/{len(red)} before, now {passes}/{passes} passed",
+    )
+
+
+# --- what the rules share --------------------------------------------------------------------
+
+
+def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample], str]) -> str:
+    """How the outcome follows *key* on the revisions where it had two values or more; "" if it does not.
+
+    Only samples with the same *among* are set against each other, twice on either side at least.
+    """
+    here, mine, others = past.here, list[Sample](), list[Sample]()
+    if not here.revision:
+        return ""
+    for revision in {s.revision for s in past.samples if s.revision}:
+        there = [s for s in past.samples if s.revision == revision and among(s) == among(here)]
+        own = [s for s in there if key(s) == key(here)]
+        if own and len(own) < len(there):
+            mine += own
+            others += [s for s in there if key(s) != key(here)]
+    known = {s.revision for s in mine}
+    if here.revision not in known or min(len(mine), len(others)) < _PROVEN or both(mine) or both(others):
+        return ""
+    if mine[0].outcome.bad is others[0].outcome.bad:
+        return ""
+    ends = ("fails", "passes") if mine[0].outcome.bad else ("passes", "fails")
+    return f"{ends[0]} {len(mine)}/{len(mine)} here, {ends[1]} {len(others)}/{len(others)} elsewhere"
+
+
+def _fixed_before(earlier: Sequence[Sample], past: Past) -> set[str]:
+    """Fingerprints that came at least twice with no pass between, and were then passed long enough."""
+    needed = past.needed if past.flaked else 1
+    fixed, red, passes = set[str](), list[Sample](), 0
+    for sample in earlier:
+        if sample.outcome.bad:
+            red, passes = ([*red, sample] if not passes else [sample]), 0
+            continue
+        passes += 1
+        if passes == needed and len(red) >= _REPRODUCED and red[-1].revision != sample.revision:
+            fixed |= {s.group for s in red if s.group}
+    return fixed - past.flaky_prints
+
+
+def _loop(alike: Sequence[Sample]) -> str:
+    runs = _runs(alike)
+    if runs < _LOOP or len({s.revision for s in alike}) < _LOOP:
+        return ""
+    return f"Failed {runs} runs in a row with one fingerprint: the edits have not reached the failing frame."
+
+
+def _runs(samples: Sequence[Sample]) -> int:
+    return len({sample.run for sample in samples})
+
+
+def _counted(samples: Sequence[Sample]) -> str:
+    bad = sum(sample.outcome.bad for sample in samples)
+    return f"{bad} red and {len(samples) - bad} green"
+
+
+RED = (_order, _flaky, _environment, _suspected, _base, _recurred, _broken, _new, _unknown)
+GREEN = (_still_flaky, _environment, _mended)

@@ -1,0 +1,182 @@
+"""What a test's outcome means, from its past: one verdict, its evidence in numbers, the next step.
+
+A *cell* is one test on one revision in one environment. Both outcomes in one cell prove a flake;
+nothing else does, least of all a failure rate. Where the facts prove nothing, the verdict says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_recall.history.groups import Group
+from pytest_recall.history.odds import (
+    beta_rank,
+    clean_passes_needed,
+    noise,
+    posterior_real,
+    slower,
+    wilson,
+)
+from pytest_recall.history.past import Past
+from pytest_recall.history.rules import GREEN, RED, Case, Verdict
+from pytest_recall.history.trend import fold, observed, row
+from pytest_recall.model import Run, Sample, TestHistory
+
+_MEMBERS = 20  # tests of a group that are judged
+_GRAVITY = (  # a group is what the gravest of its tests is, so that a known flake never hides a regression
+    Verdict.REGRESSION,
+    Verdict.RECURRED,
+    Verdict.NEW_FAILURE,
+    Verdict.NOT_ENOUGH_EVIDENCE,
+    Verdict.BROKEN,
+    Verdict.PRE_EXISTING,
+    Verdict.ENVIRONMENT_DEPENDENT,
+    Verdict.ORDER_DEPENDENT,
+    Verdict.SUSPECTED_FLAKY,
+    Verdict.FLAKY,
+)
+
+__all__ = [
+    "Judgement",
+    "Verdict",
+    "beta_rank",
+    "clean_passes_needed",
+    "judge",
+    "judge_group",
+    "judge_groups",
+    "noise",
+    "posterior_real",
+    "slower",
+    "wilson",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A verdict with its reasons; None where there is nothing to say: it passes, as ever."""
+
+    verdict: Verdict | None
+    evidence: str = ""  # one short sentence with numbers
+    action: str = ""  # the next step
+    failures: int = 0  # x of n attempts, in cells with at least one pass
+    attempts: int = 0
+    low: float = 0.0  # Wilson, 95 %
+    high: float = 1.0
+
+
+def judge(
+    history: TestHistory | None,
+    now: Sequence[Sample] = (),
+    *,
+    touched: Collection[str] | None = None,
+    base: Sequence[Sample] = (),
+    alone: Sequence[Sample] = (),
+    known_flaky: Collection[str] = (),
+    fixed: Collection[str] = (),
+) -> Judgement:
+    """What the samples *now* of one run mean beside the *history*; without them, the latest run in it.
+
+    *history* may have *now* in it already, and later runs. What it cannot know, and may be left out:
+    *touched*, changed files since the last other outcome that the test is or imports (None: unknown);
+    *base*, samples of the test at the base revision; *alone*, of the test run by itself on this
+    revision; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
+    fingerprints of confirmed fixes.
+    """
+    past = Past(history, now)
+    if not past.now:
+        return Judgement(verdict=None)
+    x, n = rate = past.rate()
+    low, high = wilson(x, n)
+    case = Case(
+        past=past,
+        touched=touched,
+        base=Past(None, base) if base else None,
+        alone=alone,
+        known_flaky=known_flaky,
+        fixed=fixed,
+        rate=rate,
+    )
+    found = next(filter(None, (rule(case) for rule in (RED if past.red else GREEN))), None)
+    return Judgement(
+        verdict=found.verdict if found else None,
+        evidence=found.evidence if found else "",
+        action=found.action if found else "",
+        failures=x,
+        attempts=n,
+        low=low,
+        high=high,
+    )
+
+
+def judge_groups(
+    causes: Iterable[Group], histories: Mapping[str, TestHistory], run: Run, earlier: Run | None = None
+) -> list[Judgement]:
+    """One judgement a cause of *run*: that of its gravest test, with how many tests share it.
+
+    *histories* are those of its tests, by id, so far as they are kept; *earlier* is the last
+    comparable run, which knows of the tests that have always passed and so have no history. Where
+    it ran the commit on which *run* has uncommitted changes, it is the base.
+    """
+    causes = list(causes)
+    members = {test for cause in causes for test in cause.tests[:_MEMBERS]}
+    now = observed(run, row(run), members)
+    before = observed(earlier, row(earlier), members) if earlier else {}
+    base = before if earlier and _is_base(earlier, run) else {}
+    failed_before = {one.id for one in earlier.collectors if one.outcome.bad} if earlier else None
+
+    shared = Counter(test for cause in causes for test in cause.tests[:_MEMBERS])
+
+    def one(test: str, cause: Group) -> Judgement:
+        if test not in now:
+            return _collected(test, failed_before)
+        samples = now[test]
+        if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
+            samples = [replace(s, group=cause.fingerprint) if s.outcome.bad else s for s in samples]
+        past = fold(histories.get(test), test, before.get(test, ()))
+        return judge(past, samples, base=base.get(test, ()))
+
+    return [_gravest([one(test, cause) for test in cause.tests[:_MEMBERS]], cause) for cause in causes]
+
+
+def judge_group(
+    cause: Group, histories: Mapping[str, TestHistory], run: Run, earlier: Run | None = None
+) -> Judgement:
+    """`judge_groups` for a single cause."""
+    return judge_groups([cause], histories, run, earlier)[0]
+
+
+def _is_base(earlier: Run, run: Run) -> bool:
+    same = bool(run.revision.commit) and earlier.revision.commit == run.revision.commit
+    return same and run.revision.dirty and not earlier.revision.dirty
+
+
+def _collected(collector: str, failed_before: Collection[str] | None) -> Judgement:
+    """What is to be said of a collector, or a culprit that never became a test: neither has samples."""
+    if failed_before is None:
+        return Judgement(verdict=Verdict.NOT_ENOUGH_EVIDENCE, evidence="no comparable run before this one")
+    if collector in failed_before:
+        return Judgement(
+            verdict=Verdict.NOT_ENOUGH_EVIDENCE,
+            evidence="could not be collected in the last comparable run either",
+        )
+    return Judgement(
+        verdict=Verdict.NEW_FAILURE,
+        evidence="no such error in the last comparable run",
+        action="Look at your last change: imports, names, syntax.",
+    )
+
+
+def _gravest(judged: Sequence[Judgement], cause: Group) -> Judgement:
+    ranked = sorted(
+        judged, key=lambda one: _GRAVITY.index(one.verdict) if one.verdict in _GRAVITY else len(_GRAVITY)
+    )
+    first, total = ranked[0], len(cause.tests)
+    if total == 1:
+        return first
+    alike = sum(one.verdict is first.verdict for one in judged)
+    shared = f"{total} failures share this cause" + (
+        f" ({alike} of {len(judged)} so judged)" if alike < len(judged) else ""
+    )
+    return replace(first, evidence=f"{shared}; {first.evidence}" if first.evidence else shared)
