@@ -1,0 +1,427 @@
+"""What the facts of a run add up to while it goes on: each test's attempts, and what is still to come.
+
+Only the tests that are running right now are held in parts; a finished attempt is a frozen value at
+once. What failures weigh is bounded over the whole run: 5,000 failing tests tell little more than 50.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_recall.history.fingerprint import fingerprint
+from pytest_recall.model import Attempt, Collector, Failure, Frame, Outcome, Phase, Warned
+from pytest_recall.running import events
+from pytest_recall.running.events import Event, Fault
+
+_MOST_WARNINGS = 500
+_MOST_DETAILED = 20  # failures of one cause that keep their whole text
+_MOST_WEIGHT = 24 * 2**20  # characters that all failures together may have
+_SHORT = 1_000  # characters of the message of those that came too late
+_MOST_SECTION = 8_000
+_MOST_FAILURES = 50  # of one attempt (subtests)
+_MOST_NOTES = 10
+
+_PHASES: dict[str, Phase] = {"setup": "setup", "call": "call", "teardown": "teardown"}
+_RERUN = frozenset({"rerun", "retried"})
+
+
+class Running:
+    """A test that has started and not finished."""
+
+    __slots__ = (
+        "call_ok",
+        "decided",
+        "failures",
+        "order",
+        "phase",
+        "properties",
+        "reason",
+        "seconds",
+        "since",
+        "subtests",
+        "worker",
+    )
+
+    def __init__(self, order: int, worker: str, since: float) -> None:
+        self.order = order
+        self.worker = worker
+        self.since = since  # by our own clock
+        self.reset()
+
+    def reset(self) -> None:
+        self.decided: Outcome | None = None
+        self.phase: Phase = "call"
+        self.call_ok = False
+        self.reason = ""
+        self.seconds = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
+        self.failures: list[Failure] = []
+        self.subtests: Counter[Outcome] = Counter()
+        self.properties: tuple[tuple[str, str], ...] = ()
+
+
+class Launch:
+    """What one pytest session told about itself."""
+
+    def __init__(self, repetition: int) -> None:
+        self.repetition = repetition
+        self.session: events.Session | None = None
+        self.finish: events.SessionFinish | None = None
+        self.ended = False
+        self.selected: int | None = None
+        self.deselected = 0
+        self.interrupt: events.Interrupt | None = None
+        self.internal: events.Internal | None = None
+        self.closed = 0  # attempts that came to an end, without reruns
+        self.started = 0
+        self.seed = ""
+
+
+class Ledger:
+    """The facts of a run, added up. `clock` gives our own monotonic seconds.
+
+    `root` is the project's folder: frames inside it are the project's.
+    """
+
+    def __init__(self, *, root: str, clock: Callable[[], float]) -> None:
+        self._root = root.rstrip("/\\")
+        self._clock = clock
+        self._starts = 0
+        self._weight = 0
+        self._detailed: Counter[str] = Counter()
+        self._frames: dict[tuple[str, int, str, str], Frame] = {}
+        self._warned: Counter[tuple[str, str, str, int]] = Counter()
+        self.launches: list[Launch] = []
+        self.attempts: dict[str, tuple[Attempt, ...]] = {}
+        self.running: dict[str, Running] = {}
+        self.waiting: dict[str, int] = {}  # listed and not finished in the repetition under way
+        self.never: dict[str, None] = {}  # listed in an earlier repetition and not finished there
+        self.listed = 0  # tests in the first listing
+        self.collectors: dict[str, Collector] = {}
+        self.culprits: dict[str, None] = {}  # running when a launch or a worker died, or time ran out
+        self._blamed: set[str] = set()
+        self.notes: list[str] = []
+        self.failed = 0
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            events.Start: self._started,
+            events.PhaseEnd: self._reported,
+            events.Finish: self._finished,
+            events.Listed: self._list,
+            events.Collected: self._collected,
+            events.CollectEnd: self._collector,
+            events.Session: self._session,
+            events.SessionFinish: self._session_finish,
+            events.End: self._end,
+            events.Interrupt: self._interrupt,
+            events.Internal: self._internal,
+            events.Seed: self._seed,
+            events.Note: self._note,
+            events.WorkerDown: self._worker_down,
+            events.WarningSeen: self._warning,
+        }
+
+    # --- launches -------------------------------------------------------------------------
+
+    def begin(self, repetition: int) -> Launch:
+        """A new launch begins; with a new *repetition*, all its tests are still to come."""
+        if self.launches and self.launches[-1].repetition != repetition:
+            self.never.update(dict.fromkeys(self.waiting))
+            self.waiting = {}
+        launch = Launch(repetition)
+        self.launches.append(launch)
+        return launch
+
+    @property
+    def launch(self) -> Launch:
+        return self.launches[-1]
+
+    def resumed(self) -> bool:
+        """Whether the current launch goes on with what an earlier one of its repetition left."""
+        return len(self.launches) > 1 and self.launches[-2].repetition == self.launch.repetition
+
+    def blame(self, tests: Iterable[str]) -> None:
+        """*tests* have run out of time: that is their outcome, whatever they report from now on."""
+        self._blamed.update(tests)
+
+    def end(self, *, crashed: bool) -> None:
+        """Close what is still running at the end of a launch.
+
+        Where the launch *crashed*, they did it. Else a test that had already failed keeps that, and any
+        other has not been run.
+        """
+        for test, state in list(self.running.items()):
+            if crashed or test in self._blamed:
+                self._close(test, state, Outcome.CRASHED)
+            elif state.decided is not None and state.decided.bad:
+                self._close(test, state, state.decided)
+        self.running.clear()
+        self._blamed.clear()
+
+    # --- facts ----------------------------------------------------------------------------
+
+    def add(self, event: Event) -> None:
+        """Take in one fact."""
+        self._takers[type(event)](event)
+
+    def _started(self, event: events.Start) -> None:
+        self.launch.started += 1
+        self._start(event.id, event.worker)
+
+    def _reported(self, event: events.PhaseEnd) -> None:
+        state = self.running.get(event.id) or self._start(event.id, event.worker)
+        state.worker = event.worker or state.worker
+        if event.subtest is not None:
+            self._subtest(event, state)
+            return
+        self._phase(event, state)
+        if event.crashed:
+            self._close(event.id, state, Outcome.CRASHED)
+            del self.running[event.id]
+        elif event.outcome in _RERUN or event.status in _RERUN:
+            self._record(event.id, state, state.decided or Outcome.FAILED)
+            state.reset()
+
+    def _finished(self, event: events.Finish) -> None:
+        state = self.running.pop(event.id, None)
+        if state is None:  # it never started: not a test that may count as run
+            return
+        state.seconds["setup"] += event.setup
+        state.seconds["teardown"] += event.teardown
+        if event.subtests:
+            state.subtests[Outcome.PASSED] += event.subtests
+        if state.decided is not None:
+            outcome = state.decided
+        elif state.call_ok:
+            outcome = Outcome.PASSED if event.torn_down else Outcome.ERROR
+            state.phase = "call" if event.torn_down else "teardown"
+        else:  # pytest says it is done, and it was never called
+            outcome = Outcome.NOT_RUN
+        self._close(event.id, state, outcome)
+
+    def _list(self, event: events.Listed) -> None:
+        if self.resumed():
+            return
+        for function in event.functions:
+            ids = [f"{function.id}[{param}]" for param in function.params]
+            ids += [function.id] * (function.count - len(ids))
+            for test in ids:
+                self.waiting[test] = self.waiting.get(test, 0) + 1
+            if self.launch.repetition == 0:
+                self.listed += len(ids)
+
+    def _collected(self, event: events.Collected) -> None:
+        launch = self.launch
+        launch.selected = max(launch.selected or 0, event.selected)
+        launch.deselected = max(launch.deselected, event.deselected)
+
+    def _collector(self, event: events.CollectEnd) -> None:
+        if event.failed:
+            failure = self._failure("collect", event.fault or _NO_FAULT, event.id)
+            collector = Collector(id=event.id, outcome=Outcome.ERROR, failure=failure)
+        else:
+            collector = Collector(id=event.id, outcome=Outcome.SKIPPED, reason=event.reason)
+        self.collectors.setdefault(event.id, collector)
+
+    def _session(self, event: events.Session) -> None:
+        self.launch.session = event
+
+    def _session_finish(self, event: events.SessionFinish) -> None:
+        self.launch.finish = event
+
+    def _end(self, _: events.End) -> None:
+        self.launch.ended = True
+
+    def _interrupt(self, event: events.Interrupt) -> None:
+        self.launch.interrupt = self.launch.interrupt or event
+
+    def _internal(self, event: events.Internal) -> None:
+        self.launch.internal = self.launch.internal or event
+
+    def _seed(self, event: events.Seed) -> None:
+        self.launch.seed = event.seed
+
+    def _note(self, event: events.Note) -> None:
+        self.note(event.text)
+
+    def _worker_down(self, event: events.WorkerDown) -> None:
+        self.note(f"xdist worker {event.worker} went down: {event.error[:200]}")
+
+    def _warning(self, event: events.WarningSeen) -> None:
+        key = (event.category, event.message, event.path, event.line)
+        if key in self._warned or len(self._warned) < _MOST_WARNINGS:
+            self._warned[key] += event.times
+
+    def note(self, text: str) -> None:
+        if len(self.notes) < _MOST_NOTES and text not in self.notes:
+            self.notes.append(text)
+
+    # --- what came of it ------------------------------------------------------------------
+
+    def warned(self) -> tuple[Warned, ...]:
+        return tuple(
+            Warned(category=category, message=message, path=self._relative(path), line=line, count=count)
+            for (category, message, path, line), count in self._warned.items()
+        )
+
+    def overdue(self, limit: float) -> list[str]:
+        """The ids of tests that have been running for more than *limit* seconds."""
+        now = self._clock()
+        return [test for test, state in self.running.items() if now - state.since > limit]
+
+    # --- one test -------------------------------------------------------------------------
+
+    def _start(self, test: str, worker: str) -> Running:
+        state = Running(self._starts, worker, self._clock())
+        self._starts += 1
+        self.running[test] = state
+        return state
+
+    def _phase(self, event: events.PhaseEnd, state: Running) -> None:
+        when = _PHASES.get(event.when, "call")
+        state.seconds[when] += event.duration
+        state.reason = event.reason or state.reason
+        state.properties = event.properties or state.properties
+        outcome = _outcome(event, when)
+        if outcome is Outcome.PASSED:
+            state.call_ok = state.call_ok or when == "call"
+            return
+        if outcome.bad:
+            self._fail(event, when, state)
+        # A test that failed and was not torn down stays failed; any other bad news counts.
+        if state.decided is None or (outcome.bad and not state.decided.bad):
+            state.decided, state.phase = outcome, when
+
+    def _subtest(self, event: events.PhaseEnd, state: Running) -> None:
+        outcome = _outcome(event, "call")
+        state.subtests[outcome] += 1
+        if outcome.bad:
+            self._fail(event, "call", state)
+            if state.decided is None or not state.decided.bad:
+                state.decided, state.phase = Outcome.FAILED, "call"
+
+    def _fail(self, event: events.PhaseEnd, when: Phase, state: Running) -> None:
+        if len(state.failures) < _MOST_FAILURES:
+            fault = event.fault or _NO_FAULT._replace(message=event.reason)
+            failure = self._failure(when, fault, event.id, event.sections, event.subtest or "")
+            state.failures.append(failure)
+
+    def _close(self, test: str, state: Running, outcome: Outcome) -> None:
+        """The test has come to its end in this launch."""
+        if test in self._blamed:
+            outcome = Outcome.TIMED_OUT
+        if outcome in {Outcome.CRASHED, Outcome.TIMED_OUT}:
+            self.culprits[test] = None
+        self._record(test, state, outcome)
+        self.launch.closed += 1
+        self.failed += outcome.bad
+        left = self.waiting.get(test, 0) - 1
+        if left > 0:
+            self.waiting[test] = left
+        else:
+            self.waiting.pop(test, None)
+
+    def _record(self, test: str, state: Running, outcome: Outcome) -> None:
+        earlier = self.attempts.get(test, ())
+        attempt = Attempt(
+            outcome=outcome,
+            phase=state.phase,
+            setup_s=state.seconds["setup"],
+            call_s=state.seconds["call"],
+            teardown_s=state.seconds["teardown"],
+            repetition=self._repetition(earlier, state.order),
+            worker=state.worker,
+            order=state.order,
+            reason=state.reason,
+            failures=tuple(state.failures),
+            subtests=tuple(sorted(state.subtests.items())),
+            properties=state.properties,
+        )
+        self.attempts[test] = (*earlier, attempt)
+
+    def _repetition(self, earlier: Sequence[Attempt], order: int) -> int:
+        """The round an attempt belongs to. A test that is there twice gets a round of its own each time.
+
+        A rerun shares its order with what it reruns; anything else may not replace what came before.
+        """
+        if not earlier:
+            return self.launch.repetition
+        last = earlier[-1]
+        return last.repetition if last.order == order else max(self.launch.repetition, last.repetition + 1)
+
+    # --- failures -------------------------------------------------------------------------
+
+    def _failure(
+        self,
+        phase: Phase,
+        fault: Fault,
+        test: str,
+        sections: Sequence[tuple[str, str]] = (),
+        subtest: str = "",
+    ) -> Failure:
+        frames = tuple(self._frame(frame) for frame in fault.frames)
+        failure = Failure(
+            phase=phase,
+            exception=fault.type,
+            message=fault.message,
+            fingerprint=fingerprint(
+                exception=fault.type, message=fault.message, frames=frames, root=self._root, test_id=test
+            ),
+            frames=frames,
+            text=fault.text,
+            locals=fault.locals,
+            captured=tuple((title, text[-_MOST_SECTION:]) for title, text in sections),
+            subtest=subtest,
+        )
+        return self._bounded(failure)
+
+    def _bounded(self, failure: Failure) -> Failure:
+        self._detailed[failure.fingerprint.group] += 1
+        if self._weight > _MOST_WEIGHT or self._detailed[failure.fingerprint.group] > _MOST_DETAILED:
+            failure = replace(
+                failure,
+                message=failure.message[:_SHORT],
+                text="",
+                locals=(),
+                captured=(),
+                frames=failure.frames[-5:],
+            )
+        self._weight += len(failure.message) + len(failure.text)
+        self._weight += sum(len(text) for _, text in (*failure.captured, *failure.locals))
+        return failure
+
+    def _frame(self, frame: tuple[str, int, str, str]) -> Frame:
+        known = self._frames.get(frame)
+        if known is None:
+            path, line, function, source = frame
+            shown = self._relative(path)
+            # A relative path of the target's is one from the folder where it was started.
+            inside = shown != path or not (path.startswith(("/", "\\", "<")) or path[1:2] == ":")
+            project = inside and "site-packages" not in shown and "dist-packages" not in shown
+            known = Frame(path=shown, line=line, function=function, source=source, project=project)
+            if len(self._frames) < 50_000:  # noqa: PLR2004 - a cache's size
+                self._frames[frame] = known
+        return known
+
+    def _relative(self, path: str) -> str:
+        inside = path.startswith(self._root) and path[len(self._root) : len(self._root) + 1] in {"/", "\\"}
+        return path[len(self._root) + 1 :] if inside else path
+
+
+_NO_FAULT = Fault("", "", (), "", "", ())
+
+
+def _outcome(event: events.PhaseEnd, when: Phase) -> Outcome:
+    """The outcome of one report. What pytest counts as failed is bad, whatever a plugin calls it."""
+    match event.outcome, event.status:
+        case "passed", "xpassed":
+            return Outcome.XPASSED if when == "call" else Outcome.PASSED
+        case "passed", _:
+            return Outcome.PASSED
+        case "skipped", "xfailed":
+            return Outcome.XFAILED
+        case "skipped", _:
+            return Outcome.SKIPPED
+        case _:
+            return Outcome.FAILED if when == "call" else Outcome.ERROR

@@ -1,0 +1,336 @@
+"""The story of a run: launch, watch, read what is told, end it in time, go on without a culprit, judge.
+
+Nothing that tests do raises here. A run that is cancelled from outside kills its processes and lets
+the cancellation through; one that is stopped by its event ends, and is told as far as it came.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+from anyio.to_thread import run_sync
+
+from pytest_recall.model import (
+    Cancelled,
+    Crashed,
+    Finished,
+    Progress,
+    Revision,
+    Run,
+    RunFiles,
+    RunRequest,
+    Space,
+    Target,
+    Termination,
+    TimedOut,
+)
+from pytest_recall.running import cargo, command, evidence, jsonreport, options, process, report
+from pytest_recall.running import target as targets
+from pytest_recall.running.discovery import discover
+from pytest_recall.running.ledger import Launch, Ledger
+from pytest_recall.running.process import Launcher, Output, Tree
+from pytest_recall.running.recovery import recover
+from pytest_recall.running.report import Ended, Origin
+from pytest_recall.running.spool import RunFolder, Spool, write
+
+__all__ = ["discover", "recover", "run"]
+
+_TICK = 0.05
+_PROGRESS = 0.1
+_GRACE = 1.5  # for teardowns, once a limit is reached
+_DUMP = 0.15  # for faulthandler to write
+_STOP_GRACE = 1.0
+_EXIT_GRACE = 10.0  # for pytest's process to leave after its session has ended
+_MOST_LAUNCHES = 100
+_MOST_COMPOSED = 20_000  # tests whose JSON report is made at once; larger runs' can be made from the Run
+
+Keep = Callable[[Run, RunFiles], Awaitable[None]]
+
+
+async def run(
+    request: RunRequest,
+    target: Target,
+    *,
+    run_id: str,
+    spool: Path,
+    cache_dir: Path | None,
+    environ: Mapping[str, str],
+    revision: Revision,
+    space: Space,
+    source: str,
+    client: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: anyio.Event | None = None,
+    allow_any_args: bool = False,
+    launcher: Launcher = process.start,
+    keep: Keep | None = None,
+) -> tuple[Run, RunFiles]:
+    """Run *request* on *target* and tell what happened. Answers at most about 3 s after its limit.
+
+    *keep* is awaited with the result before the run folder goes: a process killed before that leaves
+    the run to `recover`. *stop* ends the run as `Cancelled`, with what has finished until then.
+
+    Raises:
+        BadRequest: the request may not be carried out; see `command.check`.
+        NoPytest: the target's interpreter cannot import pytest.
+    """
+    command.check(request, Path(target.root), allow_any_args=allow_any_args)
+    origin = Origin(
+        id=run_id,
+        started_at=time.time(),
+        request=request,
+        target=target,
+        revision=revision,
+        space=space,
+        source=source,
+        client=client,
+    )
+    with Spool(spool).run_folder(run_id) as folder:
+        folder.write_story(report.story(origin))
+        course = _Course(
+            origin,
+            folder,
+            cargo=cargo.lay(spool),
+            cache_dir=cache_dir,
+            environ=environ,
+            on_progress=on_progress,
+            stop=stop,
+            allow_any_args=allow_any_args,
+            launcher=launcher,
+        )
+        await course.run()
+        result = await run_sync(course.result)
+        if keep is not None:
+            with anyio.CancelScope(shield=True):
+                await keep(*result)
+        return result
+
+
+class _Course:
+    """One run under way: its launches, what they told, and the time that is left."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        folder: RunFolder,
+        *,
+        cargo: Path,
+        cache_dir: Path | None,
+        environ: Mapping[str, str],
+        on_progress: Callable[[Progress], None] | None,
+        stop: anyio.Event | None,
+        allow_any_args: bool,
+        launcher: Launcher,
+    ) -> None:
+        self.origin = origin
+        self._request = origin.request
+        self._folder = folder
+        self._cargo = cargo
+        self._cache_dir = cache_dir
+        self._environ = environ
+        self._on_progress = on_progress
+        self._stop = stop
+        self._allow_any_args = allow_any_args
+        self._launcher = launcher
+        self._began = time.monotonic()
+        self._told = (-math.inf, Progress())
+        self.ledger = Ledger(root=origin.target.root, clock=time.monotonic)
+        self.output = Output()
+        self.ends: list[Ended] = []
+        self.doubts: list[str] = []
+        self.report = b""
+
+    # --- launches -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        for repetition in range(self._request.repeat):
+            while True:
+                end = await self._launch(repetition)
+                self.ends.append(end)
+                how = report.termination(end)
+                if not self._may_go_on(end, how):
+                    break
+            if not isinstance(how, Finished | Crashed) and not (isinstance(how, TimedOut) and how.test):
+                return
+            if self._left() <= 0:
+                return
+
+    def _may_go_on(self, end: Ended, how: Termination) -> bool:
+        """Whether a launch that was cut short by a test shall be followed by one without it."""
+        cut_short = (isinstance(how, Crashed) and not how.at_exit) or (isinstance(how, TimedOut) and how.test)
+        enough = self._request.max_failures and self.ledger.failed >= self._request.max_failures
+        return bool(
+            self._request.resume
+            and cut_short
+            and end.launch.closed
+            and self.ledger.waiting
+            and not enough
+            and not options.stops_early(self._request.args)
+            and len(self.ends) < _MOST_LAUNCHES
+            and self._left() > 2 * _TICK
+            and not (self._stop and self._stop.is_set())
+        )
+
+    async def _launch(self, repetition: int) -> Ended:
+        folder = self._folder.launch(len(self.ends))
+        launch = self.ledger.begin(repetition)
+        built = self._built(folder)
+        write(folder / "cfg.json", built.cfg | {"repetition": repetition})
+        reader = evidence.Reader(folder / "events.jsonl", self.ledger.add)
+        why = None
+        try:
+            async with self._launcher(built, cwd=self.origin.target.root, output=self.output) as tree:
+                why = await self._watch(tree, reader, launch)
+                if why is not None:
+                    await self._end(folder, tree, reader, why)
+        except OSError as error:
+            return evidence.unstarted(launch, error)
+        await reader.drain()
+        return self._ended(folder, launch, reader, tree.exit_code, why)
+
+    def _built(self, folder: Path) -> command.Command:
+        request, target = self._request, self.origin.target
+        workers = request.parallel
+        if workers and not targets.has(target.python, "xdist"):
+            self.ledger.note(
+                "parallel: pytest-xdist is not installed there, so the tests ran one after another."
+            )
+            workers = 0
+        built = command.build(
+            request,
+            target,
+            run_folder=folder,
+            cargo=self._cargo,
+            environ=self._environ,
+            cache_dir=self._cache_dir,
+            json_report=cargo.json_report(),
+            workers=workers,
+            allow_any_args=self._allow_any_args,
+        )
+        if self.ledger.resumed():
+            done = [test for test in self.ledger.attempts if test not in self.ledger.waiting]
+            write(folder / "done.json", done)
+            built.cfg["args"][:0] = ["-p", "recall_probe.resume"]
+        return built
+
+    def _ended(
+        self,
+        folder: Path,
+        launch: Launch,
+        reader: evidence.Reader,
+        code: int | None,
+        why: TimedOut | Cancelled | None,
+    ) -> Ended:
+        end = evidence.ended(folder, launch, fallback=code, why=why)
+        evidence.refuse_without_pytest(end, self.origin.target)
+        how = report.termination(end)
+        self.ledger.end(crashed=isinstance(how, Crashed) and not how.at_exit)
+        if reader.dropped:
+            self.doubts.append(f"{reader.dropped} lines of the fact stream were too long to be read.")
+        self.report = evidence.json_report(folder)
+        self.doubts += jsonreport.doubts(self.report, self.ledger.attempts)
+        return end
+
+    # --- watching -------------------------------------------------------------------------
+
+    async def _watch(
+        self, tree: Tree, reader: evidence.Reader, launch: Launch
+    ) -> TimedOut | Cancelled | None:
+        """Read along until the launch has ended (None), or until it has to be ended: the reason."""
+        leaving = math.inf
+        while True:
+            await reader.drain()
+            self._tell()
+            if launch.ended and leaving == math.inf:
+                leaving = time.monotonic() + _EXIT_GRACE
+            why = self._due(lingering=time.monotonic() > leaving)
+            if why is not None:
+                return why
+            with anyio.move_on_after(_TICK):
+                await tree.gone()
+                return None
+
+    def _due(self, *, lingering: bool) -> TimedOut | Cancelled | None:
+        if self._stop is not None and self._stop.is_set():
+            return Cancelled()
+        limit = self._request.timeout_s
+        if self._left() <= 0:
+            self.ledger.blame(self.ledger.running)
+            return TimedOut(limit_s=limit)
+        if lingering:
+            self.ledger.note(
+                f"pytest's session had ended, but its process did not within {_EXIT_GRACE:g} s: see the stacks for"
+                " what it was waiting for (a thread that is no daemon, an exit handler)."
+            )
+            return TimedOut(limit_s=_EXIT_GRACE)
+        if self._request.test_timeout_s and (overdue := self.ledger.overdue(self._request.test_timeout_s)):
+            self.ledger.blame(overdue)
+            return TimedOut(limit_s=self._request.test_timeout_s, test=overdue[0])
+        return None
+
+    async def _end(
+        self, folder: Path, tree: Tree, reader: evidence.Reader, why: TimedOut | Cancelled
+    ) -> None:
+        """Ask for stacks, interrupt, and give the teardowns a moment; leaving the tree's block kills."""
+        evidence.note_why(folder, why)
+        grace = _STOP_GRACE
+        if isinstance(why, TimedOut):
+            grace = self._grace()
+            tree.tell(b"D")
+            with anyio.move_on_after(_DUMP):
+                await tree.gone()
+        tree.tell(b"I")
+        with anyio.move_on_after(grace):
+            while True:
+                await reader.drain()
+                with anyio.move_on_after(_TICK):
+                    await tree.gone()
+                    return
+
+    def _grace(self) -> float:
+        return min(_GRACE, self._request.timeout_s / 5)
+
+    def _left(self) -> float:
+        """Seconds until the run has to be asked to end, so that it has ended at its limit."""
+        limit = self._request.timeout_s
+        return self._began + limit - self._grace() - min(2 * _DUMP, limit / 10) - time.monotonic()
+
+    def _tell(self) -> None:
+        """Report progress: at most ten times a second, and only when there is some."""
+        now = time.monotonic()
+        at, last = self._told
+        if self._on_progress is None or now - at < _PROGRESS:
+            return
+        ledger = self.ledger
+        progress = Progress(
+            done=sum(launch.closed for launch in ledger.launches),
+            total=max(ledger.listed, ledger.launches[0].selected or 0) * self._request.repeat,
+            failed=ledger.failed,
+            current=next(reversed(ledger.running), ""),
+        )
+        if progress != last:
+            self._told = (now, progress)
+            self._on_progress(progress)
+
+    # --- the end --------------------------------------------------------------------------
+
+    def result(self) -> tuple[Run, RunFiles]:
+        content = self.output.content()
+        result = report.build(
+            self.origin,
+            self.ledger,
+            self.ends,
+            duration_s=time.monotonic() - self._began,
+            doubts=self.doubts,
+            output_tail=content.decode("utf-8", "replace"),
+            output_bytes=self.output.size,
+        )
+        whole = self.report if len(self.ends) == 1 else b""
+        if not whole and len(result.tests) <= _MOST_COMPOSED:
+            whole = jsonreport.compose(result)
+        return result, RunFiles(output=content, report=whole)

@@ -1,0 +1,132 @@
+"""Run folders: what a run's processes write while it goes on, and how to find runs whose server died.
+
+They lie outside every project. A folder belongs to the process that holds the lock on its
+`owner.lock`; the system frees it when that process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+_LOCK = "owner.lock"
+_STORY = "run.json"
+_ABANDONED_SECONDS = 3_600.0
+
+
+class RunFolder:
+    """The folder of one run; this process owns it until it is removed or `release`d."""
+
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    def launch(self, number: int) -> Path:
+        """A new folder for the launch *number*."""
+        path = self.path / f"launch-{number:04}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def launches(self) -> list[Path]:
+        return sorted(self.path.glob("launch-*"))
+
+    def write_story(self, story: dict[str, Any]) -> None:
+        """What the run can be told from if nobody lives to see its end."""
+        write(self.path / _STORY, story)
+
+    def read_story(self) -> dict[str, Any]:
+        return read(self.path / _STORY)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+
+class Spool:
+    """The folder of run folders of one store."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def new(self, run_id: str) -> RunFolder:
+        """A folder for the run *run_id*, locked before it can be seen."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hidden = self._root / f".{run_id}-{secrets.token_hex(4)}"
+        hidden.mkdir(mode=0o700)
+        lock = FileLock(hidden / _LOCK, thread_local=False)
+        lock.acquire(blocking=False)
+        return RunFolder(hidden.rename(self._root / run_id), lock)
+
+    @contextmanager
+    def run_folder(self, run_id: str) -> Iterator[RunFolder]:
+        folder = self.new(run_id)
+        try:
+            yield folder
+        finally:
+            folder.remove()
+
+    def dead(self) -> Iterator[RunFolder]:
+        """The folders whose owner is dead; each is ours while it is looked at."""
+        for path in _listdir(self._root):
+            if not (path / _LOCK).is_file():
+                _forget(path)
+                continue
+            lock = FileLock(path / _LOCK, thread_local=False)
+            try:
+                lock.acquire(blocking=False)
+            except (Timeout, OSError):
+                continue
+            if path.name.startswith(".") or not (path / _LOCK).is_file():
+                shutil.rmtree(
+                    path, ignore_errors=True
+                )  # its owner died before it had begun, or removed it just now
+                lock.release()
+                continue
+            yield RunFolder(path, lock)
+
+
+def write(path: Path, value: object) -> None:
+    """Put *value* there as JSON, whole or not at all."""
+    aside = path.with_name(path.name + ".new")
+    aside.write_text(json.dumps(value), encoding="utf-8")
+    aside.replace(path)
+
+
+def read(path: Path, most: int = 4 * 2**20) -> dict[str, Any]:
+    """The JSON object in *path*, or an empty one: missing, torn, too large, or something else."""
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(most))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _forget(path: Path) -> None:
+    """Remove what is no run folder, once it is old: another process may be making it right now."""
+    with suppress(OSError):
+        if (
+            path.is_dir()
+            and "cargo" not in path.name
+            and time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+        ):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _listdir(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder / name for name in os.listdir(folder))  # noqa: PTH208 - names only
+    except OSError:
+        return []
