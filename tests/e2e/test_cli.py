@@ -1,0 +1,104 @@
+"""The command line: pytest's words pass through, its exit codes come back, and `--json` is what an agent gets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+A = {
+    "test_a.py": """
+        import pytest
+        def test_one(): ...
+        def test_two(): assert 1 == 2
+        @pytest.mark.skip
+        def test_three(): ...
+    """
+}
+
+
+def recall(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status"),
+    [
+        ((), 1, "failed"),
+        (("test_a.py::test_one",), 0, "passed"),
+        (("-k", "one"), 0, "passed"),
+        (("-k", "nothing"), 5, "no_tests"),
+        (("-x", "-q", "--tb=short"), 1, "failed"),
+        (("--no-such-option",), 4, "usage_error"),
+    ],
+)
+def test_run_passes_pytests_words_on_and_gives_its_exit_codes(make_project, words, code, status):
+    done = recall("run", "--json", *words, project=make_project(A))
+    assert json.loads(done.stdout)["status"] == status, done.stdout + done.stderr
+    assert done.returncode == code
+
+
+def test_every_command_speaks_json_and_text(make_project):
+    project = make_project(A)
+    assert recall("run", project=project).returncode == 1
+    for words in (
+        ("discover",),
+        ("discover", "--group", "test", "--full"),
+        ("history",),
+        ("history", "runs"),
+        ("history", "test", "test_a.py::test_two"),
+        ("history", "failures"),
+        ("history", "flaky"),
+        ("history", "similar", "assert 1 == 2"),
+        ("doctor",),
+    ):
+        text = recall(*words, project=project)
+        assert text.returncode == 0, (words, text.stdout + text.stderr)
+        assert text.stdout.strip()
+        as_json = recall(words[0], "--json", *words[1:], project=project)
+        assert isinstance(json.loads(as_json.stdout), dict)
+
+
+def test_a_persons_answer_names_the_failure(make_project):
+    done = recall("run", project=make_project(A))
+    assert "test_a.py::test_two" in done.stdout
+    assert "assert 1 == 2" in done.stdout
+    assert "failed: " in done.stdout
+
+
+def test_errors_are_said_once_and_clearly(make_project, tmp_path):
+    done = recall("run", project=tmp_path / "nowhere")
+    assert done.returncode == 4
+    assert done.stderr.startswith("pytest-recall: No project at")
+    assert "Traceback" not in done.stderr
+    done = recall("history", "--json", "run", "no-such-run", project=make_project(A))
+    assert "No run" in json.loads(done.stdout)["error"]
+
+
+def test_markup_and_terminal_codes_of_a_test_are_shown_as_text(make_project):
+    project = make_project(
+        {"test_m.py": "def test_m():\n    raise ValueError('[bold]x[/bold] \\x1b[31mred')\n"}
+    )
+    done = recall("run", project=project)
+    assert "[bold]x[/bold]" in done.stdout
+    assert "\x1b[31m" not in done.stdout
+
+
+def test_the_demo_tells_the_whole_story(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_recall", "demo", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    turns = json.loads(done.stdout)
+    runs = [turn["answer"] for turn in turns if turn["tool"] == "run_tests"]
+    assert [run["status"] for run in runs][0] == "failed"
+    assert runs[-1]["counts"].get("error", 0) == 0
+    assert {turn["tool"] for turn in turns} >= {"discover_tests", "run_tests", "test_history"}
