@@ -1,0 +1,329 @@
+"""The collections in Chroma and the queries we put to them; the only importer of chromadb."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import chromadb
+from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
+
+from pytest_recall.errors import StoreUnavailable
+from pytest_recall.model import FailureHistory, RunRow, TestHistory
+from pytest_recall.store import codec, embedding, records
+from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
+from pytest_recall.store.records import Metadata
+
+SCHEMA = 1
+KINDS = ("runs", "outcomes", "tests", "failures")
+VERSION = str(chromadb.__version__)
+
+_PAGE = 1_000  # rows of one `get`; far more are refused
+_BATCH = 300  # records of one write
+_ASKED = 100  # values in one `$in`
+_POINT = [1.0]  # the vector of a record that is never searched by one
+_WINDOW_MS = 86_400_000  # how far back the first look for runs goes
+
+logging.getLogger("chromadb").setLevel(logging.ERROR)
+
+
+class Collections:
+    """The four collections of one opened Chroma. Times, limits and locks are the caller's business."""
+
+    def __init__(self, backend: Backend, writer: str, path: Path | None = None) -> None:
+        """Open *backend*, an embedded one in *path*. Raises what Chroma raises."""
+        self.shared = backend.shared
+        self.writer = writer
+        self._client = _client(backend, path)
+        prefix = "" if isinstance(backend, Embedded) or not backend.project else f"{backend.project}-"
+        self._runs, self._outcomes, self._tests, self._failures = (
+            self._client.get_or_create_collection(
+                f"{prefix}{kind}",
+                embedding_function=None,  # or it would load, and download, a model
+                metadata={"schema": SCHEMA, "embedding": embedding.VERSION},
+                configuration={"hnsw": {"space": "cosine"}} if kind == "failures" else None,
+            )
+            for kind in KINDS
+        )
+        self._interesting: set[str] | None = None
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def all(self) -> dict[str, Any]:
+        return dict(zip(KINDS, (self._runs, self._outcomes, self._tests, self._failures), strict=True))
+
+    def counts(self) -> dict[str, int]:
+        return {kind: int(collection.count()) for kind, collection in self.all.items()}
+
+    def versions(self) -> dict[str, str]:
+        """What wrote the collections, and with what embedding."""
+        found = self._failures.metadata or {}
+        return {"schema": str(found.get("schema", "")), "embedding": str(found.get("embedding", ""))}
+
+    # --- runs -------------------------------------------------------------------------------
+
+    def taken(self, ids: Sequence[str]) -> set[str]:
+        """Those of these runs that have been taken in."""
+        found: set[str] = set()
+        for part in _parts(ids, _BATCH):
+            found |= set(self._runs.get(ids=part, include=[])["ids"])
+        return found
+
+    def add_runs(self, rows: Sequence[RunRow]) -> None:
+        self._add(self._runs, [(row.id, records.run_record(row, self.writer)) for row in rows])
+
+    def runs(
+        self, *, limit: int, before: str, since: float, space: str, status: str, scope: str
+    ) -> list[RunRow]:
+        """The newest runs that fit, newest first, older than the run *before*."""
+        asked = {"space": space, "status": status, "scope": scope}
+        fixed: list[dict[str, Any]] = [{name: value} for name, value in asked.items() if value]
+        if since:
+            fixed.append({"at": {"$gte": since}})
+        last = records.moment(before) if before else 1 << 48
+        found: dict[str, RunRow] = {}
+        # `get` has no order, so ever longer stretches of time are looked at, from the end.
+        newest = min(last, int(time.time() * 1000))
+        reach = _WINDOW_MS
+        while True:
+            first = max(0, newest - reach)
+            where = [*fixed, {"ms": {"$gte": first}}, {"ms": {"$lte": last}}]
+            for _, record in self._pages(self._runs, {"$and": where}):
+                row = records.read_run(record)
+                if not before or row.id < before:
+                    found[row.id] = row
+            if len(found) >= limit or first == 0:
+                return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
+            last, reach = first - 1, reach * 8
+
+    # --- outcomes ---------------------------------------------------------------------------
+
+    def add_outcome(self, run_id: str, packed: codec.Packed) -> None:
+        """The whole run, in as many records as it needs; its list of tests under a name of its own."""
+        self._put(run_id, {"head": packed.head, "columns": packed.columns}, packed.digest)
+        if packed.digest:
+            self._put(f"roster-{packed.digest}", {"roster": packed.roster}, "")
+
+    def outcome(self, run_id: str) -> codec.Packed | None:
+        """The inverse of `add_outcome`. Raises ValueError when pieces are missing."""
+        found, digest = self._fetch(run_id)
+        if not found:
+            return None
+        roster, _ = self._fetch(f"roster-{digest}") if digest else ({}, "")
+        return codec.Packed(
+            head=found.get("head", b""),
+            columns=found.get("columns", b""),
+            digest=digest,
+            roster=roster.get("roster", b""),
+        )
+
+    def _put(self, name: str, parts: dict[str, bytes], digest: str) -> None:
+        if self._outcomes.get(ids=[f"{name}.0"], include=[])["ids"]:
+            return
+        room = records.VALUE * records.PIECES
+        found: list[tuple[str, Metadata]] = []
+        for part, data in parts.items():
+            text = records.deflate(data)
+            for at in range(0, max(len(text), 1), room):
+                piece = records.cut(text[at : at + room])
+                found.append(
+                    (
+                        f"{name}.{len(found)}",
+                        {"of": name, "part": part, "number": len(found), "roster": digest, **piece},
+                    )
+                )
+        # The first record is written last: where it is, all are.
+        for record in reversed([{**record, "records": len(found)} for _, record in found]):
+            self._add(self._outcomes, [(f"{name}.{record['number']}", record)])
+
+    def _fetch(self, name: str) -> tuple[dict[str, bytes], str]:
+        first = self._outcomes.get(ids=[f"{name}.0"], include=["metadatas"])["metadatas"]
+        if not first:
+            return {}, ""
+        ids = [f"{name}.{number}" for number in range(min(int(first[0]["records"]), 100_000))]
+        pieces: list[Any] = []
+        for part in _parts(ids, _BATCH):
+            pieces += self._outcomes.get(ids=part, include=["metadatas"])["metadatas"]
+        pieces.sort(key=lambda piece: piece["number"])
+        if len(pieces) != len(ids):
+            raise ValueError("a stored run with pieces missing")
+        texts: dict[str, str] = {}
+        for piece in pieces:
+            texts[piece["part"]] = texts.get(piece["part"], "") + records.joined(piece)
+        return {part: records.inflate(text, codec.MOST) for part, text in texts.items()}, str(
+            first[0]["roster"]
+        )
+
+    # --- tests ------------------------------------------------------------------------------
+
+    @property
+    def interesting(self) -> set[str]:
+        """The tests that this writer keeps rows of."""
+        if self._interesting is None:
+            rows = self._pages(self._tests, {"writer": self.writer})
+            self._interesting = {records.read_ascii(str(record["test"])) for _, record in rows}
+        return self._interesting
+
+    def own_tests(self, ids: Sequence[str]) -> dict[str, TestHistory]:
+        """Rows of this writer, of these tests."""
+        texts = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
+        histories = [records.unpack_history(records.joined(record)) for record in texts]
+        return {history.id: history for history in histories}
+
+    def tests(self, ids: Sequence[str] | None) -> list[str]:
+        """The packed rows of these tests, or of all, of every writer."""
+        if ids is None:
+            return [records.joined(record) for _, record in self._pages(self._tests, None)]
+        if not self.shared:
+            return [
+                records.joined(record) for record in self._by_id(self._tests, [self._test_id(i) for i in ids])
+            ]
+        keys = [records.test_key(test_id) for test_id in ids]
+        return [records.joined(record) for record in self._by_key(self._tests, keys)]
+
+    def put_tests(self, histories: Iterable[TestHistory]) -> None:
+        """Rows of this writer, written whole; ids too long for a record are left to the journal."""
+        known = self.interesting
+        new: list[tuple[str, Metadata]] = []
+        old: list[tuple[str, Metadata]] = []
+        for history in histories:
+            if len(records.ascii_text(history.id)) <= records.LONGEST_ID:
+                target = old if history.id in known else new
+                target.append((self._test_id(history.id), records.test_record(history, self.writer)))
+                known.add(history.id)
+        self._add(self._tests, new)
+        self._update(self._tests, old)
+
+    def _test_id(self, test_id: str) -> str:
+        return f"{records.test_key(test_id)}-{self.writer}"
+
+    # --- failures ---------------------------------------------------------------------------
+
+    def own_failures(self, fingerprints: Sequence[str]) -> dict[str, FailureHistory]:
+        rows = self._by_id(self._failures, [f"{fingerprint}-{self.writer}" for fingerprint in fingerprints])
+        return {failure.fingerprint: failure for failure in map(records.read_failure, rows)}
+
+    def failures(self, fingerprints: Sequence[str] | None) -> list[FailureHistory]:
+        """The rows of these causes, or of all, of every writer."""
+        if fingerprints is None:
+            return [records.read_failure(record) for _, record in self._pages(self._failures, None)]
+        return list(map(records.read_failure, self._by_key(self._failures, fingerprints)))
+
+    def put_failures(self, failures: Sequence[FailureHistory], documents: dict[str, str]) -> None:
+        """Rows of this writer, written whole; of a cause that is in *documents*, for the first time."""
+        new = [failure for failure in failures if failure.fingerprint in documents]
+        old = [failure for failure in failures if failure.fingerprint not in documents]
+        for part in _parts(new, _BATCH):
+            texts = [records.document_text(documents[failure.fingerprint]) for failure in part]
+            self._failures.upsert(
+                ids=[f"{failure.fingerprint}-{self.writer}" for failure in part],
+                embeddings=[embedding.embed(documents[failure.fingerprint]) for failure in part],
+                documents=texts,
+                metadatas=[records.failure_record(failure, self.writer) for failure in part],
+            )
+        self._update(
+            self._failures,
+            [(f"{f.fingerprint}-{self.writer}", records.failure_record(f, self.writer)) for f in old],
+        )
+
+    def similar(self, text: str, limit: int) -> list[tuple[FailureHistory, float]]:
+        """The nearest causes to *text*, nearest first, with the cosine of the angle between them."""
+        count = self._failures.count()
+        if not count:
+            return []
+        answer = self._failures.query(
+            query_embeddings=[embedding.embed(text)],
+            n_results=min(count, limit),
+            include=["metadatas", "distances"],
+        )
+        rows, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
+        return [
+            (records.read_failure(dict(row)), 1.0 - float(distance))
+            for row, distance in zip(rows, distances, strict=True)
+        ]
+
+    # --- all of them ------------------------------------------------------------------------
+
+    def probe(self, *, vectors: bool) -> None:
+        """Ask each collection a filtered question, and with *vectors* for all of its vectors.
+
+        What a torn index does (an error, a panic, the end of the process) happens here, not later.
+        """
+        for kind, collection in self.all.items():
+            if not collection.count():
+                continue
+            point = [1.0, *[0.0] * (embedding.DIMENSIONS - 1)] if kind == "failures" else _POINT
+            collection.query(query_embeddings=[point], n_results=1, where={"pieces": {"$gte": 0}}, include=[])
+            if vectors:
+                for _ in self._pages(collection, None, include="embeddings"):
+                    pass
+
+    def _add(self, collection: Any, rows: Sequence[tuple[str, Metadata]]) -> None:
+        for part in _parts(rows, _BATCH):
+            collection.upsert(
+                ids=[name for name, _ in part],
+                embeddings=[_POINT] * len(part),
+                metadatas=[record for _, record in part],
+            )
+
+    def _update(self, collection: Any, rows: Sequence[tuple[str, Metadata]]) -> None:
+        for part in _parts(rows, _BATCH):
+            collection.update(ids=[name for name, _ in part], metadatas=[record for _, record in part])
+
+    def _by_id(self, collection: Any, ids: Sequence[str]) -> list[Metadata]:
+        found: list[Metadata] = []
+        for part in _parts(ids, _BATCH):
+            found += collection.get(ids=part, include=["metadatas"])["metadatas"]
+        return found
+
+    def _by_key(self, collection: Any, keys: Sequence[str]) -> list[Metadata]:
+        found: list[Metadata] = []
+        for part in _parts(keys, _ASKED):
+            found += [record for _, record in self._pages(collection, {"key": {"$in": list(part)}})]
+        return found
+
+    def _pages(
+        self, collection: Any, where: dict[str, Any] | None, include: str = "metadatas"
+    ) -> Iterator[tuple[str, Any]]:
+        offset = 0
+        while True:
+            page = collection.get(where=where, include=[include], limit=_PAGE, offset=offset)
+            yield from zip(page["ids"], page[include], strict=True)
+            offset += len(page["ids"])
+            if len(page["ids"]) < _PAGE:
+                return
+
+
+def _client(backend: Backend, path: Path | None) -> Any:
+    settings = Settings(anonymized_telemetry=False)
+    match backend:
+        case Embedded():
+            return chromadb.PersistentClient(str(path), settings=settings)
+        case Http(url=url, headers=headers, tenant=tenant, database=database):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise StoreUnavailable(
+                    "The store's address must look like http://host:port or https://host:port."
+                )
+            secure = parts.scheme == "https"
+            return chromadb.HttpClient(
+                host=parts.hostname,
+                port=parts.port or (443 if secure else 8000),
+                ssl=secure,
+                headers=dict(headers),
+                settings=settings,
+                tenant=tenant or DEFAULT_TENANT,
+                database=database or DEFAULT_DATABASE,
+            )
+        case Cloud(tenant=tenant, database=database, api_key=key):
+            return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:
+    return (items[at : at + size] for at in range(0, len(items), size))

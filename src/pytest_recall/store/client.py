@@ -1,0 +1,378 @@
+"""The store as the use cases see it: keeps runs at once, answers within a bound, and says what is missing.
+
+Questions go to the index in the worker; what is not taken in yet is added from the journal. When the
+index is slow, locked or broken, the journal answers alone and `troubles` tells so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pytest_recall.errors import StoreUnavailable, UnreadableRun
+from pytest_recall.history import trend
+from pytest_recall.model import FailureHistory, Run, RunFiles, RunRow, TestHistory
+from pytest_recall.store import codec, records, shape
+from pytest_recall.store.backend import Backend
+from pytest_recall.store.journal import Journal
+from pytest_recall.store.line import Damaged, Line
+from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, interesting
+
+_TAKE_S = 60.0  # limit of taking in one batch
+_REBUILD_S = 900.0
+_ROWS = 20_000  # unpacked rows that are kept
+_HASTE_S = 0.1  # patience with a worker that has just been too slow
+_SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatus:
+    """How the store is."""
+
+    backend: str  # embedded, http, cloud
+    folder: str
+    healthy: bool
+    behind: int  # runs of the inbox
+    runs: int  # in the journal
+    counts: dict[str, int] = field(default_factory=dict)  # records by collection
+    versions: dict[str, str] = field(default_factory=dict)
+    journal_bytes: int = 0
+    index_bytes: int = 0
+    error: str = ""
+
+
+class Store:
+    """What is remembered of one project. Entering it starts nothing; leaving ends its worker."""
+
+    def __init__(self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0) -> None:
+        self.journal = journal
+        self.backend = backend
+        self._deadline_s = deadline_s
+        self._recent = Recent(journal)
+        self._line: Line | None = None
+        self._feeding: Future[Any] | None = None
+        self._error = ""
+        self._slow_since = 0.0
+        self._rows: dict[str, TestHistory] = {}  # packed row → what it says
+        self._known: tuple[str, list[str]] = ("", [])  # generation, packed rows
+        self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
+
+    async def __aenter__(self) -> Self:
+        self._line = Line(self.journal.folder, self.backend)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await asyncio.shield(asyncio.to_thread(line.close))
+
+    # --- keeping ----------------------------------------------------------------------------
+
+    def keep(self, run: Run, files: RunFiles | None = None) -> None:
+        """Write *run* to the journal: durable when this returns. The index is fed behind it.
+
+        Safe from any thread. Raises `StoreUnavailable` when the disk refuses.
+        """
+        self.journal.write(run, files)
+        self._feed_later()
+
+    async def feed(self) -> int:
+        """Take the inbox into the index now; returns how many runs. What hinders it is in `troubles`."""
+        taken = 0
+        while self._line is not None and self.journal.pending():
+            try:
+                answer = await self._take(self._line)
+            except StoreUnavailable as error:
+                self._error = str(error)
+                break
+            taken += int(answer["taken"])
+        return taken
+
+    async def rebuild(self) -> int:
+        """Make the index anew from the journal; returns of how many runs. Raises `StoreUnavailable`."""
+        line = self._required()
+        answer = await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S))
+        self._error = ""
+        return int(answer["taken"])
+
+    async def verify(self) -> dict[str, int]:
+        """Look closely at the index; its counts. Raises `StoreUnavailable` with what is wrong."""
+        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
+
+    def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
+        """Forget old journal files (see `Journal.prune`); the index keeps what it knows."""
+        return self.journal.prune(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
+
+    # --- reading ----------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> int:
+        """Runs that are in the journal and not in the index."""
+        return len(self.journal.pending())
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the last question had to be answered without the index."""
+        return bool(self._error)
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps the store from answering in full, in words for a reader; empty when all is well."""
+        if not self._error:
+            return ()
+        behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
+        return (f"Answered from the journal alone: {self._error}{behind}",)
+
+    async def runs(
+        self,
+        *,
+        limit: int = 20,
+        before: str = "",
+        since: float = 0.0,
+        space: str = "",
+        status: str = "",
+        scope: str = "",
+    ) -> list[RunRow]:
+        """The newest runs that fit, newest first; *before* is a run id, *since* an instant."""
+
+        def fits(row: RunRow) -> bool:
+            return (
+                (not before or row.id < before)
+                and row.started_at >= since
+                and space in ("", row.space)
+                and status in ("", row.status)
+                and scope in ("", row.scope)
+            )
+
+        near = [row for row in await asyncio.to_thread(self._recent.rows) if fits(row)]
+        if len(near) >= limit and not self.backend.shared:
+            return near[:limit]  # the journal keeps the newest: there is nothing newer in the index
+        answer = await self._ask(
+            "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
+        )
+        found = {row.id: row for row in (shape.load(RunRow, each) for each in answer or ())}
+        found |= {row.id: row for row in near}
+        return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
+
+    async def run(self, run_id: str) -> Run | None:
+        """The run, from the journal or, when it is no longer there, from the index."""
+        try:
+            run = await asyncio.to_thread(self.journal.run, run_id)
+        except UnreadableRun as error:
+            run, self._error = None, str(error)
+        if run is not None:
+            return run
+        answer = await self._ask("run", run_id=run_id)
+        return None if answer is None else await asyncio.to_thread(_run, answer)
+
+    def files(self, run_id: str) -> RunFiles | None:
+        """What is kept beside the run; None when the journal does not have it."""
+        return self.journal.files(run_id)
+
+    async def tests(self, ids: Sequence[str] | None = None) -> dict[str, TestHistory]:
+        """What is known of these tests; None: of all that ever failed or changed their outcome.
+
+        An id that never did is answered from the newest runs of the journal.
+        """
+        asked = None if ids is None else list(dict.fromkeys(ids))
+        have = self._known[0] if asked is None else ""
+        answer = await self._ask("tests", ids=asked, have=have)
+        if answer is None:
+            packed = self._known[1] if asked is None else []
+        elif answer.get("same"):
+            packed = self._known[1]
+        else:
+            packed = list(answer["rows"])
+            if asked is None:
+                self._known = (answer["generation"], packed)
+        return await asyncio.to_thread(self._fold, packed, asked)
+
+    async def failures(
+        self, *, fingerprints: Sequence[str] | None = None, limit: int = 100
+    ) -> list[FailureHistory]:
+        """Causes of failures, the latest first; with *fingerprints* (`group`), just those."""
+        asked = None if fingerprints is None else list(fingerprints)
+        answer = await self._ask("failures", fingerprints=asked)
+        rows = [shape.load(FailureHistory, each) for each in answer or ()]
+        return await asyncio.to_thread(self._merge, rows, asked, limit, whole=answer is not None)
+
+    async def similar(self, text: str, limit: int = 5) -> list[tuple[FailureHistory, float]]:
+        """The causes whose text is nearest to *text*, nearest first, with a likeness up to 1.
+
+        Empty without the index: the journal alone does not search by likeness.
+        """
+        answer = await self._ask("similar", text=text[:100_000], limit=4 * limit)
+        found: dict[str, tuple[FailureHistory, float]] = {}
+        for value, score in answer or ():
+            failure = shape.load(FailureHistory, value)
+            other, likeness = found.get(failure.fingerprint, (failure, score))  # another writer's row of it
+            found[failure.fingerprint] = (trend.merge(other, failure), max(likeness, score))
+        return sorted(found.values(), key=lambda each: -each[1])[:limit]
+
+    async def status(self) -> StoreStatus:
+        """How the store is, asked now."""
+        answer = await self._ask("status") or {}
+        paths = await asyncio.to_thread(self.journal.paths)
+        return StoreStatus(
+            backend=type(self.backend).__name__.lower(),
+            folder=str(self.journal.folder),
+            healthy=bool(answer),
+            behind=self.behind,
+            runs=len(paths),
+            counts=answer.get("counts", {}),
+            versions=answer.get("versions", {}),
+            journal_bytes=await asyncio.to_thread(self.journal.size),
+            index_bytes=answer.get("size", 0),
+            error=self._error,
+        )
+
+    # --- asking the worker ------------------------------------------------------------------
+
+    async def _ask(self, do: str, **arguments: Any) -> Any:
+        """The worker's answer, or None when it cannot give one in time: then the journal answers."""
+        if self._line is None:
+            return None
+        patience = _HASTE_S if self._slow_since else self._deadline_s
+        question = self._line.call(do, limit_s=self._deadline_s + _SLACK_S, **arguments)
+        question.add_done_callback(self._answered)
+        try:
+            answer = await asyncio.wait_for(asyncio.wrap_future(question), patience)
+        except TimeoutError:
+            self._slow_since = self._slow_since or time.monotonic()
+            self._error = f"the index did not answer within {self._deadline_s:g} s."
+            return None
+        except StoreUnavailable as error:
+            self._error = str(error)
+            if isinstance(error, Damaged):
+                self._feed_later()
+            return None
+        self._error = ""
+        return answer
+
+    def _answered(self, question: Future[Any]) -> None:
+        """The worker is awake again: whoever asks next is patient with it."""
+        if not question.cancelled() and question.exception() is None:
+            self._slow_since = 0.0
+
+    def _required(self) -> Line:
+        if self._line is None:
+            raise StoreUnavailable("The store is not open.")
+        return self._line
+
+    # --- feeding ----------------------------------------------------------------------------
+
+    async def _take(self, line: Line) -> Any:
+        try:
+            return await asyncio.wrap_future(line.call("take", limit_s=_TAKE_S))
+        except Damaged:
+            await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S))
+            return await asyncio.wrap_future(line.call("take", limit_s=_TAKE_S))
+
+    def _feed_later(self, do: str = "take") -> None:
+        """Have the inbox taken in behind all questions, step by step, until it is empty or hindered."""
+        line = self._line
+        if line is None or not (self._feeding is None or self._feeding.done()):
+            return
+        self._feeding = line.call(do, limit_s=_REBUILD_S if do == "rebuild" else _TAKE_S, later=True)
+        self._feeding.add_done_callback(self._fed)
+
+    def _fed(self, step: Future[Any]) -> None:
+        if step.cancelled():
+            return
+        error = step.exception()
+        self._feeding = None
+        if isinstance(error, Damaged):
+            self._feed_later("rebuild")
+        elif error is not None:
+            self._error = str(error)
+        elif step.result().get("left", 0) or self.journal.pending():
+            self._feed_later()
+
+    # --- adding what the index does not have yet --------------------------------------------
+
+    def _fold(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
+        packed = list(packed)
+        near = self._recent.entries(NEAR)
+        state = (
+            ids if ids is None else tuple(ids),
+            hash(tuple(packed)),
+            tuple(entry.row.id for entry in near),
+        )
+        if self._folded[0] == state:
+            return dict(self._folded[1])
+        known: dict[str, TestHistory] = {}
+        for text in packed:
+            history = self._unpacked(text)
+            other = known.get(history.id)
+            known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
+        found = self._catch_up(known, near)
+        missing = self._missing(found, ids, near)
+        if missing:
+            samples: dict[str, list[Any]] = {}
+            for entry in self._recent.entries(FAR):
+                for test_id, more in entry.samples(missing).items():
+                    samples.setdefault(test_id, []).extend(more)
+            found |= {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+        self._folded = (state, found)
+        return dict(found)
+
+    def _missing(self, found: dict[str, TestHistory], ids: list[str] | None, near: list[Entry]) -> set[str]:
+        if ids is not None:
+            return set(ids) - found.keys()
+        far = self._recent.entries(FAR) if not found else near
+        return interesting(far) - found.keys()
+
+    def _catch_up(self, known: dict[str, TestHistory], near: Iterable[Entry]) -> dict[str, TestHistory]:
+        """*known* with the samples of the runs that came after each row was written."""
+        if not known:
+            return {}
+        written = {test_id: h.samples[-1].run if h.samples else "" for test_id, h in known.items()}
+        more: dict[str, list[Any]] = {}
+        for entry in near:
+            late = {test_id for test_id, run in written.items() if run < entry.row.id}
+            for test_id, samples in (entry.samples(late) if late else {}).items():
+                more.setdefault(test_id, []).extend(samples)
+        return known | {
+            test_id: trend.fold(known[test_id], test_id, samples) for test_id, samples in more.items()
+        }
+
+    def _unpacked(self, text: str) -> TestHistory:
+        if text not in self._rows:
+            if len(self._rows) > _ROWS:
+                self._rows.clear()
+            self._rows[text] = records.unpack_history(text)
+        return self._rows[text]
+
+    def _merge(
+        self, rows: list[FailureHistory], fingerprints: list[str] | None, limit: int, *, whole: bool
+    ) -> list[FailureHistory]:
+        entries = self._recent.pending() if whole else self._recent.entries(FAR)
+        found: dict[str, FailureHistory] = {}
+        for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
+            key = failure.fingerprint
+            if fingerprints is None or key in fingerprints:
+                found[key] = trend.merge(found[key], failure) if key in found else failure
+        return sorted(
+            found.values(), key=lambda failure: (failure.last_seen, failure.fingerprint), reverse=True
+        )[:limit]
+
+
+def _run(answer: dict[str, str]) -> Run:
+    roster = answer["roster"].encode("utf-8", "surrogatepass")
+    packed = codec.Packed(
+        head=answer["head"].encode("utf-8", "surrogatepass"),
+        columns=bytes.fromhex(answer["columns"]),
+        digest=answer["digest"],
+        roster=roster,
+    )
+
+    def rosters(digest: str) -> codec.Roster:
+        if codec.roster_digest(roster) != digest:
+            raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
+        return codec.Roster(codec.roster_ids(codec.parse(roster)))
+
+    return codec.unpack(packed, rosters)

@@ -1,0 +1,392 @@
+"""A Run as bytes and back: small where tests simply passed, whole where they did not.
+
+A test that passed at its one attempt, with nothing to tell, is a place in the *roster* (the list of
+node ids, which most runs of a suite share) and three durations in the *columns*. Every other test is
+written out. All of it is exact but the durations of such plain tests: they come back within 0.1 ms
+or 1 %, whichever is more. Reading trusts nothing: any bytes give a Run or an `UnreadableRun`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import accumulate
+from operator import attrgetter
+from typing import Any
+
+from pytest_recall.errors import UnreadableRun
+from pytest_recall.model import Attempt, Failure, Outcome, Run, Test
+from pytest_recall.store import shape
+
+FORMAT = 1
+MOST = 64 << 20  # bytes of a run, a roster or columns, unpacked
+
+_INLINE = 200  # ids; a shorter roster is not worth a place of its own
+_LONGEST = 1e6  # seconds that a column can hold
+# A column keeps the upper half of a float32 of `seconds + _BIAS`: seven bits of the number itself,
+# and of everything small the same absolute grid of 2**-13 s, so that noise below it costs nothing.
+_BIAS = 2.0**-6
+_ROUNDED = 1 + 2.0**-9  # about half of the step that the cut takes off
+
+_PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A run as it is stored: JSON, the columns, and the roster that it refers to by digest."""
+
+    head: bytes
+    columns: bytes
+    digest: str = ""  # of the roster; "" when the ids are in the head
+    roster: bytes = b""
+
+
+class Roster:
+    """The node ids of a run, and where each of them stands."""
+
+    def __init__(self, ids: tuple[str, ...]) -> None:
+        self.ids = ids
+        self._places: dict[str, int] | None = None
+
+    def place(self, test_id: str) -> int | None:
+        if self._places is None:
+            self._places = {test_id: place for place, test_id in enumerate(self.ids)}
+        return self._places.get(test_id)
+
+
+Rosters = Callable[[str], Roster]  # by digest; raises UnreadableRun
+
+
+class Record:
+    """A stored run, opened but not yet made into values: cheap for a few tests of many."""
+
+    def __init__(self, packed: Packed, rosters: Rosters) -> None:
+        """Raises `UnreadableRun` for whatever is not a run of ours."""
+        try:
+            head = parse(packed.head)
+            if not isinstance(head, dict) or head.get("format") != FORMAT:
+                raise shape.Misshapen("not a run of this format (is it from a later version?)")
+            digest = head.get("roster")
+            self._roster = rosters(digest) if digest else Roster(roster_ids(head["ids"]))
+            self._count = len(self._roster.ids)
+            self._rest = _rest(head["rest"], self._count)
+            self._columns = _Columns(head, packed.columns, self._count)
+            self._run = shape.load(Run, head["run"])
+        except _PARSE_ERRORS as error:
+            raise _unreadable(error) from error
+        self._told = sorted(self._rest)
+        self._order: array[int] | None = None
+        self.id = self._run.id
+        self.size = len(packed.head) + len(packed.columns)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All tests of the run, in order of their first start."""
+        places = self._columns.places
+        ids = self._roster.ids
+        return ids if places is None else [ids[place] for place in places]
+
+    @property
+    def told(self) -> list[str]:
+        """Those that did more than simply pass."""
+        places = self._columns.places
+        return [self._roster.ids[at if places is None else places[at]] for at in self._told]
+
+    def run(self, only: Collection[str] | None = None) -> Run:
+        """The run; with *only*, of its tests just those ids. Raises `UnreadableRun`."""
+        try:
+            found = enumerate(self.ids) if only is None else self._chosen(only)
+            return replace(
+                self._run, tests=tuple([Test(id=name, attempts=self._attempts(at)) for at, name in found])
+            )
+        except _PARSE_ERRORS as error:
+            raise _unreadable(error) from error
+
+    def _chosen(self, only: Collection[str]) -> Iterable[tuple[int, str]]:
+        if len(only) * 4 > self._count:
+            return [(at, test_id) for at, test_id in enumerate(self.ids) if test_id in only]
+        if self._order is None and self._columns.places is not None:
+            self._order = array("q", [0]) * self._count
+            for at, place in enumerate(self._columns.places):
+                self._order[place] = at
+        places = ((self._roster.place(test_id), test_id) for test_id in only)
+        found = [(at, test_id) for at, test_id in places if at is not None]
+        return sorted((at if self._order is None else self._order[at], test_id) for at, test_id in found)
+
+    def _attempts(self, at: int) -> tuple[Attempt, ...]:
+        told = self._rest.get(at)
+        if told is None:
+            return (self._columns.attempt(at - bisect_left(self._told, at)),)
+        return tuple([shape.load(Attempt, each) for each in told])
+
+
+def pack(run: Run) -> Packed:
+    """*run* as bytes. Never fails for its size: texts of failures are dropped until it fits."""
+    for lighter in (_whole, _light, _lighter, _bare):
+        packed = _pack(lighter(run))
+        if max(len(packed.head), len(packed.roster), len(packed.columns)) <= MOST:
+            return packed
+    raise UnreadableRun(f"A run of {len(run.tests)} tests is larger than {MOST >> 20} MB even without texts.")
+
+
+def unpack(packed: Packed, rosters: Rosters) -> Run:
+    """The run again. Raises `UnreadableRun` for whatever is not a run of ours."""
+    return Record(packed, rosters).run()
+
+
+def lean(packed: Packed) -> Packed:
+    """The same run without what only the journal keeps: times, workers and order of plain tests."""
+    head = parse(packed.head)
+    count = head["tests"]
+    if head.pop("places", False):
+        places = _Columns({**head, "places": True}, packed.columns, count).places or ()
+        head["rest"] = sorted([places[at], attempts] for at, attempts in head["rest"])
+    head.pop("workers", None), head.pop("orders", None)
+    head["lean"] = True
+    return replace(packed, head=render(head), columns=bytes(6 * (count - len(head["rest"]))))
+
+
+def parse(data: bytes) -> Any:
+    """JSON from hostile bytes: bounded, finite, lone surrogates kept. Raises ValueError or RecursionError."""
+    if len(data) > MOST:
+        raise ValueError("more than fits")
+    return json.loads(data.decode("utf-8", "surrogatepass"), parse_constant=_refuse)
+
+
+def render(value: object) -> bytes:
+    """The inverse of `parse`."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def roster_ids(value: Any) -> tuple[str, ...]:
+    """*value* as node ids, checked."""
+    if not isinstance(value, list) or not set(map(type, value)) <= {str}:
+        raise shape.Misshapen("node ids that are no texts")
+    return tuple(value)
+
+
+def roster_digest(roster: bytes) -> str:
+    return blake2b(roster, digest_size=16).hexdigest()
+
+
+# --- packing --------------------------------------------------------------------------------
+
+
+def _pack(run: Run) -> Packed:
+    ids = [test.id for test in run.tests]
+    numbers: list[array[int]] = []
+    head: dict[str, Any] = {"format": FORMAT, "run": shape.dump(replace(run, tests=()))}
+    # Workers and a random order start tests in another order each time. Their roster is sorted, so
+    # that runs of one suite still share it, and the places of this run's tests in it are a column.
+    if len(ids) >= _INLINE and (run.environment.workers or run.environment.seed):
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        places = [0] * len(ids)
+        for place, at in enumerate(order):
+            places[at] = place
+        ids = [ids[at] for at in order]
+        head["places"] = True
+        numbers.append(_steps(places))
+    plain: list[Attempt] = []
+    rest: list[list[Any]] = []
+    for at, test in enumerate(run.tests):
+        if _plain(test.attempts):
+            plain.append(test.attempts[0])
+        else:
+            rest.append([at, [shape.dump(attempt) for attempt in test.attempts]])
+    workers = list(dict.fromkeys(attempt.worker for attempt in plain))
+    if workers not in ([], [""]):
+        head["workers"] = workers
+        seats = {worker: seat for seat, worker in enumerate(workers)}
+        numbers.append(array("i", [seats[attempt.worker] for attempt in plain]))
+    orders = [attempt.order for attempt in plain]
+    if orders != list(range(len(plain))):
+        head["orders"] = True
+        numbers.append(_steps(orders))
+    columns = [_seconds([getattr(attempt, phase) for attempt in plain]) for phase in _PHASES]
+    columns += [b"".join(_planes(number.tobytes(), 4)) for number in map(_little, numbers)]
+    head["rest"], head["tests"] = rest, len(ids)
+    packed = Packed(head=b"", columns=b"".join(columns))
+    if len(ids) < _INLINE:
+        head["ids"] = ids
+        return replace(packed, head=render(head))
+    roster = render(ids)
+    head["roster"] = roster_digest(roster)
+    return replace(packed, head=render(head), digest=head["roster"], roster=roster)
+
+
+_PHASES = ("setup_s", "call_s", "teardown_s")
+
+
+_TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties")
+_NOTHING = (Outcome.PASSED, "call", 0, "", (), (), ())
+
+
+def _plain(attempts: tuple[Attempt, ...]) -> bool:
+    one = attempts[0]
+    return (
+        _TOLD(one) == _NOTHING
+        and 0 <= one.setup_s < _LONGEST
+        and 0 <= one.call_s < _LONGEST
+        and 0 <= one.teardown_s < _LONGEST
+        and 0 <= one.order < 1 << 24
+        and len(attempts) == 1
+    )
+
+
+def _steps(numbers: Sequence[int]) -> array[int]:
+    """Differences of neighbours: small, and alike, where the numbers rise steadily."""
+    return array("i", [after - before for before, after in zip([0, *numbers], numbers, strict=False)])
+
+
+def _seconds(values: list[float]) -> bytes:
+    halves = _little(array("f", [(value + _BIAS) * _ROUNDED for value in values])).tobytes()
+    return b"".join(_planes(halves, 4)[2:])
+
+
+def _planes(data: bytes, width: int) -> list[bytes]:
+    """The first bytes of all numbers, then the second ones, …: alike stands beside alike."""
+    return [data[plane::width] for plane in range(width)]
+
+
+def _little(numbers: array[Any]) -> array[Any]:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers
+
+
+# --- unpacking ------------------------------------------------------------------------------
+
+
+class _Columns:
+    """The columns of one run: sizes and bounds are checked at once, numbers made when asked for."""
+
+    def __init__(self, head: Any, data: bytes, count: int) -> None:
+        if head["tests"] != count:
+            raise shape.Misshapen("a roster of another run")
+        self._plain = plain = count - len(head["rest"])
+        self._data = data
+        self._workers = roster_ids(head.get("workers", [""]))
+        self._at = 6 * plain
+        self.places: Sequence[int] | None = None
+        self._seats: Sequence[int] | None = None
+        self._orders: Sequence[int] | None = None
+        if head.get("places"):
+            self.places = _within(accumulate(self._integers(count)), count)
+        if "workers" in head:
+            self._seats = _within(self._integers(plain), len(self._workers))
+        if head.get("orders"):
+            self._orders = _within(accumulate(self._integers(plain)), 1 << 24)
+        if plain < 0 or self._at != len(data):
+            raise shape.Misshapen("columns of another length")
+
+    def attempt(self, seat: int) -> Attempt:
+        """The one attempt of the plain test in *seat*, counted over plain tests only."""
+        return Attempt(
+            outcome=Outcome.PASSED,
+            setup_s=self._seconds(0, seat),
+            call_s=self._seconds(1, seat),
+            teardown_s=self._seconds(2, seat),
+            worker=self._workers[self._seats[seat] if self._seats else 0],
+            order=self._orders[seat] if self._orders else seat,
+        )
+
+    def _seconds(self, phase: int, seat: int) -> float:
+        low = 2 * phase * self._plain + seat
+        value = _FLOAT.unpack(bytes((0, 0, self._data[low], self._data[low + self._plain])))[0] - _BIAS
+        if not 0 <= value <= 2 * _LONGEST:
+            return 0.0  # all zeros: not kept
+        return float(value)
+
+    def _integers(self, count: int) -> array[int]:
+        raw = bytearray(4 * count)
+        for plane in range(4):
+            piece = self._data[self._at : self._at + count]
+            raw[plane::4] = piece  # raises ValueError when it is shorter
+            self._at += count
+        numbers = array("i")
+        numbers.frombytes(raw)
+        return _little(numbers)
+
+
+_FLOAT = struct.Struct("<f")
+
+
+def _within(numbers: Iterable[int], count: int) -> Sequence[int]:
+    found = array("q", numbers)
+    if found and not (min(found) >= 0 and max(found) < count):
+        raise shape.Misshapen("a place that does not exist")
+    return found
+
+
+def _rest(value: Any, count: int) -> dict[int, list[Any]]:
+    rest: dict[int, list[Any]] = {}
+    for place, attempts in value:
+        if type(place) is not int or not 0 <= place < count or type(attempts) is not list or not attempts:
+            raise shape.Misshapen("a test that is not in the roster, or without attempts")
+        rest[place] = attempts
+    if len(rest) != len(value):
+        raise shape.Misshapen("a test that is told twice")
+    return rest
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _unreadable(error: Exception) -> UnreadableRun:
+    return UnreadableRun(f"A stored run cannot be read: {error!s:.200}")
+
+
+# --- what is dropped from a run that is too large -------------------------------------------
+
+
+def _whole(run: Run) -> Run:
+    return run
+
+
+def _light(run: Run) -> Run:
+    return _thinned(run, lambda failure: replace(failure, locals=(), captured=(), text=failure.text[:2000]))
+
+
+def _lighter(run: Run) -> Run:
+    return _thinned(
+        run,
+        lambda failure: replace(
+            failure,
+            locals=(),
+            captured=(),
+            text="",
+            message=failure.message[:500],
+            frames=failure.frames[-3:],
+        ),
+    )
+
+
+def _bare(run: Run) -> Run:
+    bare = _thinned(
+        run,
+        lambda failure: replace(
+            failure, locals=(), captured=(), text="", message=failure.message[:100], frames=()
+        ),
+    )
+    return replace(bare, output_tail="", stacks=(), warned=(), doubts=run.doubts[:100])
+
+
+def _thinned(run: Run, thin: Callable[[Failure], Failure]) -> Run:
+    def attempt(one: Attempt) -> Attempt:
+        if not (one.failures or one.properties):
+            return one
+        return replace(one, failures=tuple(map(thin, one.failures)), properties=())
+
+    tests = tuple(replace(test, attempts=tuple(map(attempt, test.attempts))) for test in run.tests)
+    note = "The texts of this run's failures were too large to keep whole."
+    return replace(run, tests=tests, notes=(*run.notes, note))

@@ -1,0 +1,199 @@
+"""One embedded Chroma, safely shared by processes that may die at any moment.
+
+Every touch holds one file lock. A process opens the index anew when another one has written since
+(the *generation*). A mark is on the disk before a write and goes after it; whoever finds it knows that
+the last writer died, looks closely, and has the index rebuilt when it is damaged. A look that itself
+ends the process leaves its own mark, so that nobody looks twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pytest_recall.errors import StoreUnavailable
+from pytest_recall.store import chroma
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.chroma import Collections
+
+CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"
+
+_LARGEST_FILE = 4 << 30  # bytes; the worker's own limit on what it writes
+
+
+class Damaged(Exception):
+    """The index must be rebuilt from the journal."""
+
+
+class Guard:
+    """The embedded index of the journal's folder. Used by one thread of one process."""
+
+    def __init__(self, folder: Path, writer: str, *, wait_s: float = 10.0) -> None:
+        self._path = folder / "chroma"
+        self._new = folder / "chroma.new"
+        self._old = folder / "chroma.old"
+        self._writer = writer
+        self._lock = FileLock(folder / "chroma.lock")
+        self._wait_s = wait_s
+        self._opened: Collections | None = None
+        self.generation = ""
+
+    @contextmanager
+    def reading(self) -> Iterator[Collections]:
+        """The collections, under the lock.
+
+        Raises:
+            StoreUnavailable: another process held the lock for too long.
+            Damaged: the index must be rebuilt first.
+        """
+        with self._locked():
+            yield self._ready()
+
+    @contextmanager
+    def writing(self) -> Iterator[Collections]:
+        """The same, to write. An error inside leaves the mark, and the next use looks closely."""
+        with self._locked():
+            collections = self._ready()
+            manifest = self._manifest()
+            self._note(manifest | {"state": DIRTY}, sync=True)
+            try:
+                yield collections
+                self._settle(collections)
+            except BaseException:
+                self.close()
+                raise
+
+    def rebuild(self, fill: Callable[[Collections], None]) -> None:
+        """A new index beside the old one, filled, then put in its place; the old one is kept aside."""
+        with self._locked():
+            self.close()
+            shutil.rmtree(self._new, ignore_errors=True)
+            collections = Collections(Embedded(folder=str(self._new)), self._writer, self._new)
+            try:
+                fill(collections)
+                self._settle(collections, self._new)
+            finally:
+                collections.close()
+                self.generation = ""
+            shutil.rmtree(self._old, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                self._path.rename(self._old)
+            self._new.rename(self._path)
+
+    def close(self) -> None:
+        """Forget the open index; the next use opens it anew."""
+        opened, self._opened, self.generation = self._opened, None, ""
+        if opened is not None:
+            with suppress(Exception):  # it may be broken: that is why it is closed
+                opened.close()
+
+    def size(self) -> int:
+        """Bytes of the index on disk."""
+        return sum(path.stat().st_size for path in self._path.rglob("*") if path.is_file())
+
+    # --- inside -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            held = self._lock.acquire(timeout=self._wait_s)
+        except Timeout as error:
+            raise StoreUnavailable(
+                "Another process is using the index of past runs and does not let go of it."
+            ) from error
+        with held:
+            yield
+
+    def _ready(self) -> Collections:
+        manifest = self._manifest()
+        state = manifest.get("state", "")
+        if self._opened is not None and state == CLEAN and manifest.get("generation") == self.generation:
+            return self._opened
+        self.close()
+        if not self._path.exists():
+            return self._create()
+        if manifest.get("schema") != chroma.SCHEMA or state not in (CLEAN, DIRTY, OPENING):
+            raise Damaged(f"its state is {state or 'unknown'}")
+        closely = state != CLEAN
+        self._note(manifest | {"state": LOOKING if closely else OPENING})
+        try:
+            self._opened = self._open(manifest, closely=closely)
+        except Exception as error:
+            self._note(manifest | {"state": LOOKING})
+            self.close()
+            raise Damaged(f"{type(error).__name__}: {error!s:.300}") from error
+        if closely:
+            self._settle(self._opened)
+        else:
+            self._note(manifest)
+            self.generation = str(manifest["generation"])
+        return self._opened
+
+    def _create(self) -> Collections:
+        """A first, empty index; or, where there was one before, the demand for a rebuild."""
+        if any((self._path.parent / "runs").iterdir()):
+            raise Damaged("it is gone")
+        self._path.mkdir(mode=0o700)
+        self._opened = Collections(Embedded(folder=str(self._path)), self._writer, self._path)
+        self._settle(self._opened)
+        return self._opened
+
+    def _open(self, manifest: dict[str, Any], *, closely: bool) -> Collections:
+        if not (self._path / "chroma.sqlite3").is_file():
+            raise Damaged("its database is gone")
+        if any(path.stat().st_size > _LARGEST_FILE for path in self._path.rglob("*")):
+            raise Damaged("a file of it is larger than it can be")
+        if closely:
+            self._check_database()
+        collections = Collections(Embedded(folder=str(self._path)), self._writer, self._path)
+        self._opened = collections
+        counted, counts = manifest.get("counts", {}), collections.counts()
+        # Nothing is ever deleted, so that a writer that died can have left more rows, never fewer.
+        if any(counts[kind] < counted.get(kind, 0) for kind in counts) or (not closely and counts != counted):
+            raise Damaged(f"it counts {counts} where {counted} were written")
+        collections.probe(vectors=closely)
+        return collections
+
+    def _check_database(self) -> None:
+        with closing(sqlite3.connect(f"file:{self._path / 'chroma.sqlite3'}?mode=ro", uri=True)) as database:
+            answer = database.execute("pragma quick_check(1)").fetchone()
+        if answer != ("ok",):
+            raise Damaged(f"its database is torn: {answer!s:.200}")
+
+    def _settle(self, collections: Collections, path: Path | None = None) -> None:
+        generation = secrets.token_hex(8)
+        note = {
+            "state": CLEAN,
+            "schema": chroma.SCHEMA,
+            "generation": generation,
+            "counts": collections.counts(),
+            "chromadb": chroma.VERSION,
+        }
+        self._note(note, path=path)
+        self.generation = generation
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self._path / "recall.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _note(self, manifest: dict[str, Any], *, path: Path | None = None, sync: bool = False) -> None:
+        target = (path or self._path) / "recall.json"
+        aside = target.with_suffix(".new")
+        with aside.open("wb") as file:
+            file.write(json.dumps(manifest).encode())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.replace(target)

@@ -1,0 +1,117 @@
+"""Taking runs from the journal into the collections: the same run twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from pytest_recall.history import fingerprint, trend
+from pytest_recall.model import FailureHistory, Sample, TestHistory
+from pytest_recall.store import codec, records
+from pytest_recall.store.chroma import Collections
+from pytest_recall.store.journal import Journal
+from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, changed
+
+BATCH = 16  # runs of one step
+_TURNS = 16  # a row of a test that goes on passing is written at every 16th run, and caught up on by readers
+
+
+class Intake:
+    """One writer's way into its collections."""
+
+    def __init__(self, journal: Journal, recent: Recent) -> None:
+        self._journal = journal
+        self._recent = recent
+
+    def take(self, collections: Collections, paths: Sequence[Path]) -> int:
+        """Take in these files (at most `BATCH`, oldest first); returns how many were new."""
+        entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
+        taken = collections.taken([path.stem for path in entries])
+        fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}
+        for path in fresh:
+            packed = self._journal.packed(path)
+            collections.add_outcome(path.stem, packed if collections.shared else codec.lean(packed))
+        batch = list(fresh.values())
+        if batch:
+            collections.put_tests(self._tests(collections, batch))
+            self._failures(collections, batch)
+            collections.add_runs([entry.row for entry in batch])  # last: where it is, all is
+        return len(batch)
+
+    def settle(self, paths: Iterable[Path]) -> None:
+        """These files have been taken in, and what took them is on the disk."""
+        for path in paths:
+            self._journal.settle(path)
+
+    def _opened(self, path: Path) -> Entry | None:
+        entry = self._recent.entry(path)
+        if entry is None and path.exists():
+            self._journal.set_aside(path)
+        return entry
+
+    # --- tests ------------------------------------------------------------------------------
+
+    def _tests(self, collections: Collections, batch: Sequence[Entry]) -> list[TestHistory]:
+        known = collections.interesting
+        far = self._recent.entries(FAR)
+        bad = {test_id for entry in batch for test_id, outcome in entry.told.items() if outcome.bad}
+        bad |= self._flipped(batch, far)
+        new = bad - known
+        due = (bad & known) | self._due(collections, batch, far)
+        histories = collections.own_tests(sorted(due))
+        # What is late is written into every row at once: nobody looks back that far again.
+        samples = _samples(_within(far, batch, NEAR), due)
+        for test_id, more in _samples(_within(far, batch, FAR), new).items():
+            samples[test_id] = more
+        return [trend.fold(histories.get(test_id), test_id, more) for test_id, more in samples.items()]
+
+    def _flipped(self, batch: Sequence[Entry], far: Sequence[Entry]) -> set[str]:
+        order = [entry.row.id for entry in far]
+        found: set[str] = set()
+        for entry in batch:
+            at = order.index(entry.row.id) if entry.row.id in order else len(order)
+            if at + 1 < len(far):
+                found |= changed(entry, far[at + 1])
+        return found
+
+    def _due(self, collections: Collections, batch: Sequence[Entry], far: Sequence[Entry]) -> set[str]:
+        known = collections.interesting
+        near = [entry.row.id for entry in far[:NEAR]]
+        settled = collections.counts()["runs"]
+        if len(batch) >= _TURNS or any(entry.row.id not in near for entry in batch):
+            return set(known)
+        turns = {(settled + number) % _TURNS for number in range(len(batch))}
+        return {test_id for test_id in known if int(records.test_key(test_id)[:8], 16) % _TURNS in turns}
+
+    # --- failures ---------------------------------------------------------------------------
+
+    def _failures(self, collections: Collections, batch: Sequence[Entry]) -> None:
+        found: dict[str, FailureHistory] = {}
+        documents: dict[str, str] = {}
+        for entry in batch:
+            for key, failure in entry.failures().items():
+                found[key] = trend.merge(found[key], failure) if key in found else failure
+        known = collections.own_failures(sorted(found))
+        for entry in batch:
+            if entry.failures().keys() - known.keys() - documents.keys():
+                root, causes = entry.causes()
+                for key in causes.keys() - known.keys() - documents.keys():
+                    documents[key] = fingerprint.document(causes[key], root=root)
+        merged = [
+            trend.merge(known[key], failure) if key in known else failure for key, failure in found.items()
+        ]
+        collections.put_failures(merged, documents)
+
+
+def _within(far: Sequence[Entry], batch: Sequence[Entry], most: int) -> list[Entry]:
+    found = {entry.row.id: entry for entry in (*far[:most], *batch)}
+    return list(found.values())
+
+
+def _samples(entries: Sequence[Entry], ids: Collection[str]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    if ids:
+        for entry in entries:
+            for test_id, samples in entry.samples(ids).items():
+                found.setdefault(test_id, []).extend(samples)
+    return found

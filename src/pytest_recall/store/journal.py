@@ -1,0 +1,387 @@
+"""The durable record of runs: one immutable file a run, written before anything else is done with it.
+
+    <folder>/inbox/<run id>.run    kept, not yet taken into Chroma; never pruned
+    <folder>/runs/<run id>.run     taken in; the index is rebuilt from these
+    <folder>/rosters/<digest>      lists of node ids that several runs share, named by their content
+    <folder>/broken/               what could not be read, set aside
+    <folder>/writer                the name under which this folder's rows stand in a shared store
+
+A `.run` file is a zip: `run.json` and `columns` (see `codec`), `row.json` (the run in one line, so that
+listing runs reads little), `output.txt` and `report.json`. Its comment names the roster it needs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+import threading
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
+from pytest_recall.history import trend
+from pytest_recall.model import Run, RunFiles, RunRow
+from pytest_recall.store import codec, shape
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+_SUFFIX = ".run"
+_LARGEST = 256 << 20  # bytes of one file, and of one of its unpacked members
+_ASIDE = 20  # unreadable files that are kept
+_FRESH_S = 3600.0  # what is younger may still be in the making
+_ROSTERS = 8  # kept unpacked
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+)
+
+
+class Journal:
+    """The runs of one folder, which several processes may use at once.
+
+    Raises `StoreUnavailable` when the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inbox = folder / "inbox"
+        self.runs = folder / "runs"
+        self._rosters = folder / "rosters"
+        self._broken = folder / "broken"
+        self._unpacked: OrderedDict[str, codec.Roster] = OrderedDict()
+        self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in (self.inbox, self.runs, self._rosters, self._broken):
+                part.mkdir(mode=0o700, exist_ok=True)
+            ignore = folder / ".gitignore"
+            if not ignore.exists():
+                self._place(ignore, b"*\n")
+            name = folder / "writer"
+            if not name.exists():
+                _create(name, secrets.token_hex(6))
+            self.writer = re.sub(r"[^0-9a-z]", "", name.read_text("ascii", "replace"))[:32] or "writer"
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    # --- one run ----------------------------------------------------------------------------
+
+    def write(self, run: Run, files: RunFiles | None = None) -> Path:
+        """Keep *run*: on disk for good when this returns.
+
+        Raises `StoreUnavailable` when the disk refuses.
+        """
+        name = f"{_checked(run.id)}{_SUFFIX}"
+        packed = codec.pack(run)
+        row = codec.render(shape.dump(trend.row(run)))
+        try:
+            if packed.digest and packed.digest not in self._sound:
+                self._keep_roster(packed.digest, packed.roster)
+            target = self.inbox / name
+            self._place(target, _zipped(packed, row, files or RunFiles()))
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        return target
+
+    def run(self, run_id: str) -> Run | None:
+        """The run, or None when the journal does not have it. Raises `UnreadableRun`."""
+        path = self.find(run_id)
+        return None if path is None else self.read(path)
+
+    def read(self, path: Path) -> Run:
+        """The run in *path*. Raises `UnreadableRun`."""
+        return self.record(path).run()
+
+    def record(self, path: Path) -> codec.Record:
+        """The run in *path*, opened. Raises `UnreadableRun`."""
+        with _opened(path) as archive:
+            packed = codec.Packed(head=_member(archive, "run.json"), columns=_member(archive, "columns"))
+        record = codec.Record(packed, self.roster)
+        if record.id != path.stem:
+            raise UnreadableRun(f"{path.name} holds another run: {quoted(record.id)}.")
+        return record
+
+    def packed(self, path: Path) -> codec.Packed:
+        """The run in *path* as it is stored, with its roster. Raises `UnreadableRun`."""
+        with _opened(path) as archive:
+            digest = archive.comment.decode("ascii", "replace")
+            return codec.Packed(
+                head=_member(archive, "run.json"),
+                columns=_member(archive, "columns"),
+                digest=digest,
+                roster=codec.render(list(self.roster(digest).ids)) if digest else b"",
+            )
+
+    def row(self, path: Path) -> RunRow:
+        """The run in *path* in one line. Raises `UnreadableRun`."""
+        with _opened(path) as archive:
+            data = _member(archive, "row.json")
+        try:
+            return shape.load(RunRow, codec.parse(data))
+        except (ValueError, RecursionError) as error:
+            raise UnreadableRun(f"{path.name} cannot be read: {error!s:.200}") from error
+
+    def files(self, run_id: str) -> RunFiles | None:
+        """The output of pytest and its JSON report, as they were kept beside the run."""
+        path = self.find(run_id)
+        if path is None:
+            return None
+        with _opened(path) as archive:
+            return RunFiles(output=_member(archive, "output.txt"), report=_member(archive, "report.json"))
+
+    # --- many -------------------------------------------------------------------------------
+
+    def pending(self) -> list[Path]:
+        """What is to be taken into Chroma, oldest first."""
+        return sorted(self.inbox / name for name in _names(self.inbox))
+
+    def settled(self) -> list[Path]:
+        """What has been taken in, oldest first."""
+        return sorted(self.runs / name for name in _names(self.runs))
+
+    def paths(self) -> list[Path]:
+        """All runs, newest first (their ids begin with the time)."""
+        # The inbox is listed first: a run moves one way, so that none is missed in between.
+        found = {name: self.inbox / name for name in _names(self.inbox)}
+        found |= {name: self.runs / name for name in _names(self.runs)}
+        return [found[name] for name in sorted(found, reverse=True)]
+
+    def size(self) -> int:
+        """Bytes on disk of all runs and their rosters."""
+        folders = (self.inbox, self.runs, self._rosters)
+        return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+
+    def recent(self, limit: int, *, before: str = "") -> Iterator[Run]:
+        """At most *limit* runs, newest first, older than the run *before*; unreadable ones are skipped."""
+        for path in self.paths():
+            if limit <= 0:
+                return
+            if before and path.stem >= before:
+                continue
+            with suppress(UnreadableRun):
+                yield self.read(path)
+                limit -= 1
+
+    def settle(self, path: Path) -> None:
+        """*path* of the inbox has been taken in."""
+        with suppress(FileNotFoundError):  # another process took it in
+            path.rename(self.runs / path.name)
+
+    def set_aside(self, path: Path) -> None:
+        """*path* cannot be read: out of the way of the others, kept for a person to look at."""
+        with suppress(FileNotFoundError):
+            path.rename(self._broken / path.name)
+        for old in sorted(self._broken.iterdir(), key=_modified)[:-_ASIDE]:
+            old.unlink(missing_ok=True)
+
+    def prune(self, *, count: int, age_s: float, size_bytes: int, now: float) -> int:
+        """Forget the oldest files of `runs/` beyond any of these limits; returns how many. Never the inbox."""
+        removed = total = 0
+        for kept, path in enumerate(reversed(self.settled())):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            total += stat.st_size
+            if kept >= count or now - stat.st_mtime > age_s or total > size_bytes:
+                path.unlink(missing_ok=True)
+                removed += 1
+        self._sweep(now, rosters=removed > 0)
+        return removed
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def find(self, run_id: str) -> Path | None:
+        if not _RUN_ID.fullmatch(run_id):
+            return None
+        places = (self.inbox / f"{run_id}{_SUFFIX}", self.runs / f"{run_id}{_SUFFIX}")
+        return next((path for path in places if path.exists()), None)
+
+    def _keep_roster(self, digest: str, roster: bytes) -> None:
+        path = self._rosters / digest
+        # A roster that was damaged on disk is mended here by the next run that has it.
+        if _unpacked_roster(path, digest) is None:
+            self._place(path, zlib.compress(roster, 6))
+        os.utime(path)  # in use: a sweep in another process lets it be
+        self._sound.add(digest)
+
+    def roster(self, digest: str) -> codec.Roster:
+        """The list of node ids of that digest. Raises `UnreadableRun`."""
+        if digest in self._unpacked:
+            self._unpacked.move_to_end(digest)
+            return self._unpacked[digest]
+        data = _unpacked_roster(self._rosters / digest, digest) if _DIGEST.fullmatch(digest) else None
+        if data is None:
+            raise UnreadableRun(f"The list of tests {quoted(digest)} of a run is missing or damaged.")
+        roster = self._unpacked[digest] = codec.Roster(codec.roster_ids(codec.parse(data)))
+        if len(self._unpacked) > _ROSTERS:
+            self._unpacked.popitem(last=False)
+        return roster
+
+    def _place(self, path: Path, data: bytes) -> None:
+        """Write *data* aside, force it to the disk, and rename it into place."""
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with aside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+    def _sweep(self, now: float, *, rosters: bool) -> None:
+        """Remove what writers left behind when they died, and rosters that no run needs any more."""
+        needed = {_comment(path) for path in self.paths()} if rosters else None
+        for folder in (self.inbox, self._rosters):
+            for path in folder.iterdir():
+                unneeded = needed is not None and folder is self._rosters and path.name not in needed
+                with suppress(FileNotFoundError):
+                    if (unneeded or path.name.startswith(".")) and now - _modified(path) > _FRESH_S:
+                        path.unlink()
+                        self._sound.discard(path.name)
+
+
+def new_id(clock: Callable[[], float]) -> str:
+    """A UUID of version 7: sorts by time, and rises within a process even when the clock goes back."""
+    now = int(clock() * 4_096_000)  # 48 bits of milliseconds, 12 of their fractions
+    stamp, tail = _IDS.next(now)
+    high, fraction = stamp >> 12, stamp & 0xFFF
+    text = f"{high:012x}7{fraction:03x}{tail:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class _Ids:
+    """The random part is drawn once: ids of one process share it, so that lists of them pack well."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+        self._tail = secrets.randbits(62) | 1 << 63
+
+    def next(self, now: int) -> tuple[int, int]:
+        with self._lock:
+            self._last = max(now, self._last + 1)
+            return self._last % (1 << 60), self._tail
+
+
+_IDS = _Ids()  # of the process: what "rises within a process" is about
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def _checked(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise UnreadableRun(f"{quoted(run_id)} is no run id: a UUID in lower case is one.")
+    return run_id
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Runs cannot be kept in {quoted(str(folder))}: {error.strerror or type(error).__name__}. "
+        "Make it writable and leave it some space, or choose another place with PYTEST_RECALL_STORE_FOLDER."
+    )
+
+
+def _create(path: Path, text: str) -> None:
+    """Make *path* with *text*; whoever comes first wins, and nobody reads half of it."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside.write_text(text, "ascii")
+    try:
+        with suppress(FileExistsError):
+            path.hardlink_to(aside)
+    finally:
+        aside.unlink()
+
+
+def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.comment = packed.digest.encode("ascii")
+        members = {"row.json": row, "run.json": packed.head, "columns": packed.columns}
+        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report}
+        for name, data in members.items():
+            if len(data) <= _LARGEST:
+                archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    for place in (path, path.parent.parent / "runs" / path.name):  # it may be settled meanwhile
+        try:
+            if place.stat().st_size > _LARGEST:
+                raise UnreadableRun(f"{path.name} is larger than any run of ours.")
+            return zipfile.ZipFile(place)
+        except FileNotFoundError:
+            continue
+        except (*_BROKEN_ZIP, OSError) as error:
+            raise UnreadableRun(f"{path.name} is torn or no journal file: {error!s:.200}") from error
+    raise UnreadableRun(f"{path.name} is gone.")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        return b""
+    try:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.file_size > _LARGEST:
+            raise UnreadableRun(f"{name} of a stored run is no member of ours.")
+        with archive.open(info) as file:
+            data = file.read(_LARGEST)  # never more than this, whatever the archive promises
+            file.read(1)  # at its end the checksum is compared
+            return data
+    except (*_BROKEN_ZIP, OSError) as error:
+        raise UnreadableRun(f"{name} of a stored run is torn: {error!s:.200}") from error
+
+
+def _comment(path: Path) -> str:
+    try:
+        with _opened(path) as archive:
+            return archive.comment.decode("ascii", "replace")
+    except UnreadableRun:
+        return ""
+
+
+def _unpacked_roster(path: Path, digest: str) -> bytes | None:
+    try:
+        engine = zlib.decompressobj()
+        data = engine.decompress(path.read_bytes(), codec.MOST)
+    except (OSError, zlib.error):
+        return None
+    return data if codec.roster_digest(data) == digest else None
+
+
+def _names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if entry.name.endswith(_SUFFIX) and _RUN_ID.fullmatch(entry.name[: -len(_SUFFIX)])
+        ]
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

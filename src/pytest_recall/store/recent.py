@@ -1,0 +1,153 @@
+"""The newest runs of the journal, opened and kept at hand: what answers before, beside and without the index."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_recall.errors import UnreadableRun
+from pytest_recall.history import trend
+from pytest_recall.model import Failure, FailureHistory, Outcome, Run, RunRow, Sample
+from pytest_recall.store.codec import Record
+from pytest_recall.store.journal import Journal
+
+FAR = 200  # runs that a test's history may be made from
+NEAR = 64  # runs that a row of the index may lag behind
+_BYTES = 32 << 20  # of opened runs
+
+
+class Entry:
+    """One run of the journal: its row, and of its tests what is asked for."""
+
+    def __init__(self, row: RunRow, record: Record) -> None:
+        self.row = row
+        self.record = record
+        self._told: dict[str, Outcome] | None = None
+        self._samples: dict[str, list[Sample]] = {}
+        self._failing: Run | None = None
+
+    @property
+    def told(self) -> dict[str, Outcome]:
+        """What became of the tests that did more than pass; nothing of a suspect run."""
+        if self._told is None:
+            run = self._only_told()
+            self._told = {} if self.row.suspect else {test.id: _worst(test.attempts) for test in run.tests}
+        return self._told
+
+    def samples(self, ids: Collection[str]) -> dict[str, list[Sample]]:
+        """What history keeps of these tests, of this run."""
+        return {} if self.row.suspect else trend.samples(self.record.run(ids), self.row)
+
+    def failures(self) -> dict[str, FailureHistory]:
+        """The causes of this run's failures, by fingerprint."""
+        return trend.failures(self._only_told())
+
+    def causes(self) -> tuple[str, dict[str, Failure]]:
+        """The root of the run, and the first failure of each cause."""
+        run = self._only_told()
+        found: dict[str, Failure] = {}
+        for failure in _failures(run):
+            found.setdefault(failure.fingerprint.group, failure)
+        return run.rootdir, found
+
+    def _only_told(self) -> Run:
+        return self.record.run(frozenset(self.record.told))
+
+
+class Recent:
+    """Entries by run, newest first; safe to use from several threads."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._rows: dict[str, RunRow] = {}
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._held = 0
+
+    def rows(self) -> list[RunRow]:
+        """Every run of the journal in one line."""
+        with self._lock:
+            paths = self._journal.paths()
+            self._rows = {path.stem: row for path in paths if (row := self._row(path)) is not None}
+            return list(self._rows.values())
+
+    def entries(self, most: int) -> list[Entry]:
+        """The newest runs, at most *most*, and no more than fit the memory set aside for them."""
+        found: list[Entry] = []
+        total = 0
+        for path in self._journal.paths()[:most]:
+            if (entry := self.entry(path)) is not None:
+                found.append(entry)
+                total += entry.record.size
+                if total > _BYTES:
+                    break
+        return found
+
+    def pending(self) -> list[Entry]:
+        """The runs that are not in the index yet."""
+        return [entry for path in self._journal.pending() if (entry := self.entry(path)) is not None]
+
+    def entry(self, path: Path) -> Entry | None:
+        """The run in *path*; None when it cannot be read."""
+        with self._lock:
+            entry = self._entries.get(path.stem)
+            if entry is not None:
+                self._entries.move_to_end(path.stem)
+                return entry
+            with suppress(UnreadableRun):
+                entry = self._entries[path.stem] = Entry(self._journal.row(path), self._journal.record(path))
+                self._held += entry.record.size
+            while self._held > 2 * _BYTES and len(self._entries) > 1:
+                self._held -= self._entries.popitem(last=False)[1].record.size
+            return entry
+
+    def _row(self, path: Path) -> RunRow | None:
+        if (known := self._rows.get(path.stem)) is not None:
+            return known
+        with suppress(UnreadableRun):
+            return self._journal.row(path)
+        return None
+
+
+def interesting(entries: Sequence[Entry]) -> set[str]:
+    """Tests that failed in one of these runs (newest first), or ended differently in two neighbours."""
+    found: set[str] = set()
+    for number, entry in enumerate(entries):
+        found |= {test_id for test_id, outcome in entry.told.items() if outcome.bad}
+        if number + 1 < len(entries):
+            found |= changed(entry, entries[number + 1])
+    return found
+
+
+def changed(entry: Entry, before: Entry) -> set[str]:
+    """Tests that both runs finished, with another outcome."""
+    silent = (Outcome.SKIPPED, Outcome.NOT_RUN)
+    found = {
+        test_id
+        for test_id in {*entry.told, *before.told}
+        if entry.told.get(test_id, Outcome.PASSED) is not before.told.get(test_id, Outcome.PASSED)
+        and entry.told.get(test_id) not in silent
+        and before.told.get(test_id) not in silent
+    }
+    if not found or entry.row.suspect or before.row.suspect:
+        return set()
+    return {test.id for test in entry.record.run(found).tests} & {
+        test.id for test in before.record.run(found).tests
+    }
+
+
+def _worst(attempts: Sequence[object]) -> Outcome:
+    outcomes = [getattr(attempt, "outcome", Outcome.PASSED) for attempt in attempts]
+    return next((outcome for outcome in outcomes if outcome.bad), outcomes[-1])
+
+
+def _failures(run: Run) -> Iterable[Failure]:
+    for test in run.tests:
+        if test.outcome.bad:
+            yield from test.failures
+    for collector in run.collectors:
+        if collector.failure:
+            yield collector.failure

@@ -1,0 +1,246 @@
+"""How our values lie in Chroma's metadata: packed texts within the limits of every backend.
+
+A value is JSON, deflated, in base64, cut into strings `v0`, `v1`, …; beside them stand the few fields
+that a query filters by. Text of a test run is in the packed part, or escaped to ASCII.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any, TypeVar
+
+from pytest_recall.model import FailureHistory, Outcome, RunRow, Sample, Space, TestHistory
+from pytest_recall.store import codec, shape
+
+Metadata = dict[str, str | int | float | bool]
+
+VALUE = 4_000  # bytes of one metadata string (the limit is 4,096)
+PIECES = 24  # of a packed value in one record
+LONGEST_ID = 3_000  # bytes of a test id as ASCII; a longer one is known from the journal only
+
+_DOCUMENT = 12_288  # bytes
+_LARGEST = 4 << 20  # bytes of one packed value, unpacked
+
+T = TypeVar("T")
+
+
+def run_record(row: RunRow, writer: str) -> Metadata:
+    """The row of a run; `ms` is the time in its id, by which runs are ordered everywhere."""
+    return {
+        "ms": moment(row.id),
+        "at": row.started_at,
+        "space": row.space,
+        "status": row.status.value,
+        "scope": row.scope,
+        "revision": ascii_text(row.revision.digest)[:VALUE],
+        "writer": writer,
+        **cut(_text(shape.dump(row))),
+    }
+
+
+def read_run(record: Metadata) -> RunRow:
+    return shape.load(RunRow, _value(joined(record)))
+
+
+def moment(run_id: str) -> int:
+    """Milliseconds since the epoch, as the run's id (UUIDv7) says."""
+    return int(run_id[:8] + run_id[9:13], 16)
+
+
+def test_key(test_id: str) -> str:
+    return blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def test_record(history: TestHistory, writer: str) -> Metadata:
+    last = history.samples[-1] if history.samples else None
+    return {
+        "key": test_key(history.id),
+        "test": ascii_text(history.id),
+        "writer": writer,
+        "at": last.at if last else 0.0,
+        "last": last.outcome.value if last else "",
+        "bad": sum(sample.outcome.bad for sample in history.samples),
+        "count": len(history.samples),
+        **cut(pack_history(history)),
+    }
+
+
+def failure_record(failure: FailureHistory, writer: str) -> Metadata:
+    return {
+        "key": failure.fingerprint,
+        "writer": writer,
+        "at": failure.last_seen,
+        "count": failure.count,
+        "exception": ascii_text(failure.exception)[:200],
+        **cut(_text(shape.dump(failure))),
+    }
+
+
+def read_failure(record: Metadata) -> FailureHistory:
+    return shape.load(FailureHistory, _value(joined(record)))
+
+
+# --- a test's history -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """A `TestHistory` by columns. Times are whole milliseconds; lists of numbers are differences."""
+
+    id: str
+    first_seen: float
+    gone: bool = False
+    ms: tuple[int, ...] = ()  # the first 48 bits of the run's id, as differences
+    low: tuple[int, ...] = ()  # the next 16
+    tail: tuple[int, ...] = ()  # which of the tails
+    tails: tuple[str, ...] = ()
+    late: tuple[int, ...] = ()  # `at` minus the time in the run's id
+    cell: tuple[int, ...] = ()  # which of the cells
+    cells: tuple[tuple[str, str, Space], ...] = ()  # revision, environment, space
+    outcomes: str = ""
+    micros: tuple[int, ...] = ()  # of the call, three digits of it
+    cause: tuple[int, ...] = ()  # which of the causes
+    causes: tuple[tuple[str, str], ...] = ()  # strict, group
+    attempts: tuple[int, ...] = ()
+
+
+_LETTERS = dict(zip("pfesxXtcn", Outcome, strict=True))
+_OF = {outcome: letter for letter, outcome in _LETTERS.items()}
+
+
+def pack_history(history: TestHistory) -> str:
+    """*history* as ASCII. `at` loses what is below a millisecond, durations beyond three digits."""
+    samples = history.samples
+    hexes = [sample.run.replace("-", "") for sample in samples]
+    moments = [int(text[:12], 16) for text in hexes]
+    tails = list(dict.fromkeys(text[16:] for text in hexes))
+    cells = list(dict.fromkeys((s.revision, s.environment, s.space) for s in samples))
+    causes = list(dict.fromkeys((s.fingerprint, s.group) for s in samples))
+    columns = _Columns(
+        id=history.id,
+        first_seen=history.first_seen,
+        gone=history.gone,
+        ms=_differences(moments),
+        low=tuple([int(text[12:16], 16) for text in hexes]),
+        tail=tuple([tails.index(text[16:]) for text in hexes]),
+        tails=tuple(tails),
+        late=tuple([round(s.at * 1000) - ms for s, ms in zip(samples, moments, strict=True)]),
+        cell=tuple([cells.index((s.revision, s.environment, s.space)) for s in samples]),
+        cells=tuple(cells),
+        outcomes="".join(_OF[sample.outcome] for sample in samples),
+        micros=tuple([int(float(f"{sample.duration_s * 1e6:.3g}")) for sample in samples]),
+        cause=tuple([causes.index((s.fingerprint, s.group)) for s in samples]),
+        causes=tuple(causes),
+        attempts=tuple([s.attempt for s in samples]) if any(s.attempt for s in samples) else (),
+    )
+    return _text(shape.dump(columns))
+
+
+def unpack_history(text: str) -> TestHistory:
+    """The inverse of `pack_history`. Raises `shape.Misshapen` or another ValueError."""
+    columns = shape.load(_Columns, _value(text))
+    moments = tuple(accumulate(columns.ms))
+    attempts = columns.attempts or (0,) * len(moments)
+    try:
+        samples = [
+            Sample(
+                run=_run_id(moment, low, columns.tails[tail]),
+                at=(moment + late) / 1000,
+                revision=columns.cells[cell][0],
+                environment=columns.cells[cell][1],
+                space=columns.cells[cell][2],
+                outcome=_LETTERS[letter],
+                duration_s=micros / 1e6,
+                fingerprint=columns.causes[cause][0],
+                group=columns.causes[cause][1],
+                attempt=attempt,
+            )
+            for moment, low, tail, late, cell, letter, micros, cause, attempt in zip(
+                moments,
+                columns.low,
+                columns.tail,
+                columns.late,
+                columns.cell,
+                columns.outcomes,
+                columns.micros,
+                columns.cause,
+                attempts,
+                strict=True,
+            )
+        ]
+    except (IndexError, KeyError) as error:
+        raise shape.Misshapen("a history that refers to nothing") from error
+    return TestHistory(
+        id=columns.id, first_seen=columns.first_seen, samples=tuple(samples), gone=columns.gone
+    )
+
+
+def _differences(numbers: list[int]) -> tuple[int, ...]:
+    return tuple([after - before for before, after in zip([0, *numbers], numbers, strict=False)])
+
+
+def _run_id(moment: int, low: int, tail: str) -> str:
+    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-{low:04x}-{tail[:4]}-{tail[4:]}"
+
+
+# --- texts in metadata ----------------------------------------------------------------------
+
+
+def cut(text: str) -> Metadata:
+    """*text* as `v0`, `v1`, … and how many. Raises ValueError when it does not fit one record."""
+    pieces = [text[at : at + VALUE] for at in range(0, len(text), VALUE)]
+    if len(pieces) > PIECES:
+        raise ValueError(f"a value of {len(text)} bytes does not fit one record")
+    return {"pieces": len(pieces), **{f"v{number}": piece for number, piece in enumerate(pieces)}}
+
+
+def joined(record: Any) -> str:
+    """The text that `cut` made. Raises `shape.Misshapen`."""
+    try:
+        return "".join([record[f"v{number}"] for number in range(record["pieces"])])
+    except (KeyError, TypeError) as error:
+        raise shape.Misshapen("a record without its pieces") from error
+
+
+def ascii_text(text: str) -> str:
+    """*text* in printable ASCII, the way JSON writes it: Chroma refuses lone surrogates."""
+    return json.dumps(text)[1:-1]
+
+
+def read_ascii(text: str) -> str:
+    """The inverse of `ascii_text`."""
+    return str(json.loads(f'"{text}"'))
+
+
+def document_text(text: str) -> str:
+    """*text* for a document: at most 12 KB, lone surrogates escaped."""
+    return text.encode("utf-8", "backslashreplace")[:_DOCUMENT].decode("utf-8", "ignore")
+
+
+def deflate(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+
+
+def inflate(text: str, most: int = _LARGEST) -> bytes:
+    """The inverse of `deflate`, bounded. Raises ValueError."""
+    try:
+        engine = zlib.decompressobj()
+        data = engine.decompress(base64.b64decode(text, validate=True), most)
+    except zlib.error as error:
+        raise shape.Misshapen("a torn record") from error
+    if not engine.eof:
+        raise shape.Misshapen("a torn or too large record")
+    return data
+
+
+def _text(value: object) -> str:
+    return deflate(codec.render(value))
+
+
+def _value(text: str) -> Any:
+    return codec.parse(inflate(text))

@@ -1,0 +1,197 @@
+"""The child process that owns Chroma: one JSON line in, one JSON line out, until its input ends.
+
+Started by `line` with a scrubbed environment and a folder of ours. What libraries print goes to
+standard error; the answers go to what was standard output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pytest_recall.errors import RecallError
+from pytest_recall.store import chroma, shape
+from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
+from pytest_recall.store.chroma import Collections
+from pytest_recall.store.guard import Damaged, Guard
+from pytest_recall.store.intake import BATCH, Intake
+from pytest_recall.store.journal import Journal
+from pytest_recall.store.recent import Recent
+
+_LARGEST_FILE = 4 << 30
+_KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii", newline="\n")
+    os.dup2(2, 1)
+    _bound()
+    worker: Worker | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        # The parent kills us when a call overruns. If the parent is gone, the system does.
+        signal.alarm(int(request.pop("limit_s")) + 5)
+        try:
+            if worker is None:
+                worker = Worker(
+                    Path(request["folder"]), shape.load(_KINDS[request["kind"]], request["backend"])
+                )
+                answer: Any = {"ok": chroma.VERSION}
+            else:
+                answer = {"ok": worker.answer(request)}
+        except Damaged as error:
+            answer = {"error": "damaged", "text": f"The index of past runs is damaged: {error}"}
+        except RecallError as error:
+            answer = {"error": "unavailable", "text": str(error)}
+        except Exception as error:  # noqa: BLE001 - Chroma raises anything; the caller decides what it means
+            answer = {"error": "failed", "text": f"{type(error).__name__}: {error!s:.500}"}
+        signal.alarm(0)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _bound() -> None:
+    """Let no torn index grow without end, and nothing be left in memory dumps."""
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is there already
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Worker:
+    """The requests, one method each; arguments and answers are JSON values."""
+
+    def __init__(self, folder: Path, backend: Backend) -> None:
+        self._journal = Journal(folder)
+        self._recent = Recent(self._journal)
+        self._intake = Intake(self._journal, self._recent)
+        self._place: Guard | _Server
+        if isinstance(backend, Embedded):
+            self._place = Guard(folder, self._journal.writer)
+        else:
+            self._place = _Server(backend, self._journal, folder)
+        self._calls: dict[str, Callable[..., Any]] = {
+            "take": self.take,
+            "rebuild": self.rebuild,
+            "runs": self.runs,
+            "run": self.run,
+            "tests": self.tests,
+            "failures": self.failures,
+            "similar": self.similar,
+            "status": self.status,
+            "verify": self.verify,
+        }
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        return self._calls[request.pop("do")](**request)
+
+    def take(self) -> dict[str, int]:
+        """Take in the oldest runs of the inbox; tells how many there were and how many are left."""
+        paths = self._journal.pending()
+        if paths:
+            with self._place.writing() as collections:
+                paths = self._journal.pending()  # another process may have been faster
+                self._intake.take(collections, paths[:BATCH])
+            self._intake.settle(paths[:BATCH])
+        return {"taken": len(paths[:BATCH]), "left": len(paths[BATCH:])}
+
+    def rebuild(self) -> dict[str, int]:
+        """The index anew from the runs of the journal."""
+        paths = self._journal.settled()
+
+        def fill(collections: Collections) -> None:
+            for at in range(0, len(paths), BATCH):
+                self._intake.take(collections, paths[at : at + BATCH])
+
+        self._place.rebuild(fill)
+        return {"taken": len(paths)}
+
+    def runs(self, **asked: Any) -> list[Any]:
+        with self._place.reading() as collections:
+            return [shape.dump(row) for row in collections.runs(**asked)]
+
+    def run(self, run_id: str) -> Any:
+        with self._place.reading() as collections:
+            packed = collections.outcome(run_id)
+        if packed is None:
+            return None
+        return {
+            "head": packed.head.decode("utf-8", "surrogatepass"),
+            "columns": packed.columns.hex(),
+            "digest": packed.digest,
+            "roster": packed.roster.decode("utf-8", "surrogatepass"),
+        }
+
+    def tests(self, ids: list[str] | None, have: str = "") -> dict[str, Any]:
+        """Packed rows; none when nothing was written since the generation that the caller has."""
+        with self._place.reading() as collections:
+            generation = self._place.generation
+            if have and have == generation:
+                return {"generation": generation, "same": True}
+            return {"generation": generation, "rows": collections.tests(ids)}
+
+    def failures(self, fingerprints: list[str] | None) -> list[Any]:
+        with self._place.reading() as collections:
+            return [shape.dump(failure) for failure in collections.failures(fingerprints)]
+
+    def similar(self, text: str, limit: int) -> list[Any]:
+        with self._place.reading() as collections:
+            return [[shape.dump(failure), score] for failure, score in collections.similar(text, limit)]
+
+    def status(self) -> dict[str, Any]:
+        with self._place.reading() as collections:
+            return {
+                "counts": collections.counts(),
+                "versions": {"chromadb": chroma.VERSION, **collections.versions()},
+                "size": self._place.size(),
+            }
+
+    def verify(self) -> dict[str, int]:
+        """Look closely at the index. Raises what is wrong with it."""
+        with self._place.reading() as collections:
+            collections.probe(vectors=True)
+            return collections.counts()
+
+
+class _Server:
+    """A Chroma that others keep: no lock on it, but one on our own rows."""
+
+    generation = ""
+
+    def __init__(self, backend: Backend, journal: Journal, folder: Path) -> None:
+        self._backend = backend
+        self._writer = journal.writer
+        self._lock = FileLock(folder / "chroma.lock")
+        self._opened: Collections | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Collections]:
+        try:
+            if self._opened is None:
+                self._opened = Collections(self._backend, self._writer)
+            yield self._opened
+        except BaseException:
+            self._opened = None  # a server that was away may come back as another one
+            raise
+
+    @contextmanager
+    def writing(self) -> Iterator[Collections]:
+        with self._lock.acquire(timeout=10.0), self.reading() as collections:
+            yield collections
+
+    def rebuild(self, fill: Callable[[Collections], None]) -> None:
+        with self.writing() as collections:
+            fill(collections)
+
+    def size(self) -> int:
+        return 0

@@ -1,0 +1,237 @@
+"""The store over a real, embedded Chroma: what is kept, what is found again, and by whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from pytest_recall.model import (
+    Attempt,
+    Environment,
+    Failure,
+    Finished,
+    Fingerprint,
+    Frame,
+    Outcome,
+    Revision,
+    Run,
+    RunFiles,
+    RunRequest,
+    Status,
+    Target,
+)
+from pytest_recall.model import Test as Ran
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal, new_id
+
+PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed
+
+
+def failure(number: int = 1) -> Failure:
+    digest = f"fp1:{number:012x}"
+    frame = Frame(path="shop/cart.py", line=7, source=f"total = price_{number}[item]", project=True)
+    return Failure(
+        phase="call",
+        exception="KeyError",
+        message=f"'item {number}'",
+        fingerprint=Fingerprint(group=digest, strict=digest, loose=digest),
+        frames=(frame,),
+        text="E  KeyError",
+    )
+
+
+def run(*failing: int, tests: int = 5, revision: str = "r1", run_id: str = "", **fields: object) -> Run:
+    """A finished run of *tests* tests; those with these numbers failed, each for a reason of its own."""
+    attempts = [
+        Attempt(outcome=Outcome.FAILED, order=n, call_s=0.5, failures=(failure(n),))
+        if n in failing
+        else Attempt(outcome=Outcome.PASSED, order=n, call_s=0.25)
+        for n in range(tests)
+    ]
+    found = Run(
+        id=run_id or new_id(time.time),
+        started_at=time.time(),
+        duration_s=1.0,
+        target=Target(root="/p", python="/p/.venv/bin/python", source=".venv"),
+        rootdir="/p",
+        request=RunRequest(),
+        status=Status.FAILED if failing else Status.PASSED,
+        terminations=(Finished(exit_code=1 if failing else 0),),
+        revision=Revision(digest=revision),
+        environment=Environment(os="linux"),
+        collected=tests,
+        tests=tuple(Ran(id=f"test_a.py::test_{n}", attempts=(one,)) for n, one in enumerate(attempts)),
+    )
+    return replace(found, **fields)
+
+
+@contextlib.asynccontextmanager
+async def opened(folder):
+    async with Store(Journal(folder), Embedded(folder=str(folder)), deadline_s=PATIENT_S) as store:
+        yield store
+
+
+async def drained(store: Store) -> None:
+    while store.behind:
+        await store.feed()
+        assert not store.troubles
+
+
+def test_kept_run_is_found_again_by_another_process(tmp_path):
+    kept = run(2)
+
+    async def keep():
+        async with opened(tmp_path / "s") as store:
+            store.keep(kept, RunFiles(output=b"out", report=b"{}"))
+            await drained(store)
+
+    asyncio.run(keep())
+    script = """
+import asyncio, sys
+from pathlib import Path
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal
+
+async def main():
+    folder = Path(sys.argv[1])
+    async with Store(Journal(folder), Embedded(folder=sys.argv[1]), deadline_s=60) as store:
+        status = await store.status()
+        run = await store.run(sys.argv[2])
+        tests = await store.tests()
+        failures = await store.failures()
+        print(status.counts["runs"], run.id, sorted(tests), [f.exception for f in failures])
+        print(sys.modules.keys() & {"chromadb", "numpy"})
+
+asyncio.run(main())
+"""
+    asked = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "s"), kept.id],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert asked.stdout == f"1 {kept.id} ['test_a.py::test_2'] ['KeyError']\nset()\n", asked.stderr
+
+
+def test_run_is_seen_before_it_is_taken_in(tmp_path):
+    async def story():
+        folder = tmp_path / "s"
+        async with opened(folder) as store:
+            store.keep(run(1))
+            await drained(store)
+            behind = Store(Journal(folder), Embedded(folder=str(folder)))  # not entered: it feeds nothing
+            last = run(1, 3)
+            behind.keep(last)
+            assert store.behind == 1
+            assert (await store.runs())[0].id == last.id
+            assert (await store.run(last.id)) == last
+            tests = await store.tests()
+            assert [len(tests[f"test_a.py::test_{n}"].samples) for n in (1, 3)] == [2, 2]
+            assert {f.fingerprint: f.count for f in await store.failures()} == {
+                "fp1:000000000001": 2,
+                "fp1:000000000003": 1,
+            }
+
+    asyncio.run(story())
+
+
+def test_test_that_starts_to_fail_brings_its_earlier_passes(tmp_path):
+    async def story():
+        async with opened(tmp_path / "s") as store:
+            for _ in range(7):
+                store.keep(run())
+            store.keep(run(4))
+            await drained(store)
+            history = (await store.tests())["test_a.py::test_4"]
+            assert [sample.outcome for sample in history.samples] == [Outcome.PASSED] * 7 + [Outcome.FAILED]
+
+    asyncio.run(story())
+
+
+def test_test_that_never_failed_is_answered_from_the_journal(tmp_path):
+    async def story():
+        async with opened(tmp_path / "s") as store:
+            for _ in range(3):
+                store.keep(run(1))
+            await drained(store)
+            found = await store.tests(["test_a.py::test_0", "no::such"])
+            assert {name: len(history.samples) for name, history in found.items()} == {"test_a.py::test_0": 3}
+
+    asyncio.run(story())
+
+
+def test_taking_a_run_in_twice_changes_nothing(tmp_path):
+    async def story():
+        folder = tmp_path / "s"
+        async with opened(folder) as store:
+            kept = [run(1), run(1, 2)]
+            for one in kept:
+                store.keep(one)
+            await drained(store)
+            before = await store.tests(), await store.failures(), (await store.status()).counts
+            for path in store.journal.settled():
+                path.rename(store.journal.inbox / path.name)
+            await drained(store)
+            assert (await store.tests(), await store.failures(), (await store.status()).counts) == before
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("shape", ["missing", "torn database", "no manifest"])
+def test_broken_index_is_rebuilt_by_itself(tmp_path, shape):
+    folder = tmp_path / "s"
+
+    async def fill():
+        async with opened(folder) as store:
+            for number in range(3):
+                store.keep(run(number))
+            await drained(store)
+
+    async def look():
+        async with opened(folder) as store:
+            store.keep(run(4))
+            await drained(store)
+            status = await store.status()
+            assert status.healthy
+            assert status.counts["runs"] == 4
+            assert set(await store.tests()) == {f"test_a.py::test_{n}" for n in (0, 1, 2, 4)}
+
+    asyncio.run(fill())
+    chroma = folder / "chroma"
+    if shape == "missing":
+        chroma.rename(folder / "elsewhere")
+    elif shape == "torn database":
+        database = chroma / "chroma.sqlite3"
+        data = bytearray(database.read_bytes())
+        data[len(data) // 3 : 2 * len(data) // 3] = bytes(len(data) // 3)
+        database.write_bytes(data[: 2 * len(data) // 3])
+    else:
+        (chroma / "recall.json").unlink()
+    asyncio.run(look())
+
+
+def test_without_an_index_the_journal_answers_and_says_so(tmp_path):
+    folder = tmp_path / "s"
+
+    async def story():
+        Journal(folder)
+        (folder / "chroma").write_text("in the way of a folder")
+        async with opened(folder) as store:
+            kept = run(1)
+            store.keep(kept)
+            assert set(await store.tests()) == {"test_a.py::test_1"}
+            assert store.degraded
+            assert "journal" in store.troubles[0]
+            assert [row.id for row in await store.runs()] == [kept.id]
+            assert [f.count for f in await store.failures()] == [1]
+
+    asyncio.run(story())
