@@ -111,7 +111,7 @@ def build(
         own += ["-qqq"]
     tests = selection(request, Path(target.root), by_module="--pyargs" in args)
     return Command(
-        [target.python, str(cargo / "recall_probe" / "boot.py"), str(run_folder)],
+        [target.python, str(cargo / "recall_probe" / "guard.py"), str(run_folder)],
         surroundings(target, environ, request.env),
         {
             "args": [*own, *args, *tests],

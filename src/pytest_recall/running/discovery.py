@@ -112,7 +112,7 @@ class _Found:
 
     def take(self, event: events.Event) -> None:
         if isinstance(event, events.Listed):
-            for function in event.functions:
+            for function in event.functions():
                 self._add(function)
         else:
             self._ledger.add(event)

@@ -18,6 +18,7 @@ MOST_LINE = 16 * 2**20  # bytes of a line that are read at all
 _MOST_ID = 8_100
 _MOST_TEXT = 24_000
 _MOST_ITEMS = 64  # of any list within a fact
+_parse = json.JSONDecoder().raw_decode
 
 
 class Fault(NamedTuple):
@@ -51,9 +52,25 @@ class CollectEnd(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The test functions of one file, as collection found them."""
+    """The test functions of one file, as collection found them; read when they are asked for."""
 
-    functions: tuple[Function, ...]
+    file: str
+    tests: dict[str, Any]
+
+    def ids(self) -> Iterator[str]:
+        """The node id of every test."""
+        for name, found in self.tests.items():
+            params = found.get("params") if isinstance(found, dict) else None
+            function = _id(f"{self.file}::{name}" if name else self.file)
+            if isinstance(params, list):
+                yield from [f"{function}[{_id(param)}]" for param in params]
+            else:
+                yield function
+
+    def functions(self) -> Iterator[Function]:
+        for name, found in self.tests.items():
+            if isinstance(found, dict):
+                yield _function(f"{self.file}::{name}" if name else self.file, found)
 
 
 class Collected(NamedTuple):
@@ -175,7 +192,9 @@ def load(data: bytes) -> dict[str, Any] | None:
     """*data* as a JSON object without lone surrogates, or None: never an error, whatever it holds."""
     text = data.decode("utf-8", "replace")
     try:
-        value = json.loads(text)
+        value, end = _parse(text)
+        if end != len(text):
+            return None
         if "\\ud" in text or "\\uD" in text:
             # Escaped surrogates pass json and break whatever encodes the text later.
             value = _clean(value)
@@ -223,9 +242,7 @@ def _clean(value: Any) -> Any:
 
 
 def _text(value: Any, most: int = _MOST_TEXT) -> str:
-    if not isinstance(value, str):
-        return ""
-    return value if len(value) <= most else value[:most]
+    return value[:most] if type(value) is str else ""
 
 
 def _id(value: Any) -> str:
@@ -242,13 +259,9 @@ def _count(value: Any) -> int:
 
 
 def _seconds(value: Any) -> float:
-    if type(value) is not float and type(value) is not int:
-        return 0.0
-    try:
-        seconds = float(value)
-    except OverflowError:
-        return 0.0
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+    if type(value) is float:
+        return value if 0.0 < value < math.inf else 0.0
+    return float(_count(value))
 
 
 def _items(value: Any, most: int = _MOST_ITEMS) -> list[Any]:
@@ -257,6 +270,8 @@ def _items(value: Any, most: int = _MOST_ITEMS) -> list[Any]:
 
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     """Pairs of text, from a list of pairs or an object; numbers and the like become their text."""
+    if not value:
+        return ()
     pairs = list(value.items()) if isinstance(value, dict) else value
     return tuple(
         (_text(pair[0], 500), _text(pair[1] if isinstance(pair[1], str) else json.dumps(pair[1])))
@@ -283,20 +298,17 @@ def _fault(value: Any) -> Fault | None:
     )
 
 
-def _functions(file: str, tests: Any) -> Iterator[Function]:
-    for name, found in tests.items() if isinstance(tests, dict) else ():
-        if not isinstance(found, dict):
-            continue
-        params = tuple(_id(param) for param in _items(found.get("params"), 10**7))
-        yield Function(
-            id=_id(f"{file}::{name}" if name else file),
-            line=_count(found.get("line")),
-            count=max(_count(found.get("n")), len(params), 1),
-            params=params,
-            markers=tuple(_name(mark) for mark in _items(found.get("marks"))),
-            fixtures=tuple(_name(fixture) for fixture in _items(found.get("fixtures"))),
-            doc=_text(found.get("doc"), 500),
-        )
+def _function(name: str, found: dict[str, Any]) -> Function:
+    params = tuple(_id(param) for param in _items(found.get("params"), 10**7))
+    return Function(
+        id=_id(name),
+        line=_count(found.get("line")),
+        count=max(_count(found.get("n")), len(params), 1),
+        params=params,
+        markers=tuple(_name(mark) for mark in _items(found.get("marks"))),
+        fixtures=tuple(_name(fixture) for fixture in _items(found.get("fixtures"))),
+        doc=_text(found.get("doc"), 500),
+    )
 
 
 # --- facts ----------------------------------------------------------------------------------
@@ -327,7 +339,8 @@ def _collect(fact: dict[str, Any]) -> Event:
 
 
 def _file(fact: dict[str, Any]) -> Event:
-    return Listed(tuple(_functions(_id(fact.get("id")), fact.get("tests"))))
+    tests = fact.get("tests")
+    return Listed(_id(fact.get("id")), tests if isinstance(tests, dict) else {})
 
 
 def _collected(fact: dict[str, Any]) -> Event:

@@ -19,6 +19,7 @@ from pytest_recall.running.spool import read, write
 
 _CHUNK = 2**20
 _MOST_STACK = 20_000
+_UNSEEN = 125  # nobody saw pytest end
 
 
 class Reader:
@@ -58,11 +59,13 @@ class Reader:
 def ended(
     folder: Path, launch: Launch, *, fallback: int | None, why: TimedOut | Cancelled | Interrupted | None
 ) -> Ended:
-    """How the launch in *folder* ended, from what its supervisor wrote; *fallback* is its exit code."""
+    """How the launch in *folder* ended, from what its supervisor wrote; *fallback* is our child's exit code."""
     fact = read(folder / "exit.json")
     code = fact.get("rc") if fact else _code(fallback)
     names = fact.get("names")
     killed = fact.get("killed")
+    if why is None and fallback is not None and (fallback < 0 or (fallback == _UNSEEN and not fact)):
+        why = Interrupted(reason="A process that watched this run was killed.")
     return Ended(
         launch=launch,
         exit_code=code if type(code) is int else None,
@@ -93,8 +96,8 @@ def why(folder: Path) -> TimedOut | Cancelled | None:
 
 
 def _code(supervisor: int | None) -> int | None:
-    """Pytest's exit code from its supervisor's own, where a full disk has kept it from saying more."""
-    if supervisor is None or supervisor < 0 or supervisor == 125:  # noqa: PLR2004 - "never seen to end"
+    """The exit code of pytest by its supervisor's own, where a full disk has kept it from saying more."""
+    if supervisor is None or supervisor < 0 or supervisor == _UNSEEN:
         return None
     return 128 - supervisor if supervisor > 128 else supervisor  # noqa: PLR2004 - the shell's convention
 

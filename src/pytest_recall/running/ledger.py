@@ -58,7 +58,7 @@ class Running:
         self.reason = ""
         self.seconds = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
         self.failures: list[Failure] = []
-        self.subtests: Counter[Outcome] = Counter()
+        self.subtests: dict[Outcome, int] = {}
         self.properties: tuple[tuple[str, str], ...] = ()
 
 
@@ -190,7 +190,7 @@ class Ledger:
         state.seconds["setup"] += event.setup
         state.seconds["teardown"] += event.teardown
         if event.subtests:
-            state.subtests[Outcome.PASSED] += event.subtests
+            _count(state.subtests, Outcome.PASSED, event.subtests)
         if state.decided is not None:
             outcome = state.decided
         elif state.call_ok:
@@ -203,13 +203,9 @@ class Ledger:
     def _list(self, event: events.Listed) -> None:
         if self.resumed():
             return
-        for function in event.functions:
-            ids = [f"{function.id}[{param}]" for param in function.params]
-            ids += [function.id] * (function.count - len(ids))
-            for test in ids:
-                self.waiting[test] = self.waiting.get(test, 0) + 1
-            if self.launch.repetition == 0:
-                self.listed += len(ids)
+        for test in event.ids():
+            self.waiting[test] = self.waiting.get(test, 0) + 1
+            self.listed += self.launch.repetition == 0
 
     def _collected(self, event: events.Collected) -> None:
         launch = self.launch
@@ -295,7 +291,7 @@ class Ledger:
 
     def _subtest(self, event: events.PhaseEnd, state: Running) -> None:
         outcome = _outcome(event, "call")
-        state.subtests[outcome] += 1
+        _count(state.subtests, outcome, 1)
         if outcome.bad:
             self._fail(event, "call", state)
             if state.decided is None or not state.decided.bad:
@@ -407,6 +403,10 @@ class Ledger:
     def _relative(self, path: str) -> str:
         inside = path.startswith(self._root) and path[len(self._root) : len(self._root) + 1] in {"/", "\\"}
         return path[len(self._root) + 1 :] if inside else path
+
+
+def _count(counts: dict[Outcome, int], outcome: Outcome, number: int) -> None:
+    counts[outcome] = counts.get(outcome, 0) + number
 
 
 _NO_FAULT = Fault("", "", (), "", "", ())

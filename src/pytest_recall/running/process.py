@@ -21,6 +21,7 @@ from pytest_recall.running.command import Command
 
 _KILL_SECONDS = 12.0  # the supervisor gives up after 10
 _CHUNK = 2**20
+_MUCH = 2**15  # half of what a pipe holds at least
 _POLL_SECONDS = 0.05
 _OWN_GROUP = 0
 if sys.platform == "win32":
@@ -154,16 +155,16 @@ class _Started:
         """Hand on what is printed. Its end is never waited for: a leaked grandchild may hold the pipe."""
         while True:
             await anyio.wait_readable(self._out)
-            if not self._read(take):
+            try:
+                data = os.read(self._out, _CHUNK)
+            except BlockingIOError:
+                continue
+            if not data:
                 return
-
-    def _read(self, take: Callable[[bytes], None]) -> bool:
-        try:
-            data = os.read(self._out, _CHUNK)
-        except BlockingIOError:
-            return True
-        take(data)
-        return bool(data)
+            take(data)
+            if len(data) < _MUCH:
+                # pytest prints a letter a test: to wake up for each costs us more than the test itself.
+                await anyio.sleep(_POLL_SECONDS)
 
     def close(self, take: Callable[[bytes], None]) -> None:
         """Take what is still in the pipe, and close our ends."""
