@@ -20,11 +20,8 @@ from pytest_recall.store import shape
 from pytest_recall.store.backend import Backend
 
 # chromadb reads unprefixed variables and a .env file: it gets an environment with nothing to read.
-_KEPT = frozenset(
-    ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE")
-    + ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
-    + ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-)
+_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _OURS = {"ANONYMIZED_TELEMETRY": "False", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from pytest_recall.store.worker import main; main()"
 
@@ -119,7 +116,7 @@ class Line:
 
     def _start(self) -> None:
         self._end()
-        environment = {name: value for name, value in os.environ.items() if name in _KEPT} | _OURS
+        environment = {name: value for name, value in os.environ.items() if name in _KEPT + _PROXIES} | _OURS
         root = str(Path(pytest_recall.__file__).parent.parent)
         try:
             with (self._folder / "worker.log").open("wb") as log:
