@@ -70,7 +70,7 @@ class Session:
         yield Late(self._run_dir, self._cfg.get("dump_signal"))
         if worker is None:
             yield Reporting(config, stream, describer, self._json_report, self._notes)
-        if worker is None and getattr(config.option, "dist", "no") != "no":
+        if worker is None and _distributes(config.option):
             yield Distributed(config, stream, self._json_report)
             return
         name = worker["workerid"] if worker else None
@@ -140,6 +140,11 @@ def _hide_from_path():
     cargo = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if sys.path and sys.path[-1] == cargo:
         del sys.path[-1]
+
+
+def _distributes(option):
+    """Whether xdist's workers collect and run; with `--collect-only` it leaves that to this process."""
+    return getattr(option, "dist", "no") != "no" and not option.collectonly
 
 
 def _root(config):

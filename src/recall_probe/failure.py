@@ -60,7 +60,7 @@ class Describer:
         found["frames"] = [
             [clean(path), line, name, clean(source)] for path, line, name, source in _bounded(frames)
         ]
-        cause = _root_cause(value)
+        cause = _root_cause(value) if entries else None
         if cause is not None:
             found["cause"] = cut(self._exconly(cause).strip(), _CAUSE_MOST)
         if self._locals and entries:
@@ -136,7 +136,7 @@ class Describer:
         try:
             text = report.longreprtext
             if hasattr(report, "node"):  # xdist's: the first line names the worker and its interpreter
-                text = text.partition("\n")[2]
+                text = text.partition("\n")[2].strip()
             return cut(text, self._max_text)
         except Exception as error:  # a plugin's own longrepr
             return "<no text: %s>" % type(error).__name__
