@@ -37,6 +37,10 @@ def of(
     [
         ("\x1b[31massert\x1b[0m 1\r\n  == 2", "assert 1 == 2"),
         ("<function merge at 0x7f232dae9760>", "<function merge at <addr>>"),
+        (
+            "<shop.tests....x7f32e9046e90> == <shop.tests....3074290>",
+            "<shop.tests....<addr>> == <shop.tests....<addr>>",
+        ),
         ("job 123e4567-e89b-12d3-a456-426614174000 died", "job <uuid> died"),
         ("commit 9f3c2ab and deadbeef and 1234567", "commit <hex> and deadbeef and 1234567"),
         ("at 2026-03-02T10:11:12.123+01:00 or 10:11:12", "at <time> or <time>"),

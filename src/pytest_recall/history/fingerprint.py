@@ -22,6 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _HEX = re.compile(r"\b[0-9a-fA-F]{7,128}\b")
 _STAMPS = (
     (re.compile(r"0x[0-9a-fA-F]+"), "<addr>"),
+    (re.compile(r"\.\.\.x?[0-9a-f]{4,16}(?=>)"), "...<addr>"),  # pytest shortens reprs in their middle
     (re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), "<uuid>"),
 )
 _TIMES = re.compile(

@@ -103,12 +103,18 @@ def _failing(outcome: Outcome, test_id: str, failure: Failure) -> _Bad:
 
 
 def _cause(failure: Failure, test_id: str) -> str:
-    """The group fingerprint, but for a place that only says which test asked.
+    """The group fingerprint, but for what only says which test asked.
+
+    One test function with several parameters fails at one place with as many messages: there the
+    frames are the cause.
 
     A missing fixture is reported at each test's own `def` line, a missing module at each test
     file's own import: there the exception and its message are the cause.
     """
     at = failure.at
+    function, _, parameters = test_id.partition("[")
+    if parameters and at is not None and failure.phase == "call":
+        return digest("parameters", failure.fingerprint.loose, function)
     if at is None or at.path != test_id.partition("::")[0]:
         return failure.fingerprint.group
     missing = failure.phase == "collect" and failure.exception in {"ImportError", "ModuleNotFoundError"}

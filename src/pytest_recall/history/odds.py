@@ -37,7 +37,7 @@ def beta_rank(x: int, n: int) -> float:
 
 def red_again(x: int, n: int, k: int) -> float:
     """The probability that a flaky test with *x* failures of *n* attempts fails the next *k* in a row."""
-    return _all_fail(_ALPHA + x, _BETA + n - x, k)
+    return _red_and_green(_ALPHA + x, _BETA + n - x, k)
 
 
 def clean_passes_needed(p_low: float) -> int:
@@ -49,9 +49,12 @@ def clean_passes_needed(p_low: float) -> int:
     return min(max(math.ceil(math.log(0.05) / math.log(1 - p_low)), _FEWEST), _MOST)
 
 
-def posterior_real(k: int, prior: float = 0.5) -> float:
-    """The probability that a failure is real after *k* reruns on the same revision, all of them red."""
-    flaky = (1 - prior) * _all_fail(_JUST_ALPHA, _JUST_BETA, k)
+def posterior_real(k: int, prior: float = 0.5, *, passed: int = 0) -> float:
+    """The probability that a failure is real after *k* reruns on the same revision, all of them red.
+
+    *passed* attempts before the change, all green, speak against a flake that fails as often as that.
+    """
+    flaky = (1 - prior) * _red_and_green(_JUST_ALPHA, _JUST_BETA, k, passed)
     return prior / (prior + flaky) if prior else 0.0
 
 
@@ -89,5 +92,6 @@ def slower(baseline: Sequence[float], recent: Sequence[float]) -> Slower | None:
     return Slower(before_s=usual, now_s=median(last)) if min(last) > least else None
 
 
-def _all_fail(alpha: float, beta: float, k: int) -> float:
-    return math.prod((alpha + i) / (alpha + beta + i) for i in range(k))
+def _red_and_green(alpha: float, beta: float, red: int, green: int = 0) -> float:
+    failing = math.prod((alpha + i) / (alpha + beta + i) for i in range(red))
+    return failing * math.prod((beta + i) / (alpha + beta + red + i) for i in range(green))

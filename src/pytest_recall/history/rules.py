@@ -20,6 +20,7 @@ _PROVEN = 2  # attempts on either side that show what an outcome follows
 _BROKEN = 3  # revisions in a row
 _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
+_SURE = 0.9  # probability that a failure is no flake
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
 
 
@@ -159,7 +160,8 @@ def _base(case: Case) -> Found | None:
         )
         return found if same else None
     red = [s for s in past.streak if s.revision == past.here.revision]
-    if len(red) < _REPRODUCED:
+    green = {(s.run, s.attempt) for s in (*base.samples, *past.line) if not s.outcome.bad}
+    if len(red) < _REPRODUCED or posterior_real(len(red) - 1, passed=len(green)) < _SURE:
         return None
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
@@ -207,7 +209,7 @@ def _new(case: Case) -> Found | None:
         return None
     passed = sum(not s.outcome.bad for s in earlier)
     again = len(past.alike)
-    posterior = f"; red {again}/{again}, real with p={posterior_real(again - 1):.2f}" if again > 1 else ""
+    posterior = f"; red {again}/{again}, real with p={posterior_real(again - 1, passed=passed):.2f}" if again > 1 else ""
     return Found(
         verdict=Verdict.NEW_FAILURE,
         evidence=f"first failure of this kind here; passed {passed}/{len(earlier)} before{posterior}",

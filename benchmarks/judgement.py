@@ -1,0 +1,336 @@
+"""How well history judges, in figures: fingerprints and search on real failures, verdicts on simulated pasts.
+
+    python benchmarks/judgement.py [data]        (default: ../shared/data)
+
+*data* holds `mutfail.jsonl`, real failures of one-line mutants, each recorded twice (B: 37 lines
+further down, in another folder, with another hash seed), and `flakeflagger.csv`, the failing and
+passing runs of 811 flaky tests. Prints Markdown tables; ends with 1 if a figure is missed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+from pytest_recall.history.fingerprint import document, fingerprint, normalise
+from pytest_recall.history.trend import fold
+from pytest_recall.history.verdict import Verdict, judge
+from pytest_recall.model import Failure, Frame, Outcome, Sample, TestHistory
+
+MISSED: list[str] = []
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(f'{x:.3f}' if isinstance(x, float) else str(x) for x in row)} |")
+
+
+def must(name: str, value: float, least: float) -> None:
+    if value < least:
+        MISSED.append(f"{name}: {value:.3f}, wanted {least}")
+
+
+# --- real failures -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One recorded failure, its root cause, and the text that a search may look at."""
+
+    project: str
+    mutant: str
+    variant: str
+    test: str
+    failure: Failure
+    root: str
+    rendering: str
+
+
+def read_case(line: str) -> Case:
+    raw = json.loads(line)
+    message, exception = raw["message"], "AssertionError"
+    named = re.match(r"([A-Za-z_][\w.]*)(?:: |$)", message.partition("\n")[0])
+    if named and not message.startswith("assert"):
+        exception, message = named[1], message[named.end() :]
+    root = "/".join(raw["crash"][0].split("/")[:5])
+    frames = tuple(read_frame(*entry) for entry in raw["frames"])
+    prints = fingerprint(
+        exception=exception, message=message, frames=frames, root=root, test_id=raw["nodeid"]
+    )
+    return Case(
+        project=raw["project"],
+        mutant=raw["mutant"],
+        variant=raw["variant"],
+        test=raw["nodeid"],
+        failure=Failure(
+            phase=raw["when"], exception=exception, message=message, frames=frames, fingerprint=prints
+        ),
+        root=root,
+        rendering="\n".join([raw["message"], *(f"{path}:{n} {text}" for path, n, _, text in raw["frames"])]),
+    )
+
+
+def read_frame(path: str, line: int, what: str, text: str) -> Frame:
+    """An entry of pytest's longrepr: its own line is marked `>`, or in short style the last one."""
+    lines = [one for one in text.split("\n") if one.strip() and not one.startswith("E ")]
+    marked = [one[1:] for one in lines if one.startswith(">")] or lines or [""]
+    return Frame(
+        path=path,
+        line=line,
+        function=what.removeprefix("in ") if what.startswith("in ") else "",
+        source=marked[-1].strip(),
+        project="site-packages" not in path and not path.startswith("/"),
+    )
+
+
+def recurrence(a: Sequence[Case], b: Sequence[Case]) -> None:
+    rows = []
+    for level in ("strict", "group", "loose"):
+        known = defaultdict(list)
+        for case in a:
+            known[getattr(case.failure.fingerprint, level)].append(case)
+        hits = [(case, known[getattr(case.failure.fingerprint, level)]) for case in b]
+        found = fmean(any((h.mutant, h.test) == (case.mutant, case.test) for h in hit) for case, hit in hits)
+        clean = fmean(fmean(h.mutant == case.mutant for h in hit) for case, hit in hits if hit)
+        rows.append((level, found, clean, len({id(hit) for _, hit in hits})))
+        must(f"{level} recurrence", found, 0.99)
+        must(f"{level} precision", clean, 0.95)
+    table(
+        "Does a failure find itself after the code has moved?",
+        ("fingerprint", "recurrence", "precision", "groups"),
+        rows,
+    )
+
+
+Similarity = Callable[[Sequence[str], Sequence[str]], list[list[float]]]
+
+
+def tfidf(corpus: Sequence[str], queries: Sequence[str]) -> list[list[float]]:
+    """The yardstick: words and pairs of them, sublinear counts, smoothed idf, cosine."""
+
+    def terms(text: str) -> Counter[str]:
+        words = re.findall(r"[A-Za-z_<>][\w<>.]*|\d+", text)
+        return Counter(words + [f"{one} {two}" for one, two in pairwise(words)])
+
+    counted = [terms(text) for text in corpus]
+    seen = Counter(term for counts in counted for term in counts)
+
+    def vector(counts: Counter[str]) -> dict[str, float]:
+        weights = {
+            term: (1 + math.log(n)) * (1 + math.log((1 + len(corpus)) / (1 + seen[term])))
+            for term, n in counts.items()
+            if term in seen
+        }
+        length = math.sqrt(sum(weight * weight for weight in weights.values())) or 1.0
+        return {term: weight / length for term, weight in weights.items()}
+
+    vectors = [vector(counts) for counts in counted]
+    return [
+        [sum(weight * other.get(term, 0.0) for term, weight in query.items()) for other in vectors]
+        for query in (vector(terms(text)) for text in queries)
+    ]
+
+
+def embedded(corpus: Sequence[str], queries: Sequence[str]) -> list[list[float]]:
+    import numpy as np  # noqa: PLC0415 -- the rest of this script runs without it
+
+    from pytest_recall.store.embedding import embed  # noqa: PLC0415
+
+    known = np.array([embed(text) for text in corpus])
+    found: list[list[float]] = (np.array([embed(text) for text in queries]) @ known.T).tolist()
+    return found
+
+
+def retrieval(a: Sequence[Case], b: Sequence[Case]) -> None:
+    def doc(case: Case) -> str:
+        return document(case.failure, root=case.root)
+
+    def whole(case: Case) -> str:
+        return normalise(case.rendering, root=case.root)
+
+    ways: list[tuple[str, Callable[[Case], str], Similarity, bool]] = [
+        ("TF-IDF, whole normalised text", whole, tfidf, False),
+        ("TF-IDF, document", doc, tfidf, False),
+        ("embedding, document", doc, embedded, False),
+        ("fingerprints, then embedding: what the product does", doc, embedded, True),
+    ]
+    rows = []
+    for name, text, similarity, tiers in ways:
+        scores = similarity([text(case) for case in a], [text(case) for case in b])
+        ranks = [rank(case, line, a, tiers=tiers) for case, line in zip(b, scores, strict=True)]
+        ranks = [r for r in ranks if r]
+        first, fifth = (fmean(r <= most for r in ranks) for most in (1, 5))
+        rows.append((name, first, fifth, fmean(1 / r for r in ranks), len(ranks)))
+    table(
+        "Does it find another test broken by the same cause?",
+        ("way", "hit@1", "hit@5", "MRR", "queries"),
+        rows,
+    )
+    yardstick, ours = rows[0], rows[-1]
+    must("hit@1 beside TF-IDF", ours[1], yardstick[1])
+    must("hit@5 beside TF-IDF", ours[2], yardstick[2])
+    must("hit@1", ours[1], 0.90)
+    must("hit@5", ours[2], 0.97)
+
+
+def rank(case: Case, scores: Sequence[float], known: Sequence[Case], *, tiers: bool) -> int:
+    """The place, from 1, of the first other test with the same cause; 0 where there is none."""
+
+    def score(n: int) -> tuple[float, float]:
+        ours, theirs = case.failure.fingerprint, known[n].failure.fingerprint
+        return (2 * (ours.group == theirs.group) + (ours.loose == theirs.loose)) * tiers, scores[n]
+
+    others = [n for n, one in enumerate(known) if one.project == case.project and one.test != case.test]
+    ordered = sorted(others, key=score, reverse=True)
+    return next((place for place, n in enumerate(ordered, 1) if known[n].mutant == case.mutant), 0)
+
+
+# --- simulated pasts ---------------------------------------------------------------------------
+
+REVISIONS = 60
+MINE = {Verdict.REGRESSION, Verdict.RECURRED}
+UNCLEAR = {None, Verdict.NEW_FAILURE, Verdict.NOT_ENOUGH_EVIDENCE}  # all others say: not from this change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """One test: how often it flakes, and on which revisions it is really broken, by which fingerprint."""
+
+    rate: float
+    broken: dict[int, str]
+
+
+def a_life(rng: random.Random, *, rate: float, breaks: bool) -> Life:
+    broken: dict[int, str] = {}
+    for episode in range(rng.randint(1, 2) if breaks else 0):
+        start, length = rng.randrange(1, REVISIONS), 1
+        while rng.random() > 0.25:
+            length += 1
+        broken.update(dict.fromkeys(range(start, min(start + length, REVISIONS)), f"real {episode}"))
+    return Life(rate=rate, broken=broken)
+
+
+@dataclass(slots=True)
+class Told:
+    """What was said of one test over its life."""
+
+    failed: bool = False  # it flaked at least once
+    flaky: bool = False  # as the last word on it
+    words: Counter[tuple[str, Verdict | None]] = field(
+        default_factory=Counter
+    )  # (truth, verdict) of failing runs
+
+
+def live(life: Life, rng: random.Random, confirm: int) -> Told:
+    told, history = Told(), TestHistory(id="t", first_seen=0.0)
+    for revision in range(REVISIONS):
+        attempts = rng.choices((1, 2, 3), (6, 3, 1))[0]
+        for run in range(attempts):
+            now = [attempt(life, rng, revision, run)]
+            real = revision in life.broken
+            told.failed |= now[0].outcome.bad and not real
+            history = fold(history, "t", now)
+            if now[0].outcome.bad:
+                again = [attempt(life, rng, revision, run, n + 1) for n in range(confirm)]
+                history = fold(history, "t", again)
+                base = [s for s in history.samples if s.revision == str(revision - 1)]
+                truth = "flake" if not real else "old" if revision - 1 in life.broken else "mine"
+                told.words[truth, judge(history, now, base=base).verdict] += 1
+    told.flaky = any(verdict is Verdict.FLAKY for _, verdict in told.words) or (
+        judge(history).verdict is Verdict.FLAKY
+    )
+    return told
+
+
+def attempt(life: Life, rng: random.Random, revision: int, run: int, again: int = 0) -> Sample:
+    red = revision in life.broken or rng.random() < life.rate
+    return Sample(
+        run=f"{revision:03}.{run}.{bool(again):d}",
+        at=revision + run / 10 + bool(again) / 20,
+        revision=str(revision),
+        environment="e",
+        space="local",
+        outcome=Outcome.FAILED if red else Outcome.PASSED,
+        group=life.broken.get(revision, "flake") if red else "",
+        attempt=again,
+    )
+
+
+def flaky(rates: Sequence[float], confirm: int) -> tuple[object, ...]:
+    """One row of figures: 1,000 tests that never fail, 600 that break, 800 flaky ones, 400 that are both."""
+    rng = random.Random(1)
+    kinds = [(0.0, False)] * 1000 + [(0.0, True)] * 600
+    kinds += [(rng.choice(rates), False) for _ in range(800)] + [
+        (rng.choice(rates), True) for _ in range(400)
+    ]
+    lives = [a_life(rng, rate=rate, breaks=breaks) for rate, breaks in kinds]
+    told = [live(life, rng, confirm) for life in lives]
+    called = [bool(life.rate) for life, t in zip(lives, told, strict=True) if t.flaky]
+    seen = [t.flaky for life, t in zip(lives, told, strict=True) if life.rate and t.failed]
+    words = sum((t.words for t in told), Counter[tuple[str, Verdict | None]]())
+    must(f"flaky precision, confirm={confirm}", fmean(called), 0.99)
+    must(f"flaky recall, confirm={confirm}", fmean(seen), 0.88)
+    excused = sum(n for (truth, verdict), n in words.items() if truth != "flake" and verdict is Verdict.FLAKY)
+    must(f"real failures called flaky, confirm={confirm}", -float(excused), 0)
+    total = words.total()
+    spoke = sum(n for (_, verdict), n in words.items() if verdict not in UNCLEAR)
+    right = sum(n for (truth, v), n in words.items() if v not in UNCLEAR and (v in MINE) == (truth == "mine"))
+    return (
+        f"confirm={confirm}",
+        fmean(called),
+        fmean(seen),
+        f"{excused} of {sum(n for (truth, _), n in words.items() if truth != 'flake')}",
+        spoke / total,
+        right / spoke,
+        (right - 4 * (spoke - right)) / total,
+    )
+
+
+def main() -> int:
+    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    cases = [read_case(line) for line in (data / "mutfail.jsonl").read_text("utf-8").splitlines()]
+    a, b = ([case for case in cases if case.variant == variant] for variant in "AB")
+    print(f"{len(cases)} failures of {len({case.mutant for case in cases})} mutants.")
+    recurrence(a, b)
+    retrieval(a, b)
+    with (data / "flakeflagger.csv").open(encoding="utf-8", newline="") as file:
+        counts = [(int(row["NumFailingRuns"]), int(row["NumPassingRuns"])) for row in csv.DictReader(file)]
+    rates = [failing / (failing + passing) for failing, passing in counts]
+    table(
+        f"Is it flaky, and is it from this change? {REVISIONS} revisions of 2,800 tests, {len(rates)} real flake rates",
+        (
+            "reruns",
+            "flaky: precision",
+            "flaky: recall",
+            "real called flaky",
+            "spoke",
+            "right when it spoke",
+            "score",
+        ),
+        (flaky(rates, confirm) for confirm in (0, 1, 3)),
+    )
+    print(
+        "\nRecall: of the flaky tests that flaked at least once. Spoke: share of failing runs whose verdict says"
+    )
+    print(
+        "whether the last change is to blame. Score: right words less four for each wrong one, over all failing"
+    )
+    print("runs; silence counts nothing.")
+    for missed in MISSED:
+        print(f"\nMISSED {missed}")
+    return bool(MISSED)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
