@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -127,9 +128,11 @@ class App:
         self.jobs: Jobs[Report] = Jobs(tasks, at_once=self.workspaces.runs_at_once)
         return self
 
-    async def __aexit__(self, *exc: object) -> bool | None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
         await self.jobs.end(2.0)
-        return await self._closing.__aexit__(*exc)
+        return await self._closing.__aexit__(kind, error, trace)
 
     # --- discover ---------------------------------------------------------------------------
 
@@ -210,7 +213,10 @@ class App:
         def tell(progress: Progress) -> None:
             job.progress = progress
 
-        run, files = await runner.run(
+        async def keep(run: Run, files: RunFiles) -> None:
+            await run_sync(space.store.keep, run, files)
+
+        run, _ = await runner.run(
             request,
             target,
             run_id=run_id,
@@ -224,9 +230,8 @@ class App:
             on_progress=tell,
             stop=job.stop,
             allow_any_args=space.settings.allow_any_args,
+            keep=keep,
         )
-        with anyio.CancelScope(shield=True):  # it has happened: nothing may keep it out of the journal
-            await run_sync(space.store.keep, run, files)
         return run
 
     async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:

@@ -52,7 +52,7 @@ async def test_discovers_runs_fixes_and_remembers(make_project, connect):
         assert by_error["AssertionError"]["tests"] == [f"test_calc.py::test_sum[{n}]" for n in (1, 2, 3)]
         assert by_error["AssertionError"]["at"] == "test_calc.py:10"
         assert by_error["RuntimeError"]["tests"] == ["test_calc.py::test_one", "test_calc.py::test_two"]
-        assert by_error["RuntimeError"]["message"] == "RuntimeError: no database"
+        assert by_error["RuntimeError"]["message"] == "no database"
 
         (project / "calc.py").write_text("def add(a, b):\n    return a + b  # mended\n")
         again = await agent.call("run_tests", tests=["test_calc.py::test_sum"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.page import decode, page
@@ -68,11 +68,11 @@ class CauseLine(BaseModel):
 
 
 class _Degraded(BaseModel):
-    warnings: Annotated[list[str], Field(description="the index is behind or out of reach")] = []
+    warnings: list[str] = []  # the index is behind or out of reach
 
 
 class SummaryView(_Degraded):
-    view: Literal["summary"] = "summary"
+    view: Literal["summary"]
     project: str
     last_run: RunLine | None = None
     recent_runs: Annotated[dict[str, int], Field(description="statuses of the last 20")] = {}
@@ -83,18 +83,18 @@ class SummaryView(_Degraded):
 
 
 class RunsView(_Degraded):
-    view: Literal["runs"] = "runs"
+    view: Literal["runs"]
     runs: list[RunLine] = []
     next_cursor: str = ""
 
 
 class RunView(_Degraded):
-    view: Literal["run"] = "run"
+    view: Literal["run"]
     run: RunAnswer
 
 
 class TestView(_Degraded):
-    view: Literal["test"] = "test"
+    view: Literal["test"]
     id: str
     verdict: str = ""
     evidence: str = ""
@@ -111,18 +111,18 @@ class TestView(_Degraded):
 
 
 class FailuresView(_Degraded):
-    view: Literal["failures"] = "failures"
+    view: Literal["failures"]
     failures: list[CauseLine] = []
     next_cursor: str = ""
 
 
 class SimilarView(_Degraded):
-    view: Literal["similar"] = "similar"
+    view: Literal["similar"]
     failures: list[CauseLine] = []
 
 
 class FlakyView(_Degraded):
-    view: Literal["flaky"] = "flaky"
+    view: Literal["flaky"]
     tests: list[TestLine] = []
     next_cursor: str = ""
 
@@ -131,6 +131,10 @@ HistoryAnswer = Annotated[
     SummaryView | RunsView | RunView | TestView | FailuresView | SimilarView | FlakyView,
     Field(discriminator="view"),
 ]
+
+class AnyView(RootModel[HistoryAnswer]):
+    """Whichever view was asked for, as one model."""
+
 
 View = Literal["summary", "runs", "run", "test", "failures", "flaky", "similar"]
 
@@ -171,6 +175,7 @@ async def _summary(app: App, project: str, _: Query) -> SummaryView:
     known = await app.summary(project)
     statuses = [row.status.value for row in known.runs]
     return SummaryView(
+        view="summary",
         project=middle(known.project, 120),
         last_run=_run_line(known.runs[0]) if known.runs else None,
         recent_runs={status: statuses.count(status) for status in dict.fromkeys(statuses)},
@@ -191,12 +196,12 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
         status=query.status,
     )
     shown, following = page(rows, "runs", query.cursor, query.limit)
-    return RunsView(runs=[_run_line(row) for row in shown], next_cursor=following)
+    return RunsView(view="runs", runs=[_run_line(row) for row in shown], next_cursor=following)
 
 
 async def _run(app: App, project: str, query: Query) -> RunView:
     report = await app.report(project, _needed(query.run_id, "run_id", query))
-    return RunView(run=run_answer.answer(report, full=query.full))
+    return RunView(view="run", run=run_answer.answer(report, full=query.full))
 
 
 async def _test(app: App, project: str, query: Query) -> TestView:
@@ -206,6 +211,7 @@ async def _test(app: App, project: str, query: Query) -> TestView:
     causes = [sample.group for sample in bad if sample.group]
     passing = [sample.duration_s for sample in samples if sample.outcome is Outcome.PASSED]
     return TestView(
+        view="test",
         id=middle(judged.history.id, 4_200),
         verdict=_verdict(judgement),
         evidence=head(judgement.evidence, 300),
@@ -226,18 +232,22 @@ async def _failures(app: App, project: str, query: Query) -> FailuresView:
     offset = decode(query.cursor, "failures")
     known = await app.failures(project, fingerprint=query.fingerprint, limit=offset + query.limit + 1)
     shown, following = page(known, "failures", query.cursor, query.limit)
-    return FailuresView(failures=[_cause_line(failure) for failure in shown], next_cursor=following)
+    return FailuresView(
+        view="failures", failures=[_cause_line(failure) for failure in shown], next_cursor=following
+    )
 
 
 async def _flaky(app: App, project: str, query: Query) -> FlakyView:
     ranked = (await app.summary(project)).flaky
     shown, following = page(ranked, "flaky", query.cursor, query.limit)
-    return FlakyView(tests=[_test_line(judged) for judged in shown], next_cursor=following)
+    return FlakyView(view="flaky", tests=[_test_line(judged) for judged in shown], next_cursor=following)
 
 
 async def _similar(app: App, project: str, query: Query) -> SimilarView:
     known = await app.similar(project, _needed(query.text, "text", query), limit=min(query.limit, 20))
-    return SimilarView(failures=[_cause_line(failure, similarity) for failure, similarity in known])
+    return SimilarView(
+        view="similar", failures=[_cause_line(failure, similarity) for failure, similarity in known]
+    )
 
 
 _ASK: dict[View, Callable[[App, str, Query], Awaitable[HistoryAnswer]]] = {

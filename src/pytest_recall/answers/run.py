@@ -212,14 +212,14 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
     return FailureGroup(
         fingerprint=group.fingerprint,
         error=middle(failure.exception, 80) if failure else group.outcome.value,
-        message=head(failure.message, level.message) if failure else "",
+        message=head(_message(failure), level.message) if failure else "",
         at=f"{short_path(frame.path, run.target.root)}:{frame.line}" if frame else "",
         source=head(frame.source, 160) if frame else "",
         tests=first_ids(group.tests, level.tests, level.test_id),
         tests_omitted=max(0, len(group.tests) - level.tests),
-        verdict=judgement.verdict.value if judgement else "",
-        evidence=head(judgement.evidence, 200) if judgement else "",
-        action=head(judgement.action, 160) if judgement and level.frames else "",
+        verdict=judgement.verdict.value if judgement.verdict else "",
+        evidence=head(judgement.evidence, 200),
+        action=head(judgement.action, 160) if level.frames else "",
         seen_before=_seen(explained.seen),
         traceback=_traceback(failure, run, level.frames) if failure else "",
         locals={head(name, 60): head(value, level.local) for name, value in failure.locals}
@@ -227,6 +227,14 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         else {},
         captured=_captured(failure, level.captured) if failure else "",
     )
+
+
+def _message(failure: Failure) -> str:
+    """The message without the exception's name, which pytest puts before it and `error` says already."""
+    for name in (failure.exception, failure.exception.rpartition(".")[2]):
+        if name and failure.message.startswith(f"{name}: "):
+            return failure.message[len(name) + 2 :]
+    return failure.message
 
 
 def _traceback(failure: Failure, run: Run, frames: int) -> str:
@@ -249,7 +257,9 @@ def _captured(failure: Failure, most: int) -> str:
 
 
 def _seen(known: FailureHistory | None) -> Seen | None:
-    return known and Seen(first=day(known.first_seen), last=day(known.last_seen), runs=known.count)
+    if known is None:
+        return None
+    return Seen(first=day(known.first_seen), last=day(known.last_seen), runs=known.count)
 
 
 def _stacks(run: Run, most: int) -> str:

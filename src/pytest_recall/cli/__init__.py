@@ -7,6 +7,8 @@ cases) is imported by the command that needs it, inside its function.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Iterator, Sequence
 
 from pytest_recall import __version__
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import anyio
 
     try:
-        return anyio.run(options.act, options)
+        return int(anyio.run(options.act, options))
     except RecallError as error:
         return say_error(error, as_json=options.json)
     except BaseExceptionGroup as group:  # from a task group: the one error of ours inside is the story
@@ -43,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if ours is None:
             raise
         return say_error(next(_leaves(ours)), as_json=options.json)
+    except BrokenPipeError:  # the reader has seen enough; Python would complain again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
 

@@ -97,7 +97,8 @@ async def _discover(options: argparse.Namespace) -> int:
 
 def split(words: Sequence[str], root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Pytest's words as (paths and node ids, options with their values): what exists is a path."""
-    tests, args = [], []
+    tests: list[str] = []
+    args: list[str] = []
     for word in words:
         is_test = not word.startswith("-") and (root / word.partition("::")[0]).exists()
         (tests if is_test else args).append(word)
