@@ -118,8 +118,7 @@ def build(
 def termination(end: Ended) -> Termination:  # noqa: PLR0911 - one line for each way to end
     """How one launch ended. What we did to it outranks what pytest then said about it."""
     launch, code = end.launch, end.exit_code
-    complete = launch.finish is not None and launch.ended and launch.interrupt is None
-    if end.why is not None and not (complete and code is not None and code >= 0):
+    if end.why is not None:
         return end.why
     if code is not None and code < 0:
         return Crashed(exit_code=code, signal=_signal(-code), at_exit=launch.ended)

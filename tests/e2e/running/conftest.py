@@ -1,0 +1,64 @@
+"""Runs of small projects at the runner's own door: real pytests, no server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from pytest_recall.model import Revision, Run, RunFiles, RunRequest
+from pytest_recall.running import runner, target
+
+RunProject = Callable[..., tuple[Run, RunFiles]]
+
+
+@pytest.fixture
+def run_project(tmp_path: Path) -> RunProject:
+    """`run_project(folder, request)`: that run, by this interpreter's pytest; other arguments are the runner's."""
+
+    def run(
+        project: Path, request: RunRequest | None = None, *, plugins: bool = False, **more: Any
+    ) -> tuple[Run, RunFiles]:
+        # This environment's plugins would be most of the time.
+        environ = dict(os.environ) if plugins else {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        known = {
+            "run_id": "run",
+            "spool": tmp_path / "spool",
+            "cache_dir": tmp_path / "cache",
+            "environ": environ,
+            "revision": Revision(digest="same"),
+            "space": "agent",
+            "source": "test",
+        }
+
+        async def main() -> tuple[Run, RunFiles]:
+            found = target.resolve(project, explicit=sys.executable, environ=environ)
+            return await runner.run(request or RunRequest(timeout_s=30.0), found, **(known | more))
+
+        return anyio.run(main)
+
+    return run
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path) -> Callable[[], list[str]]:
+    """The processes that still work in the test's folder, by looking."""
+
+    def look() -> list[str]:
+        return [command for cwd, command in _processes() if cwd.is_relative_to(tmp_path)]
+
+    return look
+
+
+def _processes() -> Iterator[tuple[Path, str]]:
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                yield (process / "cwd").readlink(), (process / "cmdline").read_text()
+            except OSError:  # it has ended meanwhile, or is not ours
+                continue

@@ -1,0 +1,230 @@
+"""Whatever the tests do: a typed Run in time, with everything that finished, and no process left."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_recall.model import RunRequest
+
+HAZARDS = Path(__file__).parents[2] / "targets" / "hazards"
+GREEN = {"before": "passed", "after": "passed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hazard:
+    """A suite, how it is run, and what its Run must hold."""
+
+    name: str
+    suite: str = ""  # where it is not the name
+    status: str
+    outcomes: dict[str, str] = field(default_factory=dict)  # by the test's name without `test_`
+    culprits: tuple[str, ...] | None = ()  # None: whatever was read before the facts were lost
+    not_run: tuple[str, ...] = ()
+    stack: str = ""  # a line of the stacks
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+TEST_LIMIT = {"test_timeout_s": 0.6, "timeout_s": 30.0}
+RUN_LIMIT = {"timeout_s": 2.5}
+
+TABLE = [
+    Hazard(
+        name="hang_in_python",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in helper_that_hangs",
+        request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_in_c",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+        request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_ignoring_sigint",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+        request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_in_fixture",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in stuck",
+        request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_in_teardown",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in stuck",
+        request=TEST_LIMIT,
+    ),
+    Hazard(name="hang_at_import", status="timed_out", stack="hang_at_import.py", request=RUN_LIMIT),
+    Hazard(
+        name="hang_in_session_teardown",
+        status="timed_out",
+        outcomes={"before": "timed_out"},  # the last test's teardown is the session's
+        culprits=("before",),
+        stack="in stuck",
+        request=RUN_LIMIT,
+    ),
+    Hazard(
+        name="hang_at_exit",
+        status="timed_out",
+        outcomes={"leaves_a_thread": "passed"},
+        stack="Thread",
+        request=RUN_LIMIT,
+    ),
+    Hazard(
+        name="segfault",
+        status="crashed",
+        outcomes=GREEN | {"culprit": "crashed"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+    ),
+    Hazard(
+        name="abort",
+        status="crashed",
+        outcomes=GREEN | {"culprit": "crashed"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+    ),
+    Hazard(
+        name="exit_zero", status="crashed", outcomes=GREEN | {"culprit": "crashed"}, culprits=("culprit",)
+    ),
+    Hazard(name="exit_one", status="crashed", outcomes=GREEN | {"culprit": "crashed"}, culprits=("culprit",)),
+    Hazard(
+        name="kill_self", status="crashed", outcomes=GREEN | {"culprit": "crashed"}, culprits=("culprit",)
+    ),
+    Hazard(
+        name="terminate_self",
+        status="crashed",
+        outcomes=GREEN | {"culprit": "crashed"},
+        culprits=("culprit",),
+    ),
+    Hazard(
+        name="out_of_memory", status="crashed", outcomes=GREEN | {"culprit": "crashed"}, culprits=("culprit",)
+    ),
+    Hazard(
+        name="segfault_without_going_on",
+        suite="segfault",
+        status="crashed",
+        outcomes={"before": "passed", "culprit": "crashed"},
+        culprits=("culprit",),
+        not_run=("after",),
+        request={"resume": False},
+    ),
+    Hazard(name="recursion", status="failed", outcomes=GREEN | {"fails": "failed"}),
+    Hazard(
+        name="exit_in_session_fixture_teardown",
+        status="crashed",
+        outcomes={"before": "passed", "after": "crashed"},
+        culprits=("after",),
+    ),
+    Hazard(
+        name="crash_between",
+        status="crashed",
+        outcomes={"before": "crashed", "after": "passed"},
+        culprits=("before",),
+    ),
+    Hazard(
+        name="several",
+        status="crashed",
+        outcomes=GREEN
+        | {"hangs": "timed_out", "vanishes": "crashed", "fails": "failed", "segfaults": "crashed"},
+        culprits=("hangs", "vanishes", "segfaults"),
+        request=TEST_LIMIT,
+    ),
+    Hazard(name="grandchild_keeps_stdout", status="passed", outcomes=GREEN),
+    Hazard(name="fork_chain", status="passed", outcomes=GREEN),
+    Hazard(name="fork_returns", status="passed", outcomes=GREEN),
+    Hazard(name="loud", status="passed", outcomes=GREEN),
+    Hazard(name="loud_and_raw", status="passed", outcomes=GREEN),
+    Hazard(name="binary_output", status="failed", outcomes=GREEN | {"prints_bytes": "failed"}),
+    Hazard(
+        name="patched_everything", status="failed", outcomes=GREEN | {"patches": "passed", "fails": "failed"}
+    ),
+    Hazard(name="closed_descriptors", status="passed", outcomes=GREEN),
+    Hazard(name="working_folder_gone", status="failed", outcomes=GREEN | {"fails": "failed"}),
+    Hazard(
+        name="odd_ids",
+        status="failed",
+        outcomes=GREEN | {"odd[it's]": "failed", "odd[-k]": "passed", "odd[a::b]": "passed"},
+    ),
+    Hazard(name="huge_diff", status="failed", outcomes=GREEN | {"fails": "failed"}),
+    Hazard(
+        name="evil_repr",
+        status="failed",
+        outcomes=GREEN | {"raises": "failed", "fails_with_odd_message": "failed"},
+    ),
+    Hazard(name="exit_at_import", status="internal_error"),
+    Hazard(name="syntax_error", status="collection_failed"),
+    Hazard(name="import_error", status="collection_failed"),
+    Hazard(
+        name="keyboard_interrupt",
+        status="interrupted",
+        outcomes={"before": "passed"},
+        not_run=("interrupts", "after"),
+    ),
+    Hazard(
+        name="pytest_exit", status="interrupted", outcomes={"before": "passed"}, not_run=("exits", "after")
+    ),
+    Hazard(name="system_exit", status="failed", outcomes=GREEN | {"fails": "failed"}),
+    Hazard(name="reads_stdin", status="passed", outcomes=GREEN),
+    Hazard(
+        name="changes_signals",
+        status="timed_out",
+        outcomes=GREEN | {"ignores_everything": "passed", "culprit": "timed_out"},
+        culprits=("culprit",),
+        request=TEST_LIMIT,
+    ),
+    Hazard(name="removes_run_folder", status="crashed", culprits=None),
+    Hazard(name="disk_full", status="crashed", outcomes={"before": "passed"}, culprits=("fills",)),
+    Hazard(name="many_fail", status="failed", outcomes={"fails[499]": "failed"}),
+]
+
+
+@pytest.mark.parametrize("hazard", TABLE, ids=lambda hazard: hazard.name)
+def test_hazard_is_told_in_time_and_leaves_no_process(
+    hazard: Hazard, tmp_path: Path, run_project, left_behind
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")
+    suite = hazard.suite or hazard.name
+    shutil.copy(HAZARDS / f"{suite}.py", project / f"test_{suite}.py")
+    request = RunRequest(**{"timeout_s": 30.0, **hazard.request})
+
+    began = time.monotonic()
+    run, files = run_project(project, request)
+    seconds = time.monotonic() - began
+
+    assert run.status.value == hazard.status, (run.terminations, run.doubts, run.output_tail)
+    assert hazard.outcomes.items() <= {name(test.id): test.outcome.value for test in run.tests}.items()
+    assert hazard.culprits in {None, tuple(name(test) for test in run.culprits)}
+    assert {name(test) for test in run.not_run} >= set(hazard.not_run)
+    assert hazard.stack in "".join(stack.text for stack in run.stacks)
+    assert seconds < request.timeout_s + 3
+    assert len(files.output) < 140_000
+    assert left_behind() == []
+
+
+def name(test: str) -> str:
+    """`odd[a::b]` of `test_odd_ids.py::test_odd[a::b]`."""
+    function, bracket, params = test.partition("::")[2].partition("[")
+    return function.rpartition("::")[2].removeprefix("test_") + bracket + params

@@ -1,0 +1,16 @@
+import os
+import signal
+import time
+
+
+def test_before():
+    pass
+
+
+def test_culprit():
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)
+
+
+def test_after():
+    pass
