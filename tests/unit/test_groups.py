@@ -159,3 +159,40 @@ def test_test_with_two_causes_is_in_both_groups_once():
 
 def test_green_run_has_no_groups():
     assert groups(a_test("a", outcome=Outcome.PASSED), a_test("s", outcome=Outcome.SKIPPED)) == []
+
+
+def test_one_exception_that_surfaces_in_many_places_is_one_cause():
+    said = "SystemError: soft_unicode returned a result with an error set"
+    tests = [
+        a_test(
+            f"t.py::test_{n}",
+            failure(f"t.py::test_{n}", exception="SystemError", message=said, source=f"use_{n}()"),
+        )
+        for n in range(21)
+    ]
+    ((_, _, found),) = groups(*tests)
+    assert len(found) == 21
+
+
+def test_assertions_and_bare_words_at_different_places_stay_apart():
+    for exception, message in (("AssertionError", "assert 1 == 2 and more"), ("KeyError", "KeyError: 'id'")):
+        one, other = (
+            a_test(name, failure(name, exception=exception, message=message, source=f"{name}()"))
+            for name in ("a", "b")
+        )
+        assert len(groups(one, other)) == 2
+
+
+def test_the_parameters_of_one_test_are_one_cause_with_whatever_else_shares_it():
+    same = a_test(
+        "t.py::test_b", failure("t.py::test_b", exception="AssertionError", message="assert 0 == 2")
+    )
+    cases = [
+        a_test(
+            f"t.py::test_a[{n}]",
+            failure(f"t.py::test_a[{n}]", exception="AssertionError", message=f"assert 0 == {n}"),
+        )
+        for n in (2, 4, 6)
+    ]
+    ((_, _, found),) = groups(*cases, same)
+    assert found == ("t.py::test_a[2]", "t.py::test_a[4]", "t.py::test_a[6]", "t.py::test_b")

@@ -9,6 +9,7 @@ from pytest_recall.history.fingerprint import digest, ended, first_line, normali
 from pytest_recall.model import Failure, Outcome, Phase, Run, TimedOut
 
 _ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+_TELLING = 16  # characters; `KeyError: 'id'` may come from anywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bad:
-    """One failure of one test, and what it shares with others of the same cause."""
+    """One failure of one test; it has its cause in common with any other that shares one of `causes`."""
 
-    cause: str
+    causes: tuple[str, ...]
     fingerprint: str
     outcome: Outcome
     phase: Phase
@@ -40,9 +41,6 @@ class _Bad:
 
 def group(run: Run) -> list[Group]:
     """What went wrong, a group a cause: first what hung or died, then collection, then by the number of tests."""
-    causes: dict[str, list[_Bad]] = {}
-    for bad in _every(run):
-        causes.setdefault(bad.cause, []).append(bad)
     groups = [
         Group(
             fingerprint=found[0].fingerprint,
@@ -51,9 +49,31 @@ def group(run: Run) -> list[Group]:
             failure=found[0].failure,
             tests=tuple(dict.fromkeys(bad.test for bad in found)),
         )
-        for found in causes.values()
+        for found in _together(_every(run))
     ]
     return sorted(groups, key=_rank)
+
+
+def _together(failures: Iterator[_Bad]) -> list[list[_Bad]]:
+    """*failures* by what they share, directly or through others (union of sets; nearly linear)."""
+    every = list(failures)
+    parents = list(range(len(every)))
+
+    def leader(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    first: dict[str, int] = {}
+    for index, bad in enumerate(every):
+        for cause in bad.causes:
+            one, other = sorted((leader(first.setdefault(cause, index)), leader(index)))
+            parents[other] = one
+    found: dict[int, list[_Bad]] = {}
+    for index, bad in enumerate(every):
+        found.setdefault(leader(index), []).append(bad)
+    return list(found.values())
 
 
 def _every(run: Run) -> Iterator[_Bad]:
@@ -64,7 +84,12 @@ def _every(run: Run) -> Iterator[_Bad]:
         elif last.outcome.bad and not last.failures:
             bare = digest("bare", last.outcome, last.phase)
             yield _Bad(
-                cause=bare, fingerprint="", outcome=last.outcome, phase=last.phase, failure=None, test=test.id
+                causes=(bare,),
+                fingerprint="",
+                outcome=last.outcome,
+                phase=last.phase,
+                failure=None,
+                test=test.id,
             )
         elif last.outcome.bad:
             yield from (_failing(last.outcome, test.id, failure) for failure in last.failures)
@@ -88,12 +113,12 @@ def _unseen_culprits(run: Run) -> Iterator[_Bad]:
 
 def _fatal(outcome: Outcome, test_id: str, failure: Failure | None, phase: Phase) -> _Bad:
     own = failure.fingerprint.strict if failure else ended(outcome, test_id).strict
-    return _Bad(cause=own, fingerprint=own, outcome=outcome, phase=phase, failure=failure, test=test_id)
+    return _Bad(causes=(own,), fingerprint=own, outcome=outcome, phase=phase, failure=failure, test=test_id)
 
 
 def _failing(outcome: Outcome, test_id: str, failure: Failure) -> _Bad:
     return _Bad(
-        cause=_cause(failure, test_id),
+        causes=_causes(failure, test_id),
         fingerprint=failure.fingerprint.group,
         outcome=outcome,
         phase=failure.phase,
@@ -102,26 +127,22 @@ def _failing(outcome: Outcome, test_id: str, failure: Failure) -> _Bad:
     )
 
 
-def _cause(failure: Failure, test_id: str) -> str:
-    """The group fingerprint, but for what only says which test asked.
+def _causes(failure: Failure, test_id: str) -> tuple[str, ...]:
+    """What else would have this failure's cause: the same exception at the same place, and two that differ in place.
 
-    One test function with several parameters fails at one place with as many messages: there the
-    frames are the cause.
-
-    A missing fixture is reported at each test's own `def` line, a missing module at each test
-    file's own import: there the exception and its message are the cause.
+    One test function fails with many parameters, and as many messages, at one place: the frames are
+    the cause. An exception that says something is the same one wherever it surfaces: a missing
+    module or fixture is reported at each file or test that asks, a broken dependency at each use.
+    An assertion says only what it compared.
     """
-    at = failure.at
+    causes = [failure.fingerprint.group]
     function, _, parameters = test_id.partition("[")
-    if parameters and at is not None and failure.phase == "call":
-        return digest("parameters", failure.fingerprint.loose, function)
-    if at is None or at.path != test_id.partition("::")[0]:
-        return failure.fingerprint.group
-    missing = failure.phase == "collect" and failure.exception in {"ImportError", "ModuleNotFoundError"}
-    asking = failure.phase == "setup" and at.source.startswith(("def ", "async def "))
-    if missing or asking:
-        return digest(failure.phase, failure.exception, normalise(first_line(failure.message)))
-    return failure.fingerprint.group
+    if parameters and failure.phase == "call":
+        causes.append(digest("parameters", failure.fingerprint.loose, function))
+    said = normalise(first_line(failure.message))
+    if failure.exception != "AssertionError" and len(said) > _TELLING:
+        causes.append(digest(failure.exception, said))
+    return tuple(causes)
 
 
 def _rank(group: Group) -> tuple[int, int]:
