@@ -119,7 +119,7 @@ class Workspaces:
             self._stores[folder] = await self._closing.enter_async_context(store)
         store = self._stores[folder]
         space = Workspace(root, settings, self._environ, store, store.journal.folder)
-        await run_sync(_recover, space)
+        await run_sync(_tidy, space)
         return space
 
 
@@ -164,11 +164,13 @@ def main_name(root: Path) -> str:
     return revision.main_root(root).name
 
 
-def _recover(space: Workspace) -> None:
-    """Keep the runs whose server died before it could."""
+def _tidy(space: Workspace) -> None:
+    """Keep the runs whose server died before it could, and let go of what has left the retention."""
     for run, files, forget in runner.recover(space.spool):
         space.store.keep(run, files)
         forget()
+    keep = space.settings
+    space.store.prune(count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20)
 
 
 def _state() -> Path:

@@ -1,0 +1,147 @@
+"""Many calls, many servers, many machines: each gets its own answer, and all share one memory."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+A = {"test_a.py": "def test_one(): ...\ndef test_two(): assert 1 == 2\n"}
+
+
+async def test_ten_calls_at_once_are_all_answered(make_project, connect):
+    project = make_project({f"test_{n}.py": f"def test_{n}(): ..." for n in range(10)})
+    answers: dict[int, dict] = {}
+    async with connect(project) as agent, anyio.create_task_group() as tasks:
+
+        async def one(number: int) -> None:
+            answers[number] = await agent.call("run_tests", tests=[f"test_{number}.py"])
+
+        for number in range(10):
+            tasks.start_soon(one, number)
+    assert [answers[n]["status"] for n in range(10)] == ["passed"] * 10
+    assert len({answer["run_id"] for answer in answers.values()}) == 10
+
+
+async def test_identical_calls_share_one_run_and_say_so(make_project, connect):
+    project = make_project(
+        {
+            "test_a.py": "import os, time\ndef test_a():\n    while not os.path.exists('go'): time.sleep(0.01)\n"
+        }
+    )
+    answers = []
+    async with connect(project) as agent, anyio.create_task_group() as tasks:
+
+        async def one() -> None:
+            answers.append(await agent.call("run_tests"))
+
+        tasks.start_soon(one)
+        tasks.start_soon(one)
+        while (await agent.call("run_tests", wait_s=0)).get("joined") is not True:
+            pass
+        (project / "go").touch()
+    assert len({answer["run_id"] for answer in answers}) == 1
+    assert sorted(answer.get("joined", False) for answer in answers) == [False, True]
+
+
+async def test_two_servers_on_one_project_share_its_history(make_project, connect):
+    project = make_project(A)
+    async with connect(project) as first, connect(project) as second:
+        await first.call("run_tests", intent="first")
+        await second.call("run_tests", intent="second")
+        for agent in (first, second):
+            runs = (await agent.call("test_history", view="runs"))["runs"]
+            assert [run["intent"] for run in runs] == ["second", "first"]
+
+
+async def test_fewer_collected_tests_are_warned_of(make_project, connect):
+    project = make_project(A)
+    async with connect(project) as agent:
+        await agent.call("run_tests")
+        (project / "test_a.py").write_text("def test_one(): ...\n# and test_two is gone\n")
+        answer = await agent.call("run_tests")
+    assert answer["status"] == "passed"
+    assert "1 tests collected" in answer["warnings"][0]
+    assert "test_a.py::test_two" in answer["warnings"][0]
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory):
+    """The address of a real `chroma run`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("chroma-server")
+    command = [Path(sys.executable).with_name("chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*map(str, command), "--path", str(folder / "data")],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "HOME": str(folder)},
+        )
+    try:
+        while True:
+            assert server.poll() is None, (folder / "log").read_text()
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def test_machines_that_share_a_chroma_server_share_their_memory(
+    make_project, connect, chroma_server, tmp_path
+):
+    here, there = make_project(A, name="here/shop"), make_project(A, name="there/shop")
+    async with connect(here, "--store", chroma_server) as agent:
+        run = await agent.call("run_tests", intent="on this machine")
+        async with connect(there, "--store", chroma_server) as colleague:
+            with anyio.fail_after(30):
+                while not (runs := (await colleague.call("test_history", view="runs")).get("runs")):
+                    pass
+            assert runs[0]["intent"] == "on this machine"
+            told = await colleague.call("test_history", view="run", run_id=run["run_id"])
+            assert told["run"]["counts"] == run["counts"]
+            failing = await colleague.call("test_history", view="test", test="test_a.py::test_two")
+            assert failing["failed"] == 1
+
+
+async def test_a_chroma_server_that_is_down_loses_nothing_and_is_named(make_project, connect):
+    project = make_project(A)
+    async with connect(project, "--store", "http://127.0.0.1:9") as agent:
+        answer = await agent.call("run_tests")
+        assert answer["status"] == "failed"
+        history = await agent.call("test_history", view="runs")
+        assert [run["status"] for run in history["runs"]] == ["failed"]
+        assert "journal" in history["warnings"][0]
+    async with connect(project) as agent:
+        assert (await agent.call("test_history", view="test", test="test_a.py::test_two"))["failed"] == 1
+
+
+async def test_the_server_process_never_imports_chroma(make_project, connect):
+    project = make_project({"test_a.py": "def test_a(): ..."})
+    async with connect(project) as agent:
+        await agent.call("run_tests")
+        await agent.call("test_history", view="similar", text="anything")
+        servers = [
+            Path(f"/proc/{pid}")
+            for pid in os.listdir("/proc")
+            if pid.isdigit() and str(project) in _text(Path(f"/proc/{pid}/cmdline")) and "serve" in _text(Path(f"/proc/{pid}/cmdline"))
+        ]  # fmt: skip
+        assert servers
+        assert not any("chromadb" in _text(process / "maps") for process in servers)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
