@@ -198,7 +198,9 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
         raise UnknownTest(_unknown(test, name, root))
     if not place.resolve().is_relative_to(root.resolve()):
         raise BadRequest(f"tests: {quoted(name)} leads out of the project {quoted(str(root))}.")
-    return f"{place}{colons}{rest}"
+    # From the root, as a person would write it: pytest takes `[` and `::` in an absolute path for a test id's.
+    shown = os.path.relpath(place, root)
+    return f"{'./' if shown[0] in '-@' else ''}{shown}{colons}{rest}"
 
 
 def _place(name: str, root: Path) -> Path | None:

@@ -75,7 +75,8 @@ class Launch:
         self.interrupt: events.Interrupt | None = None
         self.internal: events.Internal | None = None
         self.closed = 0  # attempts that came to an end, without reruns
-        self.started = 0
+        self.failed = 0  # of them
+        self.broken = 0  # collectors that failed
         self.seed = ""
 
 
@@ -103,7 +104,6 @@ class Ledger:
         self.culprits: dict[str, None] = {}  # running when a launch or a worker died, or time ran out
         self._blamed: set[str] = set()
         self.notes: list[str] = []
-        self.failed = 0
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             events.Start: self._started,
             events.PhaseEnd: self._reported,
@@ -166,7 +166,6 @@ class Ledger:
         self._takers[type(event)](event)
 
     def _started(self, event: events.Start) -> None:
-        self.launch.started += 1
         self._start(event.id, event.worker)
 
     def _reported(self, event: events.PhaseEnd) -> None:
@@ -214,6 +213,7 @@ class Ledger:
 
     def _collector(self, event: events.CollectEnd) -> None:
         if event.failed:
+            self.launch.broken += 1
             failure = self._failure("collect", event.fault or _NO_FAULT, event.id)
             collector = Collector(id=event.id, outcome=Outcome.ERROR, failure=failure)
         else:
@@ -254,6 +254,14 @@ class Ledger:
             self.notes.append(text)
 
     # --- what came of it ------------------------------------------------------------------
+
+    @property
+    def closed(self) -> int:
+        return sum(launch.closed for launch in self.launches)
+
+    @property
+    def failed(self) -> int:
+        return sum(launch.failed for launch in self.launches)
 
     def warned(self) -> tuple[Warned, ...]:
         return tuple(
@@ -311,7 +319,7 @@ class Ledger:
             self.culprits[test] = None
         self._record(test, state, outcome)
         self.launch.closed += 1
-        self.failed += outcome.bad
+        self.launch.failed += outcome.bad
         left = self.waiting.get(test, 0) - 1
         if left > 0:
             self.waiting[test] = left

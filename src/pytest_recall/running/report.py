@@ -80,7 +80,7 @@ def build(
     terminations = tuple(termination(end) for end in ends)
     tests = tuple(Test(id=test, attempts=attempts) for test, attempts in ledger.attempts.items())
     not_run = tuple(dict.fromkeys(t for t in (*ledger.never, *ledger.waiting) if t not in ledger.attempts))
-    doubts = [*_doubts(ledger, ends, terminations), *doubts]
+    doubts = [*_doubts(ends, terminations), *doubts]
     first = ends[0]
     selected = first.launch.selected
     session = next((end.launch.session for end in ends if end.launch.session), None)
@@ -224,28 +224,27 @@ def _status_of(end: Termination) -> Status | None:  # noqa: C901, PLR0911 - a ta
 # --- doubts ---------------------------------------------------------------------------------
 
 
-def _doubts(ledger: Ledger, ends: Sequence[Ended], terminations: Sequence[Termination]) -> list[str]:
+def _doubts(ends: Sequence[Ended], terminations: Sequence[Termination]) -> list[str]:
     """Where exit code, session, counts and stream tell different stories."""
     found = []
-    bad = any(a.outcome.bad for attempts in ledger.attempts.values() for a in attempts)
-    bad = bad or any(collector.outcome is Outcome.ERROR for collector in ledger.collectors.values())
     for end, ended in zip(ends, terminations, strict=True):
         launch = end.launch
         if launch.finish is not None and launch.finish.lost:
             found.append(f"{launch.finish.lost} facts could not be written: the disk was full.")
         if isinstance(ended, Finished):
-            found += _of_exit(launch, ended.exit_code, bad=bad)
+            found += _of_exit(launch, ended.exit_code)
     for repetition in sorted({end.launch.repetition for end in ends}):
         found += _of_counts([end for end in ends if end.launch.repetition == repetition])
     return found
 
 
-def _of_exit(launch: Launch, code: int, *, bad: bool) -> list[str]:
+def _of_exit(launch: Launch, code: int) -> list[str]:
     found = []
+    bad = launch.failed or launch.broken
     said = launch.finish.exit if launch.finish else code
     if said != code:
         found.append(f"pytest's session said exit {said}, and its process ended with {code}.")
-    if code == _PASSED and bad and launch.repetition == 0:
+    if code == _PASSED and bad:
         found.append("pytest exited with 0 although tests failed: a plugin changed its exit status.")
     if code == _PASSED and launch.finish and launch.finish.failed and not bad:
         found.append(f"pytest counted {launch.finish.failed} failures that it did not report.")

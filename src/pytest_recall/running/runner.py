@@ -308,7 +308,7 @@ class _Course:
             return
         ledger = self.ledger
         progress = Progress(
-            done=sum(launch.closed for launch in ledger.launches),
+            done=ledger.closed,
             total=max(ledger.listed, ledger.launches[0].selected or 0) * self._request.repeat,
             failed=ledger.failed,
             current=next(reversed(ledger.running), ""),

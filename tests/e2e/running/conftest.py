@@ -37,7 +37,9 @@ def run_project(tmp_path: Path) -> RunProject:
         }
 
         async def main() -> tuple[Run, RunFiles]:
-            found = target.resolve(project, explicit=sys.executable, environ=environ)
+            found = more.pop("target", None) or target.resolve(
+                project, explicit=sys.executable, environ=environ
+            )
             return await runner.run(request or RunRequest(timeout_s=30.0), found, **(known | more))
 
         return anyio.run(main)

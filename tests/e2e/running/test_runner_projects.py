@@ -1,0 +1,489 @@
+"""Projects whose configuration hides, twists or breaks something: the verdict stays true."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_recall.errors import BadRequest, NoPytest, UnknownTest
+from pytest_recall.model import Finished, RunRequest, Status, Target
+
+TWO = "def test_good(): pass\ndef test_bad(): assert 1 == 2\n"
+GOOD = "def test_good(): pass\ndef test_better(): pass\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """Files, how they are run, and what the Run must hold."""
+
+    name: str
+    files: dict[str, str]
+    status: str
+    counts: dict[str, int] = field(default_factory=dict)
+    doubt: str | None = None  # a part of one; None: there is none
+    note: str = ""
+    output: str = ""
+    request: dict[str, Any] = field(default_factory=dict)
+    plugins: bool = False
+
+
+def ini(*lines: str) -> str:
+    return "[pytest]\n" + "".join(line + "\n" for line in lines)
+
+
+TABLE = [
+    Project(
+        name="quiet addopts",
+        files={"pytest.ini": ini("addopts = --tb=no -q -q --no-summary --color=yes"), "test_a.py": TWO},
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+    ),
+    Project(
+        name="stops at the first failure",
+        files={"pytest.ini": ini("addopts = -x"), "test_a.py": "def test_bad(): assert 0\n" + GOOD},
+        status="failed",
+        counts={"failed": 1, "not_run": 2},
+    ),
+    Project(
+        name="no terminal",
+        files={"pytest.ini": ini("addopts = -p no:terminal"), "test_a.py": TWO},
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+    ),
+    Project(
+        name="no cache, strict",
+        files={
+            "pytest.ini": ini(
+                "addopts = -p no:cacheprovider --strict-config --strict-markers -W error",
+                "xfail_strict = true",
+            ),
+            "test_a.py": TWO,
+        },
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+    ),
+    Project(
+        name="strict mode",
+        files={
+            "pytest.toml": "[pytest]\nstrict = true\naddopts = ['-p', 'no:cacheprovider']\n",
+            "test_a.py": GOOD,
+            "pytest.ini": "",
+        },
+        status="passed",
+        counts={"passed": 2},
+    ),
+    Project(
+        name="config in pyproject",
+        files={"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-v'\n", "test_a.py": GOOD},
+        status="passed",
+        counts={"passed": 2},
+    ),
+    Project(
+        name="broken conftest",
+        files={"conftest.py": "import no_such_module\n", "test_a.py": GOOD},
+        status="collection_failed",
+    ),
+    Project(
+        name="broken conftest below",
+        files={"sub/conftest.py": "import no_such_module\n", "sub/test_b.py": GOOD, "test_a.py": GOOD},
+        status="collection_failed",
+    ),
+    Project(
+        name="one module broken, the others go on",
+        files={
+            "pytest.ini": ini("addopts = --continue-on-collection-errors"),
+            "test_a.py": GOOD,
+            "test_b.py": "import no_such_module\n",
+        },
+        status="collection_failed",
+        counts={"passed": 2, "error": 1},
+    ),
+    Project(
+        name="a hook that raises",
+        files={
+            "conftest.py": "def pytest_runtest_logreport(report): raise RuntimeError('boom')\n",
+            "test_a.py": GOOD,
+        },
+        status="internal_error",
+    ),
+    Project(
+        name="exit status made green",
+        files={
+            "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 0\n",
+            "test_a.py": TWO,
+        },
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+        doubt="exited with 0 although tests failed",
+    ),
+    Project(
+        name="exit status made red",
+        files={
+            "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 1\n",
+            "test_a.py": GOOD,
+        },
+        status="failed",
+        counts={"passed": 2},
+        doubt="exited with 1 although no test failed",
+    ),
+    Project(
+        name="exit status of nobody's",
+        files={
+            "conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 77\n",
+            "test_a.py": GOOD,
+        },
+        status="failed",
+        doubt="none of its own codes",
+    ),
+    Project(
+        name="failure reported as a pass",
+        files={
+            "conftest.py": """
+                import pytest
+
+                @pytest.hookimpl(trylast=True)
+                def pytest_runtest_logreport(report):
+                    report.outcome = "passed"
+            """,
+            "test_a.py": TWO,
+        },
+        status="failed",
+        doubt="",
+    ),
+    Project(
+        name="selected tests dropped behind pytest's back",
+        files={
+            "conftest.py": """
+                def pytest_runtest_protocol(item, nextitem):
+                    return True if item.name == "test_bad" else None
+            """,
+            "test_a.py": TWO,
+        },
+        status="failed",
+        counts={"passed": 1, "not_run": 1},
+        doubt="only 1 of 2 selected tests finished",
+    ),
+    Project(
+        name="no tests exit status made green",
+        files={"conftest.py": "def pytest_sessionfinish(session): session.exitstatus = 0\n", "test_a.py": ""},
+        status="no_tests",
+    ),
+    Project(name="nothing there", files={"a.py": ""}, status="no_tests"),
+    Project(
+        name="all deselected", files={"test_a.py": GOOD}, request={"keyword": "nothing"}, status="no_tests"
+    ),
+    Project(
+        name="module skips itself",
+        files={"test_a.py": "import pytest\npytest.skip('no', allow_module_level=True)\n"},
+        status="no_tests",
+    ),
+    Project(
+        name="usage error",
+        files={"pytest.ini": ini("addopts = --no-such-option"), "test_a.py": GOOD},
+        status="usage_error",
+    ),
+    Project(
+        name="test that is not there",
+        files={"test_a.py": GOOD},
+        request={"tests": ("test_a.py::test_nowhere",)},
+        status="usage_error",
+    ),
+    Project(
+        name="every test twice",
+        files={
+            "conftest.py": "def pytest_collection_modifyitems(items): items[:] = items * 2\n",
+            "test_a.py": "seen = []\ndef test_once():\n    seen.append(1)\n    assert len(seen) == 2\n",
+        },
+        status="failed",
+        counts={"failed": 1},
+    ),
+    Project(
+        name="json report of its own hooks",
+        files={
+            "conftest.py": "def pytest_json_modifyreport(json_report): del json_report['tests']; json_report['nan'] = float('nan')\n",
+            "test_a.py": GOOD,
+        },
+        status="passed",
+    ),
+    Project(
+        name="exit in a conftest",
+        files={"conftest.py": "import pytest\npytest.exit('not today')\n", "test_a.py": GOOD},
+        status="collection_failed",
+    ),
+    Project(
+        name="vanishes in a conftest",
+        files={"conftest.py": "import os\nos._exit(0)\n", "test_a.py": GOOD},
+        status="usage_error",
+    ),
+    Project(
+        name="segfault in a conftest",
+        files={"conftest.py": "import ctypes\nctypes.string_at(0)\n", "test_a.py": GOOD},
+        status="crashed",
+    ),
+    Project(
+        name="vanishes when all has passed",
+        files={"conftest.py": "import os\ndef pytest_unconfigure(): os._exit(0)\n", "test_a.py": GOOD},
+        status="crashed",
+        counts={"passed": 2},
+    ),
+    Project(
+        name="segfault at exit",
+        files={"test_a.py": "import atexit, ctypes\ndef test_good(): atexit.register(ctypes.string_at, 0)\n"},
+        status="crashed",
+        counts={"passed": 1},
+    ),
+    Project(
+        name="subtests",
+        files={
+            "test_a.py": """
+                import unittest
+
+                class TestAll(unittest.TestCase):
+                    def test_some(self):
+                        for number in range(4):
+                            with self.subTest(number=number):
+                                assert number != 2
+
+                def test_few(subtests):
+                    for number in range(3):
+                        with subtests.test(number=number):
+                            pass
+            """
+        },
+        status="failed",
+        counts={"passed": 1, "failed": 1, "subtests_passed": 6, "subtests_failed": 1},
+    ),
+    Project(
+        name="xfail strict and xpass",
+        files={
+            "test_a.py": """
+                import pytest
+
+                @pytest.mark.xfail(strict=True)
+                def test_strict(): pass
+
+                @pytest.mark.xfail
+                def test_loose(): pass
+
+                @pytest.mark.xfail
+                def test_known(): assert 0
+
+                @pytest.mark.skip
+                def test_skipped(): pass
+            """
+        },
+        status="failed",
+        counts={"failed": 1, "xpassed": 1, "xfailed": 1, "skipped": 1},
+    ),
+    Project(
+        name="fixtures that break",
+        files={
+            "test_a.py": """
+                import pytest
+
+                @pytest.fixture
+                def broken(): raise ValueError("setup")
+
+                @pytest.fixture
+                def leaky():
+                    yield
+                    raise ValueError("teardown")
+
+                def test_setup(broken): pass
+                def test_teardown(leaky): pass
+                def test_both(leaky): assert 0
+            """
+        },
+        status="failed",
+        counts={"failed": 1, "error": 3},
+    ),
+    Project(
+        name="parallel",
+        files={"test_a.py": TWO, "test_b.py": GOOD},
+        request={"parallel": 2},
+        plugins=True,
+        status="failed",
+        counts={"passed": 3, "failed": 1},
+    ),
+    Project(
+        name="parallel with a crash",
+        files={"test_a.py": GOOD + "def test_dies():\n    import os; os._exit(3)\n", "test_b.py": GOOD},
+        request={"parallel": 2},
+        plugins=True,
+        status="crashed",
+        counts={"passed": 4, "crashed": 1},
+        note="went down",
+    ),
+    Project(
+        name="parallel without xdist",
+        files={
+            "conftest.py": "import pytest\n",
+            "test_a.py": GOOD,
+            "pytest.ini": ini("addopts = -p no:xdist"),
+        },
+        request={"parallel": 2},
+        status="usage_error",
+    ),
+    Project(
+        name="repeated",
+        files={
+            "test_a.py": "import pathlib\ndef test_flaky():\n    p = pathlib.Path('seen')\n    p.touch()\n    p.write_text(p.read_text() + 'x')\n    assert p.read_text() != 'xx'\n"
+        },
+        request={"repeat": 3},
+        status="failed",
+        counts={"failed": 1},
+    ),
+    Project(
+        name="doctests",
+        files={"a.py": '"""\n>>> 1 + 1\n3\n"""\n', "test_a.py": GOOD},
+        request={"args": ("--doctest-modules",)},
+        status="failed",
+        counts={"passed": 2, "failed": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name.replace(" ", "_"))
+def test_project_is_judged_truly(case: Project, make_project, run_project, left_behind) -> None:
+    project = make_project(case.files)
+
+    run, _ = run_project(project, RunRequest(**{"timeout_s": 30.0, **case.request}), plugins=case.plugins)
+
+    assert run.status.value == case.status, (run.terminations, run.counts, run.doubts, run.output_tail)
+    assert case.counts.items() <= run.counts.items()
+    assert (run.doubts == ()) if case.doubt is None else (case.doubt in "".join(run.doubts))
+    assert case.note in "".join(run.notes)
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("folder", ["with spaces", "ümläut ✓", "new\nline", "[brackets]", "a::b", "-dash"])
+def test_any_folder_name_is_a_project(folder: str, make_project, run_project) -> None:
+    project = make_project({"test_a.py": TWO}, name=folder)
+
+    run, _ = run_project(project, RunRequest(tests=("test_a.py",), timeout_s=30.0))
+
+    assert run.counts == {"passed": 1, "failed": 1, "collected": 2}
+    assert run.terminations == (Finished(exit_code=1),)
+
+
+def test_run_leaves_nothing_in_the_project_but_bytecode(make_project, run_project) -> None:
+    project = make_project({"test_a.py": TWO})
+    before = set(project.rglob("*"))
+
+    run_project(project)
+
+    assert {
+        path.name
+        for path in set(project.rglob("*")) - before
+        if path.name != "__pycache__" and path.suffix != ".pyc"
+    } == set()
+
+
+def test_project_that_cannot_be_written_to_is_run(make_project, run_project) -> None:
+    project = make_project({"test_a.py": GOOD})
+    project.chmod(0o555)
+
+    run, _ = run_project(project)
+
+    assert run.status is Status.PASSED
+
+
+def test_rootdir_above_the_project_leaves_ids_that_can_be_asked_for_again(make_project, run_project) -> None:
+    above = make_project({"pytest.ini": ini(), "inner/test_a.py": TWO})
+
+    first, _ = run_project(above / "inner")
+    again, _ = run_project(
+        above / "inner", RunRequest(tests=tuple(test.id for test in first.tests), timeout_s=30.0)
+    )
+
+    assert [test.id for test in first.tests] == ["inner/test_a.py::test_good", "inner/test_a.py::test_bad"]
+    assert [test.id for test in again.tests] == [test.id for test in first.tests]
+
+
+def test_failure_names_the_line_of_the_project(make_project, run_project) -> None:
+    project = make_project(
+        {
+            "code.py": "def half(n):\n    return n // 0\n",
+            "test_a.py": "import sys\nsys.path.insert(0, '.')\n\ndef test_bad():\n    from code import half\n",
+        }
+    )
+    (project / "shop.py").write_text("def half(number):\n    return number // 0\n")
+    (project / "test_a.py").write_text(
+        "from shop import half\n\n\ndef test_bad():\n    assert half(4) == 2\n"
+    )
+
+    run, _ = run_project(project, RunRequest(timeout_s=30.0, detail=True))
+
+    (failure,) = run.tests[0].failures
+    assert failure.at is not None
+    assert (failure.exception, failure.at.path, failure.at.line) == ("ZeroDivisionError", "shop.py", 2)
+    assert failure.at.source == "return number // 0"
+    assert ("number", "4") in failure.locals
+
+
+def test_tests_see_the_environment_of_a_shell(make_project, run_project, monkeypatch) -> None:
+    for secret in ("ANTHROPIC_API_KEY", "PYTEST_RECALL_PROJECT", "MCP_TOKEN", "CHROMA_API_KEY"):
+        monkeypatch.setenv(secret, "secret")
+    for name in ("COLUMNS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgres://mine")
+    project = make_project(
+        {"test_a.py": "import os\ndef test_show():\n    assert 0, ' '.join(sorted(os.environ))\n"}
+    )
+
+    run, _ = run_project(project, RunRequest(timeout_s=30.0, env=(("EXTRA", "1"),)))
+
+    message = run.tests[0].failures[0].message
+    assert "DATABASE_URL" in message
+    assert "EXTRA" in message
+    for hidden in (
+        "ANTHROPIC_API_KEY",
+        "PYTEST_RECALL_PROJECT",
+        "MCP_TOKEN",
+        "CHROMA_API_KEY",
+        "COLUMNS",
+        "NO_COLOR",
+        "PYTHONPYCACHEPREFIX",
+    ):
+        assert hidden not in message.split()
+
+
+def test_interpreter_without_pytest_is_an_error_that_teaches(make_project, run_project, tmp_path) -> None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    project = make_project({"test_a.py": GOOD})
+
+    with pytest.raises(NoPytest, match="-m pip install pytest"):
+        run_project_with(run_project, project, tmp_path / "bare")
+
+
+def run_project_with(run_project, project: Path, environment: Path) -> None:
+    from pytest_recall.running import target
+
+    found = target.resolve(project, explicit=str(environment), environ=os.environ)
+    assert isinstance(found, Target)
+    run_project(project, target=found)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        ({"tests": ("-k",)}, BadRequest),
+        ({"tests": ("@file",)}, BadRequest),
+        ({"tests": ("../elsewhere/test_a.py",)}, UnknownTest),
+        ({"tests": ("test_b.py",)}, UnknownTest),
+        ({"args": ("--basetemp=/",)}, BadRequest),
+        ({"env": (("LD_PRELOAD", "x"),)}, BadRequest),
+    ],
+)
+def test_request_that_may_not_be_run_starts_nothing(request_, error, make_project, run_project) -> None:
+    project = make_project({"test_a.py": GOOD})
+
+    with pytest.raises(error):
+        run_project(project, RunRequest(**request_))
