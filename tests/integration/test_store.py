@@ -1,15 +1,18 @@
-"""The store over a real, embedded Chroma: what is kept, what is found again, and by whom."""
+"""The store over real Chroma, embedded and served: what is kept, what is found again, and by whom."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pytest_recall.model import (
     Attempt,
@@ -27,7 +30,7 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
-from pytest_recall.store.backend import Embedded
+from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
 
@@ -72,9 +75,49 @@ def run(*failing: int, tests: int = 5, revision: str = "r1", run_id: str = "", *
     return replace(found, **fields)
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real `chroma run`; its address."""
+    folder = tmp_path_factory.mktemp("served")
+    for _ in range(3):  # it takes no port 0, and another one may be faster
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = ["chroma", "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+        command[0] = str(Path(sys.executable).with_name("chroma"))
+        with subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                if answers(process, port):
+                    yield f"http://127.0.0.1:{port}"
+                    return
+            finally:
+                process.kill()
+    pytest.fail("chroma run did not start")
+
+
+def answers(process, port):
+    until = time.monotonic() + PATIENT_S
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    return False
+
+
+@pytest.fixture(params=["embedded", "http"])
+def backend(request, tmp_path):
+    """Where the index of this test lives."""
+    if request.param == "embedded":
+        return Embedded(folder=str(tmp_path / "s"))
+    # A project of its own on the one server: no test sees the runs of another.
+    return Http(url=request.getfixturevalue("server"), project=f"project {new_id(time.time)}")
+
+
 @contextlib.asynccontextmanager
-async def opened(folder):
-    async with Store(Journal(folder), Embedded(folder=str(folder)), deadline_s=PATIENT_S) as store:
+async def opened(folder, backend=None):
+    backend = backend or Embedded(folder=str(folder))
+    async with Store(Journal(folder), backend, deadline_s=PATIENT_S) as store:
         yield store
 
 
@@ -122,13 +165,13 @@ asyncio.run(main())
     assert asked.stdout == f"1 {kept.id} ['test_a.py::test_2'] ['KeyError']\nset()\n", asked.stderr
 
 
-def test_run_is_seen_before_it_is_taken_in(tmp_path):
+def test_run_is_seen_before_it_is_taken_in(tmp_path, backend):
     async def story():
         folder = tmp_path / "s"
-        async with opened(folder) as store:
+        async with opened(folder, backend) as store:
             store.keep(run(1))
             await drained(store)
-            behind = Store(Journal(folder), Embedded(folder=str(folder)))  # not entered: it feeds nothing
+            behind = Store(Journal(folder), backend)  # not entered: it feeds nothing
             last = run(1, 3)
             behind.keep(last)
             assert store.behind == 1
@@ -144,9 +187,9 @@ def test_run_is_seen_before_it_is_taken_in(tmp_path):
     asyncio.run(story())
 
 
-def test_test_that_starts_to_fail_brings_its_earlier_passes(tmp_path):
+def test_test_that_starts_to_fail_brings_its_earlier_passes(tmp_path, backend):
     async def story():
-        async with opened(tmp_path / "s") as store:
+        async with opened(tmp_path / "s", backend) as store:
             for _ in range(7):
                 store.keep(run())
             store.keep(run(4))
@@ -157,9 +200,9 @@ def test_test_that_starts_to_fail_brings_its_earlier_passes(tmp_path):
     asyncio.run(story())
 
 
-def test_test_that_never_failed_is_answered_from_the_journal(tmp_path):
+def test_test_that_never_failed_is_answered_from_the_journal(tmp_path, backend):
     async def story():
-        async with opened(tmp_path / "s") as store:
+        async with opened(tmp_path / "s", backend) as store:
             for _ in range(3):
                 store.keep(run(1))
             await drained(store)
@@ -169,10 +212,10 @@ def test_test_that_never_failed_is_answered_from_the_journal(tmp_path):
     asyncio.run(story())
 
 
-def test_taking_a_run_in_twice_changes_nothing(tmp_path):
+def test_taking_a_run_in_twice_changes_nothing(tmp_path, backend):
     async def story():
         folder = tmp_path / "s"
-        async with opened(folder) as store:
+        async with opened(folder, backend) as store:
             kept = [run(1), run(1, 2)]
             for one in kept:
                 store.keep(one)
@@ -219,19 +262,80 @@ def test_broken_index_is_rebuilt_by_itself(tmp_path, shape):
     asyncio.run(look())
 
 
-def test_without_an_index_the_journal_answers_and_says_so(tmp_path):
-    folder = tmp_path / "s"
+def test_without_a_server_the_journal_answers_and_says_so(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        nobody = Http(url=f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+        async def story():
+            async with opened(tmp_path / "s", nobody) as store:
+                kept = run(1)
+                store.keep(kept)
+                assert set(await store.tests()) == {"test_a.py::test_1"}
+                assert store.degraded
+                assert "journal" in store.troubles[0]
+                assert "behind by 1" in store.troubles[0]
+                assert [row.id for row in await store.runs()] == [kept.id]
+                assert [f.count for f in await store.failures()] == [1]
+
+        asyncio.run(story())
+
+
+def test_runs_kept_while_the_server_was_away_are_taken_in_when_it_is_back(tmp_path, server):
+    project = f"away-{new_id(time.time)}"
 
     async def story():
-        Journal(folder)
-        (folder / "chroma").write_text("in the way of a folder")
+        async with opened(tmp_path / "s", Http(url="http://127.0.0.1:9", project=project)) as store:
+            for number in range(3):
+                store.keep(run(number))
+            await store.feed()
+            assert store.behind == 3
+        async with opened(tmp_path / "s", Http(url=server, project=project)) as store:
+            assert await store.feed() == 3
+            assert (await store.status()).counts["runs"] == 3
+
+    asyncio.run(story())
+
+
+def test_machines_that_share_a_server_see_each_others_runs(tmp_path, server):
+    shared = Http(url=server, project=f"team-{new_id(time.time)}")
+
+    async def story():
+        async with opened(tmp_path / "a", shared) as laptop, opened(tmp_path / "b", shared) as ci:
+            first, second = run(1), run(1, 2, tests=300, environment=Environment(os="linux", workers=2))
+            laptop.keep(first)
+            await drained(laptop)
+            ci.keep(second)
+            await drained(ci)
+            for store in (laptop, ci):
+                assert [row.id for row in await store.runs()] == [second.id, first.id]
+                assert [run.id for run in (await store.run(first.id), await store.run(second.id))] == [
+                    first.id,
+                    second.id,
+                ]
+                tests = await store.tests()
+                assert len(tests["test_a.py::test_1"].samples) == 2
+                assert [f.count for f in await store.failures(fingerprints=["fp1:000000000001"])] == [2]
+                assert (await store.similar("KeyError 'item 1' shop/cart.py"))[0][0].count == 2
+            told = await laptop.run(second.id)
+            assert [test.attempts[0].call_s for test in told.tests[:3]] == pytest.approx(
+                [0.25, 0.5, 0.5], rel=0.01
+            )
+
+    asyncio.run(story())
+
+
+def test_index_that_another_process_holds_leaves_the_answers_to_the_journal(tmp_path):
+    async def story():
+        folder = tmp_path / "s"
         async with opened(folder) as store:
-            kept = run(1)
-            store.keep(kept)
-            assert set(await store.tests()) == {"test_a.py::test_1"}
-            assert store.degraded
-            assert "journal" in store.troubles[0]
-            assert [row.id for row in await store.runs()] == [kept.id]
-            assert [f.count for f in await store.failures()] == [1]
+            store.keep(run(1))
+            await drained(store)
+            with FileLock(folder / "chroma.lock"):
+                kept = run(1)
+                store.keep(kept)
+                assert len((await store.tests())["test_a.py::test_1"].samples) == 2
+                assert [row.id for row in await store.runs(limit=1)] == [kept.id]
+            await drained(store)
 
     asyncio.run(story())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,7 +41,7 @@ class Collections:
         self.shared = backend.shared
         self.writer = writer
         self._client = _client(backend, path)
-        prefix = "" if isinstance(backend, Embedded) or not backend.project else f"{backend.project}-"
+        prefix = "" if isinstance(backend, Embedded) else _prefix(backend.project)
         self._runs, self._outcomes, self._tests, self._failures = (
             self._client.get_or_create_collection(
                 f"{prefix}{kind}",
@@ -50,6 +52,10 @@ class Collections:
             for kind in KINDS
         )
         self._interesting: set[str] | None = None
+
+    def forget(self) -> None:
+        """Another process wrote rows of this writer."""
+        self._interesting = None
 
     def close(self) -> None:
         self._client.close()
@@ -323,6 +329,16 @@ def _client(backend: Backend, path: Path | None) -> Any:
             )
         case Cloud(tenant=tenant, database=database, api_key=key):
             return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
+
+
+def _prefix(project: str) -> str:
+    """What the names of a project's collections begin with: Chroma takes letters, digits, `.`, `_`, `-`."""
+    if not project:
+        return ""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", project)[:64].strip("._-")
+    if name != project:
+        name += "-" + hashlib.blake2b(project.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return name.strip("-") + "-"
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Any]:

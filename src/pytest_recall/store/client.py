@@ -7,6 +7,7 @@ index is slow, locked or broken, the journal answers alone and `troubles` tells 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -25,7 +26,7 @@ from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, interesting
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
 _ROWS = 20_000  # unpacked rows that are kept
-_HASTE_S = 0.1  # patience with a worker that has just been too slow
+_HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
 
@@ -54,9 +55,10 @@ class Store:
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
         self._line: Line | None = None
-        self._feeding: Future[Any] | None = None
+        self._lock = threading.Lock()
+        self._feeding = False
         self._error = ""
-        self._slow_since = 0.0
+        self._slow = False  # the last question was not answered in time
         self._rows: dict[str, TestHistory] = {}  # packed row → what it says
         self._known: tuple[str, list[str]] = ("", [])  # generation, packed rows
         self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
@@ -89,13 +91,14 @@ class Store:
             except StoreUnavailable as error:
                 self._error = str(error)
                 break
+            self._error = ""
             taken += int(answer["taken"])
         return taken
 
     async def rebuild(self) -> int:
         """Make the index anew from the journal; returns of how many runs. Raises `StoreUnavailable`."""
         line = self._required()
-        answer = await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S))
+        answer = await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S, anyway=True))
         self._error = ""
         return int(answer["taken"])
 
@@ -166,7 +169,7 @@ class Store:
             run, self._error = None, str(error)
         if run is not None:
             return run
-        answer = await self._ask("run", run_id=run_id)
+        answer = await self._ask("run", only_index=True, run_id=run_id)
         return None if answer is None else await asyncio.to_thread(_run, answer)
 
     def files(self, run_id: str) -> RunFiles | None:
@@ -205,7 +208,7 @@ class Store:
 
         Empty without the index: the journal alone does not search by likeness.
         """
-        answer = await self._ask("similar", text=text[:100_000], limit=4 * limit)
+        answer = await self._ask("similar", only_index=True, text=text[:100_000], limit=4 * limit)
         found: dict[str, tuple[FailureHistory, float]] = {}
         for value, score in answer or ():
             failure = shape.load(FailureHistory, value)
@@ -215,7 +218,7 @@ class Store:
 
     async def status(self) -> StoreStatus:
         """How the store is, asked now."""
-        answer = await self._ask("status") or {}
+        answer = await self._ask("status", only_index=True) or {}
         paths = await asyncio.to_thread(self.journal.paths)
         return StoreStatus(
             backend=type(self.backend).__name__.lower(),
@@ -232,31 +235,45 @@ class Store:
 
     # --- asking the worker ------------------------------------------------------------------
 
-    async def _ask(self, do: str, **arguments: Any) -> Any:
-        """The worker's answer, or None when it cannot give one in time: then the journal answers."""
+    async def _ask(self, do: str, *, only_index: bool = False, **arguments: Any) -> Any:
+        """The worker's answer, or None when it cannot give one in time: then the journal answers.
+
+        With *only_index* the journal cannot, so that waiting is worth it.
+        """
         if self._line is None:
             return None
-        patience = _HASTE_S if self._slow_since else self._deadline_s
+        enough = not only_index and self._journal_is_enough()
+        patience = min(self._deadline_s, _HASTE_S if self._slow or enough else self._deadline_s)
         question = self._line.call(do, limit_s=self._deadline_s + _SLACK_S, **arguments)
         question.add_done_callback(self._answered)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(question), patience)
         except TimeoutError:
-            self._slow_since = self._slow_since or time.monotonic()
-            self._error = f"the index did not answer within {self._deadline_s:g} s."
+            self._slow = True
+            if not enough:
+                self._error = f"the index did not answer within {patience:g} s."
             return None
         except StoreUnavailable as error:
             self._error = str(error)
             if isinstance(error, Damaged):
-                self._feed_later()
+                self._feed_later("rebuild")
             return None
         self._error = ""
         return answer
 
     def _answered(self, question: Future[Any]) -> None:
-        """The worker is awake again: whoever asks next is patient with it."""
+        """The worker is awake: whoever asks next is patient with it, and the inbox has another chance."""
         if not question.cancelled() and question.exception() is None:
-            self._slow_since = 0.0
+            self._slow = False
+            if self.journal.pending():
+                self._feed_later()
+
+    def _journal_is_enough(self) -> bool:
+        """Whether the index knows no run that the journal could not tell of just as well."""
+        if self.backend.shared:
+            return False
+        settled = len(self.journal.settled())
+        return settled < FAR and settled >= self.journal.indexed()
 
     def _required(self) -> Line:
         if self._line is None:
@@ -274,23 +291,27 @@ class Store:
 
     def _feed_later(self, do: str = "take") -> None:
         """Have the inbox taken in behind all questions, step by step, until it is empty or hindered."""
-        line = self._line
-        if line is None or not (self._feeding is None or self._feeding.done()):
-            return
-        self._feeding = line.call(do, limit_s=_REBUILD_S if do == "rebuild" else _TAKE_S, later=True)
-        self._feeding.add_done_callback(self._fed)
+        with self._lock:
+            line = self._line
+            if line is None or self._feeding:
+                return
+            self._feeding = True
+        step = line.call(do, limit_s=_REBUILD_S if do == "rebuild" else _TAKE_S, later=True)
+        step.add_done_callback(self._fed)
 
     def _fed(self, step: Future[Any]) -> None:
+        self._feeding = False
         if step.cancelled():
             return
         error = step.exception()
-        self._feeding = None
         if isinstance(error, Damaged):
             self._feed_later("rebuild")
         elif error is not None:
             self._error = str(error)
-        elif step.result().get("left", 0) or self.journal.pending():
-            self._feed_later()
+        else:
+            self._error = ""
+            if self.journal.pending():
+                self._feed_later()
 
     # --- adding what the index does not have yet --------------------------------------------
 

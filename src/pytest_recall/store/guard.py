@@ -55,7 +55,7 @@ class Guard:
             StoreUnavailable: another process held the lock for too long.
             Damaged: the index must be rebuilt first.
         """
-        with self._locked():
+        with self._locked(self._wait_s / 4):
             yield self._ready()
 
     @contextmanager
@@ -72,9 +72,17 @@ class Guard:
                 self.close()
                 raise
 
-    def rebuild(self, fill: Callable[[Collections], None]) -> None:
-        """A new index beside the old one, filled, then put in its place; the old one is kept aside."""
+    def rebuild(self, fill: Callable[[Collections], None], *, anyway: bool) -> bool:
+        """A new index beside the old one, filled, then put in its place; the old one is kept aside.
+
+        Unless *anyway*, an index that is sound (another process has rebuilt it meanwhile) is left as it
+        is, and the answer is False.
+        """
         with self._locked():
+            if not anyway:
+                with suppress(Damaged):
+                    self._ready()
+                    return False
             self.close()
             shutil.rmtree(self._new, ignore_errors=True)
             collections = Collections(Embedded(folder=str(self._new)), self._writer, self._new)
@@ -88,6 +96,7 @@ class Guard:
             with suppress(FileNotFoundError):
                 self._path.rename(self._old)
             self._new.rename(self._path)
+            return True
 
     def close(self) -> None:
         """Forget the open index; the next use opens it anew."""
@@ -103,9 +112,9 @@ class Guard:
     # --- inside -----------------------------------------------------------------------------
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, wait_s: float = 0.0) -> Iterator[None]:
         try:
-            held = self._lock.acquire(timeout=self._wait_s)
+            held = self._lock.acquire(timeout=wait_s or self._wait_s)
         except Timeout as error:
             raise StoreUnavailable(
                 "Another process is using the index of past runs and does not let go of it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_recall.history import fingerprint, trend
@@ -12,7 +13,8 @@ from pytest_recall.store.chroma import Collections
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, changed
 
-BATCH = 16  # runs of one step
+_BATCH = 16  # runs of one step
+_BATCH_BYTES = 4 << 20  # of their files
 _TURNS = 16  # a row of a test that goes on passing is written at every 16th run, and caught up on by readers
 
 
@@ -23,8 +25,20 @@ class Intake:
         self._journal = journal
         self._recent = recent
 
+    def batch(self, paths: Sequence[Path]) -> list[Path]:
+        """The first of *paths*: as many as one step takes in, so that questions get their turn between."""
+        found: list[Path] = []
+        size = 0
+        for path in paths[:_BATCH]:
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+            if found and size > _BATCH_BYTES:
+                break
+            found.append(path)
+        return found
+
     def take(self, collections: Collections, paths: Sequence[Path]) -> int:
-        """Take in these files (at most `BATCH`, oldest first); returns how many were new."""
+        """Take in these files (oldest first); returns how many were new."""
         entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
         taken = collections.taken([path.stem for path in entries])
         fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}

@@ -13,6 +13,7 @@ listing runs reads little), `output.txt` and `report.json`. Its comment names th
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import secrets
@@ -172,6 +173,12 @@ class Journal:
             with suppress(UnreadableRun):
                 yield self.read(path)
                 limit -= 1
+
+    def indexed(self) -> int:
+        """How many runs the embedded index held when it was last written."""
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return int(json.loads((self.folder / "chroma" / "recall.json").read_bytes())["counts"]["runs"])
+        return 0
 
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""

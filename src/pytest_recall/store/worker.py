@@ -12,21 +12,19 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from pytest_recall.errors import RecallError
 from pytest_recall.store import chroma, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
-from pytest_recall.store.intake import BATCH, Intake
+from pytest_recall.store.intake import Intake
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.recent import Recent
+from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
 _KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
@@ -75,11 +73,11 @@ class Worker:
         self._journal = Journal(folder)
         self._recent = Recent(self._journal)
         self._intake = Intake(self._journal, self._recent)
-        self._place: Guard | _Server
+        self._place: Guard | Shared
         if isinstance(backend, Embedded):
             self._place = Guard(folder, self._journal.writer)
         else:
-            self._place = _Server(backend, self._journal, folder)
+            self._place = Shared(backend, folder, self._journal.writer)
         self._calls: dict[str, Callable[..., Any]] = {
             "take": self.take,
             "rebuild": self.rebuild,
@@ -97,24 +95,26 @@ class Worker:
 
     def take(self) -> dict[str, int]:
         """Take in the oldest runs of the inbox; tells how many there were and how many are left."""
-        paths = self._journal.pending()
-        if paths:
-            with self._place.writing() as collections:
-                paths = self._journal.pending()  # another process may have been faster
-                self._intake.take(collections, paths[:BATCH])
-            self._intake.settle(paths[:BATCH])
-        return {"taken": len(paths[:BATCH]), "left": len(paths[BATCH:])}
+        if not self._journal.pending():
+            return {"taken": 0, "left": 0}
+        with self._place.writing() as collections:
+            paths = self._journal.pending()  # another process may have been faster
+            batch = self._intake.batch(paths)
+            self._intake.take(collections, batch)
+        self._intake.settle(batch)
+        return {"taken": len(batch), "left": len(paths) - len(batch)}
 
-    def rebuild(self) -> dict[str, int]:
-        """The index anew from the runs of the journal."""
+    def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
+        """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
         paths = self._journal.settled()
 
         def fill(collections: Collections) -> None:
-            for at in range(0, len(paths), BATCH):
-                self._intake.take(collections, paths[at : at + BATCH])
+            at = 0
+            while batch := self._intake.batch(paths[at:]):
+                self._intake.take(collections, batch)
+                at += len(batch)
 
-        self._place.rebuild(fill)
-        return {"taken": len(paths)}
+        return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
 
     def runs(self, **asked: Any) -> list[Any]:
         with self._place.reading() as collections:
@@ -161,37 +161,3 @@ class Worker:
         with self._place.reading() as collections:
             collections.probe(vectors=True)
             return collections.counts()
-
-
-class _Server:
-    """A Chroma that others keep: no lock on it, but one on our own rows."""
-
-    generation = ""
-
-    def __init__(self, backend: Backend, journal: Journal, folder: Path) -> None:
-        self._backend = backend
-        self._writer = journal.writer
-        self._lock = FileLock(folder / "chroma.lock")
-        self._opened: Collections | None = None
-
-    @contextmanager
-    def reading(self) -> Iterator[Collections]:
-        try:
-            if self._opened is None:
-                self._opened = Collections(self._backend, self._writer)
-            yield self._opened
-        except BaseException:
-            self._opened = None  # a server that was away may come back as another one
-            raise
-
-    @contextmanager
-    def writing(self) -> Iterator[Collections]:
-        with self._lock.acquire(timeout=10.0), self.reading() as collections:
-            yield collections
-
-    def rebuild(self, fill: Callable[[Collections], None]) -> None:
-        with self.writing() as collections:
-            fill(collections)
-
-    def size(self) -> int:
-        return 0
