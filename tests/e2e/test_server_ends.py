@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -58,13 +60,21 @@ def wait_until(fact, seconds: float = 15) -> bool:
     return False
 
 
-def start(project: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest_recall", "serve", "--project", str(project)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+@contextmanager
+def serving(project: Path) -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-m", "pytest_recall", "serve", "--project", str(project)]
+    server = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
+    try:
+        greet(server)
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        with suppress(BrokenPipeError):
+            server.stdin.close()
 
 
 def send(server: subprocess.Popen, message: dict) -> None:
@@ -86,9 +96,7 @@ def run_tests(server: subprocess.Popen, **arguments) -> None:
 @pytest.mark.parametrize("how", ["eof", "SIGTERM", "SIGINT", "SIGKILL", "cancel"])
 def test_no_process_of_a_run_survives(make_project, how):
     project = make_project(HANGS)
-    server = start(project)
-    try:
-        greet(server)
+    with serving(project) as server:
         run_tests(server)
         assert wait_until((project / "pids").exists)
         pids = [int(pid) for pid in (project / "pids").read_text().split()]
@@ -103,22 +111,15 @@ def test_no_process_of_a_run_survives(make_project, how):
         assert wait_until(lambda: not any(map(alive, pids))), [pid for pid in pids if alive(pid)]
         if how != "cancel":
             assert wait_until(lambda: server.poll() is not None)
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
 
 
 async def test_what_had_finished_before_the_server_was_killed_is_in_the_next_ones_history(
     make_project, connect
 ):
     project = make_project(HANGS)
-    server = start(project)
-    greet(server)
-    run_tests(server, intent="killed on the way")
-    assert wait_until((project / "pids").exists)
-    server.kill()
-    server.wait()
+    with serving(project) as server:
+        run_tests(server, intent="killed on the way")
+        assert wait_until((project / "pids").exists)
     pids = [int(pid) for pid in (project / "pids").read_text().split()]
     assert wait_until(lambda: not any(map(alive, pids)))
     async with connect(project) as agent:
@@ -146,12 +147,9 @@ async def test_a_run_whose_session_had_ended_is_whole_after_a_kill(make_project,
             """,
         }
     )
-    server = start(project)
-    greet(server)
-    run_tests(server)
-    assert wait_until((project / "over").exists)
-    server.kill()
-    server.wait()
+    with serving(project) as server:
+        run_tests(server)
+        assert wait_until((project / "over").exists)
     async with connect(project) as agent:
         runs = (await agent.call("test_history", view="runs"))["runs"]
     assert len(runs) == 1
