@@ -54,6 +54,9 @@ class Status(StrEnum):
 Phase = Literal["collect", "setup", "call", "teardown"]
 Only = Literal["all", "failed", "new"]
 Space = Literal["local", "ci", "agent"]
+Scope = Literal["executed", "imported", "package", "test", "config", "other"]  # nearest first
+Grade = Literal["A", "B", "C"]
+FixState = Literal["candidate", "confirmed", "reverted", "superseded"]
 
 
 # --- what was asked -------------------------------------------------------------------------
@@ -367,6 +370,8 @@ class Run:
     warned: tuple[Warned, ...] = ()
     doubts: tuple[str, ...] = ()  # where exit code, counts, stream and JSON report disagree
     notes: tuple[str, ...] = ()  # what the caller should know of how it was run
+    lost: tuple[str, ...] = ()  # of an imported run: what its format could not tell ("attempts", "phases", …)
+    reach: tuple[tuple[str, str], ...] = ()  # test file, digest of it and of what it imports (`history.reach`)
     output_tail: str = ""
     output_bytes: int = 0
 
@@ -480,3 +485,31 @@ class FailureHistory:
     last_run: str
     count: int = 1  # runs in which it came
     runs: tuple[str, ...] = ()  # the newest of those, at most 32: the same run is never counted twice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One file of a change, and how near it is to a test."""
+
+    path: str
+    scope: Scope
+    hunks: str = ""  # of the unified diff, bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """The way of one test from its last failure to its first pass, and what was changed on it."""
+
+    test: str
+    fingerprint: str  # group: with what it failed
+    red: Revision  # the last failing one
+    green: Revision  # the first passing one
+    red_run: str
+    green_run: str
+    at: float  # of the first pass
+    failed: int  # attempts since the last pass before
+    intents: tuple[str, ...] = ()  # of the runs on the way, oldest first
+    changes: tuple[Change, ...] = ()  # nearest to the test first
+    weakened: tuple[str, ...] = ()  # why this is no fix: a skip added, an assertion gone, …
+    grade: Grade = "C"  # A: undoing it made it red again; B: scoped and confirmed; C: correlation
+    state: FixState = "candidate"

@@ -145,6 +145,19 @@ def test_crashed_test_has_a_fingerprint_of_its_own():
     assert kept["a"][0].group != kept["b"][0].group
 
 
+def test_samples_carry_the_digest_of_what_their_file_reaches():
+    run = a_run(passed("a.py::t"), passed("b.py::t"), reach=(("a.py", "d1"),))
+    assert {name: found[0].sources for name, found in samples(run, row(run)).items()} == {
+        "a.py::t": "d1",
+        "b.py::t": "",
+    }
+
+
+def test_import_that_lost_attempts_is_out_of_flake_evidence():
+    run = a_run(passed("t"), lost=("attempts",))
+    assert samples(run, row(run))["t"][0].revision == ""
+
+
 # --- digests ---
 
 

@@ -209,7 +209,11 @@ def _new(case: Case) -> Found | None:
         return None
     passed = sum(not s.outcome.bad for s in earlier)
     again = len(past.alike)
-    posterior = f"; red {again}/{again}, real with p={posterior_real(again - 1, passed=passed):.2f}" if again > 1 else ""
+    posterior = (
+        f"; red {again}/{again}, real with p={posterior_real(again - 1, passed=passed):.2f}"
+        if again > 1
+        else ""
+    )
     return Found(
         verdict=Verdict.NEW_FAILURE,
         evidence=f"first failure of this kind here; passed {passed}/{len(earlier)} before{posterior}",

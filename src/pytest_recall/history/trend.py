@@ -109,11 +109,14 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
     Only of the tests in *ids*, where that is given.
     """
     found: dict[str, list[Sample]] = {}
+    sources = dict(run.reach)
     for test in run.tests:
         if ids is None or test.id in ids:
+            reached = sources.get(test.id.partition("::")[0], "")
             for number, attempt in enumerate(test.attempts):
                 if attempt.outcome not in _SILENT:
-                    found.setdefault(test.id, []).append(_sample(run, row, test.id, number, attempt))
+                    one = _sample(run, row, test.id, number, attempt)
+                    found.setdefault(test.id, []).append(replace(one, sources=reached) if reached else one)
     return found
 
 

@@ -111,13 +111,20 @@ def judge(
 
 
 def judge_groups(
-    causes: Iterable[Group], histories: Mapping[str, TestHistory], run: Run, earlier: Run | None = None
+    causes: Iterable[Group],
+    histories: Mapping[str, TestHistory],
+    run: Run,
+    earlier: Run | None = None,
+    *,
+    known_flaky: Collection[str] = (),
+    fixed: Collection[str] = (),
 ) -> list[Judgement]:
     """One judgement a cause of *run*: that of its gravest test, with how many tests share it.
 
     *histories* are those of its tests, by id, so far as they are kept; *earlier* is the last
     comparable run, which knows of the tests that have always passed and so have no history. Where
-    it ran the commit on which *run* has uncommitted changes, it is the base.
+    it ran the commit on which *run* has uncommitted changes, it is the base. *known_flaky* and
+    *fixed* are as for `judge`.
     """
     causes = list(causes)
     members = {test for cause in causes for test in cause.tests[:_MEMBERS]}
@@ -135,7 +142,7 @@ def judge_groups(
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
             samples = [replace(s, group=cause.fingerprint) if s.outcome.bad else s for s in samples]
         past = fold(histories.get(test), test, before.get(test, ()))
-        return judge(past, samples, base=base.get(test, ()))
+        return judge(past, samples, base=base.get(test, ()), known_flaky=known_flaky, fixed=fixed)
 
     return [_gravest([one(test, cause) for test in cause.tests[:_MEMBERS]], cause) for cause in causes]
 

@@ -1,0 +1,159 @@
+"""A unified diff, read file by file, and the ways in which one makes tests pass without mending anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+_MOST = 2_000_000  # characters of a diff
+_MOST_HUNKS = 20_000  # characters kept of one file
+
+_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+@dataclass(slots=True, kw_only=True)
+class FileDiff:
+    """What a diff does to one file. `path` is the new one; of a deleted file the old one."""
+
+    path: str
+    old: str = ""
+    deleted: bool = False
+    removed: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    hunks: str = ""
+
+
+def read_diff(text: str) -> list[FileDiff]:
+    """The files of a unified diff as git writes it (`a/`, `b/`); what is no diff is passed over."""
+    found: list[FileDiff] = []
+    lines = iter(text[:_MOST].split("\n"))
+    old = ""
+    for line in lines:
+        if line.startswith("--- "):
+            old = _path(line[4:])
+        elif line.startswith("+++ "):
+            new = _path(line[4:])
+            found.append(FileDiff(path=new or old, old=old, deleted=not new))
+        elif found and (match := _HUNK.match(line)):
+            _read_hunk(found[-1], line, lines, int(match[1] or 1), int(match[2] or 1))
+    return [one for one in found if one.path]
+
+
+def _read_hunk(into: FileDiff, head: str, lines: Iterator[str], old: int, new: int) -> None:
+    kept = [head]
+    while old > 0 or new > 0:
+        line = next(lines, None)
+        if line is None:
+            break
+        sign = line[:1]
+        if sign == "-":
+            into.removed.append(line[1:])
+        elif sign == "+":
+            into.added.append(line[1:])
+        old -= sign in {"-", " ", ""}
+        new -= sign in {"+", " ", ""}
+        kept.append(line)
+    if len(into.hunks) < _MOST_HUNKS:
+        into.hunks += "\n".join(kept)[: _MOST_HUNKS - len(into.hunks)] + "\n"
+
+
+def _path(name: str) -> str:
+    name = name.partition("\t")[0].rstrip("\r")
+    if name.startswith('"') and name.endswith('"'):
+        name = _unquoted(name[1:-1])
+    if name == "/dev/null":
+        return ""
+    return name[2:] if name.startswith(("a/", "b/")) else name
+
+
+def _unquoted(name: str) -> str:
+    """A path as git quotes it: its bytes in octal."""
+    data = _ESCAPE.sub(
+        lambda m: chr(int(m[1], 8) & 255) if m[1].isdigit() else _LETTERS.get(m[1], m[1]), name
+    )
+    try:
+        return data.encode("latin-1").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # not all of it was quoted
+        return data
+
+
+# --- passing without mending ------------------------------------------------------------------
+
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*\.py|[^/]*_tests?\.py|conftest\.py)$|(?:^|/)tests?/")
+_CONFIG = re.compile(
+    r"(?:^|/)(?:pyproject\.toml|pytest\.(?:ini|toml)|\.pytest\.(?:ini|toml)|tox\.ini|setup\.cfg)$"
+)
+_LOCK = re.compile(
+    r"(?:^|/)(?:[^/]*requirements[^/]*\.(?:txt|in)|constraints[^/]*\.txt|[^/]*\.lock|setup\.py|Pipfile)$"
+)
+_DEFINED = re.compile(r"\s*(?:async\s+)?(?:def\s+(test\w*)|class\s+(Test\w*))")
+_SKIP = re.compile(
+    r"\bpytest\.(?:mark\.)?(?:skip|skipif|xfail|importorskip)\b|\bmark\.(?:skip|xfail)|\bunittest\.(?:skip|expected)"
+    r"|\bSkipTest\b|\bself\.skipTest\b|__test__\s*=\s*False|\bcollect_ignore"
+)
+_ASSERT = re.compile(r"\s*(?:assert\b|self\.(?:assert|fail)\w*\(|(?:with\s+)?(?:pytest\.)?raises\()")
+_EXACT = re.compile(
+    r"==|\bis\b(?!\s+not\s+None)|\bassert(?:Equal|Is|ListEqual|DictEqual|Count\w*)\(|\braises\((?!(?:Base)?Exception\b)"
+)
+_EMPTY = re.compile(r"\s*assert\s+(?:True|1|not False)\b|\bor\s+True\b")
+_DESELECT = re.compile(
+    r"--deselect|--ignore|-k\s*['\"]?not\b|norecursedirs|collect_ignore|\bxfail_strict\s*=\s*[fF]alse"
+)
+
+
+def is_test_file(path: str) -> bool:
+    """Whether *path* is a test module, a conftest, or anything in a folder of tests."""
+    return bool(_TEST_FILE.search(path))
+
+
+def is_config(path: str) -> bool:
+    """Whether *path* configures the tests or pins what they run with."""
+    return bool(_CONFIG.search(path) or _LOCK.search(path))
+
+
+def weakened(diff: Sequence[FileDiff]) -> tuple[str, ...]:
+    """Why *diff* may make a test pass without mending what failed: short reasons, each with its file.
+
+    A suspicion to show, not a proof: a rewritten test may lose an assertion for good reasons.
+    """
+    reasons = [f"{reason} ({one.path})" for one in diff for reason in _reasons(one)]
+    return tuple(dict.fromkeys(reasons))
+
+
+def _reasons(one: FileDiff) -> Iterator[str]:
+    if _CONFIG.search(one.path) and _more(_DESELECT, one):
+        yield "tests deselected"
+    if not is_test_file(one.path):
+        return
+    if one.deleted:
+        yield "test file deleted"
+        return
+    gone, come = (
+        {m[1] or m[2] for line in side if (m := _DEFINED.match(line))} for side in (one.removed, one.added)
+    )
+    if len(gone - come) > len(come - gone):
+        yield f"test deleted: {', '.join(sorted(gone - come)[:3])}"
+    elif _more(_SKIP, one):
+        yield "skip or xfail added"
+    yield from _asserts(one)
+
+
+def _asserts(one: FileDiff) -> Iterator[str]:
+    removed, added = ([line for line in side if _ASSERT.match(line)] for side in (one.removed, one.added))
+    if len(removed) > len(added):
+        yield "assertion removed"
+    elif any(_EXACT.search(old) and not _EXACT.search(new) for old, new in zip(removed, added, strict=False)):
+        yield "assertion weakened"
+    elif any(_EMPTY.search(line) for line in added):
+        yield "assertion emptied"
+
+
+def _more(pattern: re.Pattern[str], one: FileDiff) -> bool:
+    added, removed = (
+        sum(bool(pattern.search(line)) for line in side if not line.lstrip().startswith("#"))
+        for side in (one.added, one.removed)
+    )
+    return added > removed

@@ -1,0 +1,146 @@
+"""A diff is read as git wrote it, and a test made weaker is seen."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_recall.history.patch import is_config, is_test_file, read_diff, weakened
+
+DIFF = """diff --git a/src/shop.py b/src/shop.py
+index 1..2 100644
+--- a/src/shop.py
++++ b/src/shop.py
+@@ -1,3 +1,4 @@ def total():
+ a
+--- looks like a header
++++ looks like one too
++b
+ c
+\\ No newline at end of file
+diff --git a/old.py b/old.py
+deleted file mode 100644
+--- a/old.py
++++ /dev/null
+@@ -1 +0,0 @@
+-x
+diff --git "a/caf\\303\\251.py" "b/caf\\303\\251.py"
+--- /dev/null
++++ "b/caf\\303\\251.py"
+@@ -0,0 +1 @@
++y
+"""
+
+
+def test_files_and_lines_of_a_diff_are_read():
+    shop, old, new = read_diff(DIFF)
+    assert (shop.path, shop.removed, shop.added) == (
+        "src/shop.py",
+        ["-- looks like a header"],
+        ["++ looks like one too", "b"],
+    )
+    assert shop.hunks.startswith("@@ -1,3 +1,4 @@")
+    assert (old.path, old.deleted, old.removed) == ("old.py", True, ["x"])
+    assert (new.path, new.old, new.added) == ("café.py", "", ["y"])
+
+
+@given(
+    st.one_of(
+        st.text(), st.lists(st.sampled_from([*DIFF.split("\n"), "@@ -9 +9999999999 @@"])).map("\n".join)
+    )
+)
+def test_reading_a_diff_never_fails(text):
+    assert all(one.path for one in read_diff(text))
+
+
+@pytest.mark.parametrize(
+    "unit", ["+++ b/a\n@@ -1 +1 @@\n", "--- a\n", "@@ -1,9 +1,9 @@\n+ assert _is_\n", "_", "+assert "]
+)
+def test_hostile_diffs_take_linear_time(unit):
+    begin = time.process_time()
+    weakened(read_diff("--- a/tests/a\n+++ b/tests/a\n@@ -1,99999 +1,99999 @@\n" + unit * 200_000))
+    assert time.process_time() - begin < 3.0
+
+
+def reasons(removed="", added="", path="tests/test_a.py") -> tuple[str, ...]:
+    minus, plus = ([line for line in side.split("\n") if line] for side in (removed, added))
+    body = [f"-{line}" for line in minus] + [f"+{line}" for line in plus]
+    head = [f"--- a/{path}", f"+++ b/{path}", f"@@ -1,{len(minus)} +1,{len(plus)} @@"]
+    return weakened(read_diff("\n".join(head + body)))
+
+
+@pytest.mark.parametrize(
+    ("removed", "added", "reason"),
+    [
+        ("    assert f() == 3", "", "assertion removed"),
+        ("    assert f() == 3", "    # assert f() == 3", "assertion removed"),
+        ("    assert f() == 3", "    assert f()", "assertion weakened"),
+        ("    assert f() == 3", "    assert f() is not None", "assertion weakened"),
+        ("    self.assertEqual(f(), 3)", "    self.assertTrue(f())", "assertion weakened"),
+        ("    with pytest.raises(KeyError):", "    with pytest.raises(Exception):", "assertion weakened"),
+        ("    assert f() > 3", "    assert True", "assertion emptied"),
+        ("", "@pytest.mark.skip", "skip or xfail added"),
+        ("", "    @pytest.mark.xfail(reason='x')", "skip or xfail added"),
+        ("", "    pytest.skip('later')", "skip or xfail added"),
+        ("def test_a():\n    assert 1 == f()", "", "test deleted: test_a"),
+        ("class TestA:", "", "test deleted: TestA"),
+    ],
+)
+def test_weaker_test_is_seen(removed, added, reason):
+    assert f"{reason} (tests/test_a.py)" in reasons(removed, added)
+
+
+@pytest.mark.parametrize(
+    ("removed", "added"),
+    [
+        ("    assert f() == 3", "    assert f() == 4"),
+        ("    assert f()", "    assert f() == 4"),
+        ("def test_a():", "def test_renamed():"),
+        ("@pytest.mark.skip", ""),
+        ("", "def test_more():\n    assert f() == 5"),
+        ("x = 1", "x = 2"),
+    ],
+)
+def test_other_changes_of_a_test_are_not_called_weaker(removed, added):
+    assert reasons(removed, added) == ()
+
+
+def test_assertion_in_the_product_is_not_a_test():
+    assert reasons("    assert x == 3", "", path="src/shop.py") == ()
+
+
+def test_deselecting_by_configuration_is_seen():
+    assert reasons("", "addopts = '--deselect tests/test_a.py'", path="pyproject.toml") == (
+        "tests deselected (pyproject.toml)",
+    )
+
+
+def test_deleted_test_file_is_seen():
+    diff = "--- a/tests/test_a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-assert f() == 3\n"
+    assert weakened(read_diff(diff)) == ("test file deleted (tests/test_a.py)",)
+
+
+def test_roles_of_files():
+    assert [
+        path
+        for path in ("a/test_b.py", "b_test.py", "tests/data.json", "conftest.py", "attest.py")
+        if is_test_file(path)
+    ] == [
+        "a/test_b.py",
+        "b_test.py",
+        "tests/data.json",
+        "conftest.py",
+    ]
+    assert [
+        path
+        for path in ("pyproject.toml", "a/tox.ini", "uv.lock", "dev-requirements.txt", "config.py")
+        if is_config(path)
+    ] == [
+        "pyproject.toml",
+        "a/tox.ini",
+        "uv.lock",
+        "dev-requirements.txt",
+    ]
