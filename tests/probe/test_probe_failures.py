@@ -90,7 +90,7 @@ PROJECT = {
 @pytest.fixture(scope="module")
 def ran(shared_probe):
     shared_probe.write(PROJECT)
-    return shared_probe.run("-p", "no:terminalreporter", locals=True)
+    return shared_probe.run(locals=True)
 
 
 def places(failure):
