@@ -99,6 +99,6 @@ def test_the_demo_tells_the_whole_story(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     turns = json.loads(done.stdout)
     runs = [turn["answer"] for turn in turns if turn["tool"] == "run_tests"]
-    assert [run["status"] for run in runs][0] == "failed"
+    assert runs[0]["status"] == "failed"
     assert runs[-1]["counts"].get("error", 0) == 0
     assert {turn["tool"] for turn in turns} >= {"discover_tests", "run_tests", "test_history"}

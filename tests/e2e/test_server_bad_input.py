@@ -1,5 +1,8 @@
 """Whatever an agent sends, it gets an error that teaches, and the server lives on."""
 
+import subprocess
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -50,12 +53,15 @@ async def test_test_history_teaches(make_project, connect, arguments, words):
         assert all(word in message for word in words), message
 
 
-async def test_no_pytest_names_the_interpreter_and_the_remedy(make_project, connect, tmp_path):
-    import subprocess
-    import sys
+@pytest.fixture
+def bare(tmp_path):
+    """An environment without pytest."""
+    folder = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    return folder
 
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+
+async def test_no_pytest_names_the_interpreter_and_the_remedy(make_project, connect, bare):
     async with connect(make_project(A), "--python", str(bare / "bin" / "python")) as agent:
         message = await agent.error("run_tests")
     assert "pytest" in message

@@ -132,9 +132,9 @@ async def test_the_server_process_never_imports_chroma(make_project, connect):
         await agent.call("run_tests")
         await agent.call("test_history", view="similar", text="anything")
         servers = [
-            Path(f"/proc/{pid}")
-            for pid in os.listdir("/proc")
-            if pid.isdigit() and str(project) in _text(Path(f"/proc/{pid}/cmdline")) and "serve" in _text(Path(f"/proc/{pid}/cmdline"))
+            process
+            for process in Path("/proc").iterdir()
+            if process.name.isdigit() and f"serve --project {project}" in _text(process / "cmdline")
         ]  # fmt: skip
         assert servers
         assert not any("chromadb" in _text(process / "maps") for process in servers)
