@@ -61,12 +61,20 @@ class BadSetting(BadRequest):
     """A setting has an unknown key or a wrong value; the message names where it came from."""
 
 
+class Unimportable(BadRequest):
+    """A file is no test report that we can read; the message says why."""
+
+
 class NoInterpreter(RecallError):
     """No usable Python was found for the project; the message lists what was tried."""
 
 
 class NoPytest(RecallError):
     """The chosen interpreter cannot import pytest; the message tells how to mend that."""
+
+
+class BadConfiguration(RecallError):
+    """A client's configuration cannot be read or written; it was left as it was, and the message says why."""
 
 
 class StoreUnavailable(RecallError):

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from pydantic import BaseModel
 
 from pytest_recall import __version__
 from pytest_recall.answers.text import head
 from pytest_recall.app import App, Examination
-from pytest_recall.errors import RecallError
+from pytest_recall.errors import RecallError, quoted
+from pytest_recall.install.launch import Trial
+from pytest_recall.install.places import Configured, Unreadable
 from pytest_recall.model import Status
 
-CLIENTS = {  # where clients look for their servers: in the project, and in the user's home
-    "Claude Code": (".mcp.json", "~/.claude.json"),
-    "Claude Desktop": (
-        "~/.config/Claude/claude_desktop_config.json",
-        "~/Library/Application Support/Claude/claude_desktop_config.json",
-    ),
-    "Cursor": (".cursor/mcp.json", "~/.cursor/mcp.json"),
-    "VS Code": (".vscode/mcp.json",),
-}
+Checked = tuple[
+    Configured | Unreadable, Trial | None
+]  # a client's entry, and what came of starting its server
 
 
 class Finding(BaseModel):
@@ -41,16 +35,19 @@ class DoctorAnswer(BaseModel):
     problems: list[Problem] = []
 
 
-async def examine(app: App, project: str) -> DoctorAnswer:
-    """Look at everything that a run needs; raises only when there is no such project."""
+async def examine(app: App, project: str, clients: Sequence[Checked] = ()) -> DoctorAnswer:
+    """Look at everything that a run needs; raises only when there is no such project.
+
+    *clients* are the entries for this server in clients' files, as the caller found them.
+    """
     seen = await app.examine(project)
     answer = DoctorAnswer()
-    for look in (_interpreter, _pytest, _store, _last_run, _settings, _clients):
-        for one in look(seen):
-            if isinstance(one, Problem):
-                answer.problems.append(one)
-            else:
-                answer.findings.append(one)
+    looks = (_interpreter, _pytest, _store, _last_run, _settings)
+    for one in chain(*(look(seen) for look in looks), _clients(clients)):
+        if isinstance(one, Problem):
+            answer.problems.append(one)
+        else:
+            answer.findings.append(one)
     return answer
 
 
@@ -127,19 +124,34 @@ def _settings(seen: Examination) -> Iterator[Finding]:
         yield Finding(what=f"setting {name}", found=f"{value} (from {origin})")
 
 
-def _clients(seen: Examination) -> Iterator[Finding]:
-    command = shutil.which("pytest-recall")
-    if command is None:
-        yield Finding(what="command", found="pytest-recall is not on PATH: clients need its whole path")
-    for client, places in CLIENTS.items():
-        for place in places:
-            path = Path(place).expanduser() if place.startswith("~") else seen.root / place
-            if _names_us(path):
-                yield Finding(what=client, found=f"configured in {path}")
-
-
-def _names_us(path: Path) -> bool:
-    try:
-        return "pytest-recall" in json.dumps(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, RecursionError):
-        return False
+def _clients(checked: Sequence[Checked]) -> Iterator[Finding]:
+    if not checked:
+        yield Finding(
+            what="clients", found="none knows this server yet: pytest-recall install, and the client's name"
+        )
+    for found, trial in checked:
+        what = f"{found.client.title} ({found.scope})"
+        if isinstance(found, Unreadable):
+            yield Problem(
+                what=what, found=head(found.why, 400), remedy="Its servers are not started until then."
+            )
+            continue
+        if trial is None:
+            yield Finding(what=what, found=f"configured in {found.path}")
+        elif trial.trouble:
+            yield Problem(
+                what=what,
+                found=head(f"{found.path} starts {quoted(found.launch.command)}: {trial.trouble}", 600),
+                remedy=f"pytest-recall install {found.client.name} --scope {found.scope} writes a working entry.",
+            )
+        else:
+            yield Finding(
+                what=what, found=f"{found.path}: starts in {trial.seconds:.1f} s, {len(trial.tools)} tools"
+            )
+        if not found.knows_project:
+            instead = "--scope project, or " if found.client.project else ""
+            yield Problem(
+                what=what,
+                found=f"{found.path} names no project, and {found.client.title} does not start it in yours",
+                remedy=f"pytest-recall install {found.client.name}, with {instead}--for FOLDER",
+            )

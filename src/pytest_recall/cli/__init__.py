@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pytest_recall import __version__
-from pytest_recall.cli import demonstrating, examining, remembering, running, serving
+from pytest_recall.cli import demonstrating, examining, installing, remembering, running, serving
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, examining, demonstrating)
+FAMILIES = (serving, running, remembering, examining, installing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.rest = rest
     if options.command == "serve":  # imports less than everything below
         return serving.serve(options)
+    return _perform(options)
+
+
+def _perform(options: argparse.Namespace) -> int:
     import anyio
 
     try:

@@ -1,0 +1,102 @@
+"""A client's file on disk: read whole, written aside and renamed, never through a link that leads elsewhere."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pytest_recall.errors import BadConfiguration
+
+MOST = 50_000_000  # bytes; Claude Code's grows with its history
+
+
+def backup_of(path: Path) -> Path:
+    """Where the file is kept as it was before our entry came in."""
+    return path.with_name(f"{path.name}.before-pytest-recall")
+
+
+def real(path: Path, within: Sequence[Path]) -> Path:
+    """The file that a write to *path* changes: links are followed, but not out of the folders *within*.
+
+    Raises:
+        BadConfiguration: they lead elsewhere, or in a circle.
+    """
+    with _teaching(path, "read"):
+        try:
+            target = path.resolve()
+        except RuntimeError as error:  # a circle, before Python 3.13
+            raise OSError(str(error)) from None
+        if any(target.is_relative_to(folder.resolve()) for folder in within):
+            return target
+    raise BadConfiguration(
+        f"{path} leads to {target}, outside {' and '.join(map(str, within))}: nothing was written. "
+        "If that is meant, name the file itself with --file."
+    )
+
+
+def read(path: Path) -> bytes | None:
+    """All of it; None where there is no such file. Raises BadConfiguration."""
+    with _teaching(path, "read"):
+        try:
+            with path.open("rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise BadConfiguration(f"{path} is no regular file; it was left alone.")
+                data = file.read(MOST + 1)
+        except FileNotFoundError:
+            return None
+    if len(data) > MOST:
+        raise BadConfiguration(f"{path} has more than {MOST} bytes; it was left alone.")
+    return data
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make *path* hold *data*: the old file or the new one is there at every moment, with its old permissions.
+
+    Raises:
+        BadConfiguration: it cannot be written; nothing has changed then.
+    """
+    with _teaching(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:  # noqa: PTH123 - a descriptor
+                with suppress(FileNotFoundError):
+                    aside.chmod(stat.S_IMODE(path.stat().st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def copy(path: Path, data: bytes) -> None:
+    """Keep *data*, which *path* holds, beside it: readable by nobody who could not read the file. Raises BadConfiguration."""
+    kept = backup_of(path)
+    with _teaching(kept, "written"):
+        kept.unlink(missing_ok=True)
+        os.close(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        kept.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
+    write(kept, data)
+
+
+def remove(path: Path) -> None:
+    """Make *path* be gone. Raises BadConfiguration."""
+    with _teaching(path, "removed"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _teaching(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadConfiguration(
+            f"{path} cannot be {verb} ({why}); it was left as it was. Check the permissions of the file and of its "
+            "folder, close the client if it holds the file, or name another file with --file."
+        ) from None
