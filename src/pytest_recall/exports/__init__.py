@@ -1,0 +1,1 @@
+"""Runs for other tools: JUnit XML, CTRF, and JSON lines that lose nothing."""

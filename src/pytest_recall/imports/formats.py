@@ -1,0 +1,115 @@
+"""Which format a document has, by its content; and the runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+from pytest_recall.errors import Unimportable, listed, quoted
+from pytest_recall.imports import ctrf, jsonreport, junit, lines, reportlog
+from pytest_recall.imports.bounded import json_value, xml_tree
+from pytest_recall.imports.places import Places
+from pytest_recall.imports.report import Origin, Report, run
+from pytest_recall.model import Revision, Run
+
+FORMATS = ("junit", "json-report", "reportlog", "ctrf", "jsonl")
+
+_SNIFFED = 64 << 10
+_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")  # byte order, which text of any format may begin with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a document holds: whole runs, and in words what could not be read of it."""
+
+    runs: tuple[Run, ...]
+    broken: tuple[str, ...] = ()
+
+
+def sniff(data: bytes) -> str:
+    """What *data* seems to be: "xml", "json", "reportlog", "jsonl", or "" for none of these."""
+    head = data[:_SNIFFED]
+    for mark in _MARKS:
+        head = head.removeprefix(mark)
+    head = head.replace(b"\0", b"").lstrip()  # UTF-16 of what is ASCII
+    if head.startswith(b"<"):
+        return "xml"
+    first = head.partition(b"\n")[0]
+    if lines.recognises(first):
+        return "jsonl"
+    if reportlog.recognises(head) and first.startswith(b"{"):
+        return "reportlog"
+    return "json" if head.startswith(b"{") else ""
+
+
+def read(data: bytes, origin: Origin, *, places: Places, load: lines.Load[Any], wanted: str = "") -> Found:
+    """The runs in *data*; *wanted* names its format where the content shall not decide.
+
+    Raises:
+        Unimportable: it is none of the formats, or broken; the message says which and why.
+    """
+    kind = sniff(data)
+    if wanted:
+        kind = {"junit": "xml", "ctrf": "json", "json-report": "json"}.get(wanted, wanted)
+    if kind == "jsonl":
+        return _own(lines.read(BytesIO(data), load))
+    reports = _reports(kind, wanted, data, places)
+    # The content of a run in a document of several: the document, and which of them.
+    return Found(
+        runs=tuple(
+            run(report, _told(origin, report), data if len(reports) == 1 else b"%d:%b" % (number, data))
+            for number, report in enumerate(reports)
+        )
+    )
+
+
+def _reports(kind: str, wanted: str, data: bytes, places: Places) -> list[Report]:
+    if kind == "xml":
+        return junit.read(xml_tree(data), places)
+    if kind == "reportlog":
+        return reportlog.read(BytesIO(data), places)
+    if kind != "json":
+        raise Unimportable(f"No test report: neither XML nor JSON. Formats: {listed(FORMATS)}.")
+    value = json_value(data)
+    if not isinstance(value, dict):
+        raise Unimportable("JSON, but no object.")
+    readers: dict[str, tuple[Callable[[Any], bool], Callable[[Any, Places], list[Report]]]] = {
+        "ctrf": (ctrf.recognises, ctrf.read),
+        "json-report": (jsonreport.recognises, jsonreport.read),
+    }
+    for name, (recognises, reader) in readers.items():
+        if name == wanted or (not wanted and recognises(value)):
+            return reader(value, places)
+    raise Unimportable(f"JSON, but no report that is known: it has {listed(list(value)[:5])}.")
+
+
+def _told(origin: Origin, report: Report) -> Origin:
+    """*origin*, with what the report itself says of its revision where nobody else did."""
+    if origin.revision.commit or origin.revision.digest or not report.commit:
+        return origin
+    from pytest_recall.imports.revisions import of_commit  # noqa: PLC0415
+
+    named = of_commit(report.commit, report.branch)
+    return replace(origin, revision=named or Revision(digest="", branch=report.branch))
+
+
+def _own(found: Iterator[Run | str]) -> Found:
+    runs: list[Run] = []
+    broken: list[str] = []
+    for one in found:
+        if isinstance(one, Run):
+            runs.append(one)
+        elif len(broken) < 20:  # noqa: PLR2004 - enough to see what it is about
+            broken.append(one)
+    if not runs:
+        raise Unimportable(f"No whole run in it: {'; '.join(broken[:3]) or 'it is empty'}.")
+    return Found(runs=tuple(runs), broken=tuple(broken))
+
+
+def checked(name: str) -> str:
+    """*name* as a format. Raises `Unimportable`."""
+    if name and name not in FORMATS:
+        raise Unimportable(f"No format {quoted(name)}. Formats: {listed(FORMATS)}.")
+    return name

@@ -1,0 +1,289 @@
+"""JUnit XML in the flavours of pytest (xunit1 and 2, xdist, rerunfailures), Surefire and gtest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+from xml.etree.ElementTree import Element
+
+from pytest_recall.errors import Unimportable, quoted
+from pytest_recall.imports.bounded import seconds
+from pytest_recall.imports.failures import Failures, clean
+from pytest_recall.imports.places import Places, short
+from pytest_recall.imports.report import Report, decided, timestamp
+from pytest_recall.model import Attempt, Collector, Failure, InternalError, Outcome, Phase, Termination
+
+if TYPE_CHECKING:
+    from junitparser.junitparser import Result
+    from junitparser.xunit2 import TestCase
+
+LOST = frozenset({"exit", "phases", "workers", "xpass"})
+
+_WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) failure)')
+
+
+def read(root: Element, places: Places) -> list[Report]:
+    """The runs in a JUnit document: one, or one a suite where suites tell of the same tests. Raises `Unimportable`."""
+    if root.tag == "testsuites":
+        suites = root.findall("testsuite")
+    elif root.tag == "testsuite":
+        suites = [root]
+    else:
+        raise Unimportable(f"XML, but no JUnit: it begins with <{quoted(root.tag[:80])}>.")
+    scanned = [_scan([suite], places) for suite in suites]
+    seen: set[str] = set()
+    for one in scanned:
+        if not seen.isdisjoint(one.cases):  # merged from several runs of the same tests
+            return [_report([suite], each, places) for suite, each in zip(suites, scanned, strict=True)]
+        seen.update(one.cases)
+    return [_report(suites, _scan(suites, places), places, total=seconds(root.get("time", "")))]
+
+
+class _Scan:
+    """The test cases of some suites, by node id."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, list[TestCase]] = {}
+        self.collectors: dict[str, TestCase] = {}
+        self.internal: TestCase | None = None
+        self.guessed = 0
+
+
+def _scan(suites: Iterable[Element], places: Places) -> _Scan:
+    found = _Scan()
+    rows = [(element, _case(element)) for suite in suites for element in suite.iter("testcase")]
+    named = [places.node_id(case.classname or "", case.name or "", e.get("file") or "") for e, case in rows]
+    ours = any(sure for _, sure in named) or any(_is_pytest(suite) for suite in suites)
+    for (element, case), (guess, sure) in zip(rows, named, strict=True):
+        first = next(iter(case.result), None)
+        message = (first.message or "") if first else ""
+        if message in {"collection failure", "collection skipped"}:
+            found.collectors[places.module(case.name or "", element.get("file") or "")] = case
+        elif message == "internal error" and case.classname == "pytest":
+            found.internal = case
+        else:
+            # Another tool's own words are the best id for its tests.
+            own = short("::".join(filter(None, (case.classname, case.name))) or "unnamed")
+            found.guessed += ours and not sure
+            found.cases.setdefault(guess if ours else own, []).append(case)
+    return found
+
+
+def _case(element: Element) -> TestCase:
+    from junitparser.xunit2 import TestCase  # noqa: PLC0415 - only where a file is imported
+
+    return cast("TestCase", TestCase.fromelem(element))  # type: ignore[no-untyped-call]
+
+
+def _is_pytest(suite: Element) -> bool:
+    return suite.get("name") == "pytest"
+
+
+def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: float = 0.0) -> Report:
+    reader = _Reader(Failures(places))
+    tests = {test: reader.attempts(test, cases) for test, cases in scan.cases.items()}
+    collectors = tuple(reader.collector(path, case) for path, case in scan.collectors.items())
+    times = [at for suite in suites if (at := timestamp(suite.get("timestamp", "")))]
+    lost = set(LOST)
+    notes = []
+    if reader.hidden:
+        lost.add("attempts")
+        notes.append(
+            f"{reader.hidden} tests are in the report more than once: what became of their first attempts is not told."
+        )
+    if scan.guessed:
+        lost.add("ids")
+        notes.append(f"{scan.guessed} node ids were guessed: no such file is in the project.")
+    return Report(
+        format="junit",
+        tests=decided(_ordered(tests)),
+        collectors=collectors,
+        started_at=min(times, default=0.0),
+        duration_s=total or sum(seconds(suite.get("time", "")) for suite in suites),
+        ended=_internal(scan.internal),
+        lost=frozenset(lost),
+        doubts=tuple(_doubts(suites, tests.values(), collectors)),
+        notes=tuple(notes),
+    )
+
+
+def _ordered(tests: dict[str, list[Attempt]]) -> dict[str, list[Attempt]]:
+    return {
+        test: [replace(attempt, order=order) for attempt in attempts]
+        for order, (test, attempts) in enumerate(tests.items())
+    }
+
+
+def _internal(case: TestCase | None) -> Termination | None:
+    if case is None:
+        return None
+    text = next((result.text or result.message or "" for result in case.result), "")
+    return InternalError(message=clean(text.strip()[-4_000:]))
+
+
+def _doubts(
+    suites: Sequence[Element], tests: Iterable[Sequence[Attempt]], collectors: Iterable[Collector]
+) -> Iterator[str]:
+    bad = sum(any(attempt.outcome.bad for attempt in attempts) for attempts in tests)
+    bad += sum(collector.outcome is Outcome.ERROR for collector in collectors)
+    for what in ("failures", "errors"):
+        said = sum(_count(suite, what) for suite in suites)
+        if said and not bad:
+            yield f"The report counts {said} {what}, and no test in it failed."
+
+
+def _count(suite: Element, what: str) -> int:
+    text = suite.get(what, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0  # noqa: PLR2004 - no count of tests is longer
+
+
+# --- one test -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What one result element of a test case says."""
+
+    failure: Failure
+    error: bool
+
+
+class _Reader:
+    """Test cases into attempts; `hidden` counts tests of which the report keeps attempts to itself."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self.hidden = 0
+
+    def attempts(self, test: str, cases: Sequence[TestCase]) -> list[Attempt]:
+        """The attempts at *test*, of which the report has *cases*, in order.
+
+        Where it has several: pytest writes an error of teardown after a failed call as a case of its own. Of
+        an attempt that was rerun, pytest-rerunfailures leaves an empty case, which looks like a pass and is
+        none. Any other double may be another test of the same name, so it cannot replace what was before it.
+        """
+        found: list[Attempt] = []
+        silent = False
+        for number, case in enumerate(cases):
+            told = self._case(test, case)
+            if found and _only_teardown(told) and found[-1].outcome is Outcome.FAILED:
+                found[-1] = replace(found[-1], failures=(*found[-1].failures, *told[-1].failures))
+            elif number < len(cases) - 1 and _says_nothing(case):
+                silent = True
+            else:
+                silent = silent or bool(found)
+                round_ = found[-1].repetition + 1 if found else 0
+                found += [replace(attempt, repetition=round_) for attempt in told]
+        self.hidden += silent
+        return found
+
+    def collector(self, path: str, case: TestCase) -> Collector:
+        result = case.result[0]
+        if result.message == "collection skipped":
+            return Collector(
+                id=short(path), outcome=Outcome.SKIPPED, reason=clean((result.text or "").strip()[-1_000:])
+            )
+        failure = self._failures.of_text(path, "collect", text=result.text or "")
+        return Collector(id=short(path), outcome=Outcome.ERROR, failure=failure)
+
+    def _case(self, test: str, case: TestCase) -> list[Attempt]:
+        from junitparser.junitparser import Error, Failure, Skipped  # noqa: PLC0415
+
+        results = case.result
+        captured = [
+            (name, text) for name, text in (("stdout", case.system_out), ("stderr", case.system_err)) if text
+        ]
+        earlier = [self._interim(test, one) for one in case.interim_result]
+        told = [
+            self._told(test, one, captured if number == 0 else [])
+            for number, one in enumerate(one for one in results if isinstance(one, Failure | Error))
+        ]
+        skipped = next((one for one in results if isinstance(one, Skipped)), None)
+        last = Attempt(
+            outcome=Outcome.PASSED,
+            call_s=seconds(_attribute(case, "time")),
+            properties=tuple(_properties(case)),
+        )
+        if told:
+            last = _failed(last, told)
+        elif skipped is not None:
+            last = _skipped(last, skipped)
+        elif _attribute(case, "status") == "notrun" or _attribute(case, "result") in {
+            "skipped",
+            "suppressed",
+        }:
+            last = replace(last, outcome=Outcome.SKIPPED, reason="disabled")  # gtest
+        return [*earlier, last]
+
+    def _interim(self, test: str, result: Result) -> Attempt:
+        """Surefire's: an attempt that failed, and was made again."""
+        error = type(result).__name__.endswith("Error")
+        text = getattr(result, "stack_trace", None) or result.text or ""
+        failure = self._failures.of_text(
+            test, "call", message=result.message or "", text=text, kind=_kind(result)
+        )
+        return Attempt(outcome=Outcome.ERROR if error else Outcome.FAILED, failures=(failure,))
+
+    def _told(self, test: str, result: Result, captured: Sequence[tuple[str, str]]) -> _Told:
+        message, phase = result.message or "", "call"
+        if found := _WHEN.match(message):
+            phase = found[1] or found[2]
+            message = message[found.end() :].removesuffix('"')
+        failure = self._failures.of_text(
+            test,
+            _PHASES[phase],
+            message=message,
+            text=result.text or "",
+            kind=_kind(result),
+            captured=captured,
+        )
+        return _Told(failure=failure, error=type(result).__name__ == "Error")
+
+
+_PHASES: dict[str, Phase] = {"setup": "setup", "call": "call", "teardown": "teardown"}
+
+
+def _failed(attempt: Attempt, told: Sequence[_Told]) -> Attempt:
+    decisive = next((one for one in told if not one.error), told[0])
+    return replace(
+        attempt,
+        outcome=Outcome.ERROR if decisive.error else Outcome.FAILED,
+        phase=decisive.failure.phase,
+        failures=tuple(one.failure for one in told),
+    )
+
+
+def _skipped(attempt: Attempt, result: Result) -> Attempt:
+    message = result.message or ""
+    if result.type == "pytest.xfail":
+        outcome = Outcome.XFAILED
+    elif message == "xfail-marked test passes unexpectedly":  # pytest before 3.0
+        return replace(attempt, outcome=Outcome.XPASSED)
+    else:
+        outcome = Outcome.SKIPPED
+    return replace(attempt, outcome=outcome, reason=clean((message or result.text or "").strip()[:1_000]))
+
+
+def _only_teardown(attempts: Sequence[Attempt]) -> bool:
+    failures = [failure for attempt in attempts for failure in attempt.failures]
+    return len(attempts) == 1 and bool(failures) and all(failure.phase == "teardown" for failure in failures)
+
+
+def _says_nothing(case: TestCase) -> bool:
+    return not case.result and not case.interim_result
+
+
+def _kind(result: Result) -> str:
+    """The exception's name, where `type` has it: pytest leaves it out, Java writes a class, gtest nothing."""
+    return (result.type or "")[:300]
+
+
+def _properties(case: TestCase) -> Iterator[tuple[str, str]]:
+    for one in case.properties():  # type: ignore[no-untyped-call]
+        yield clean((one.name or "")[:200]), clean((one.value or "")[:2_000])
+
+
+def _attribute(case: TestCase, name: str) -> str:
+    return str(case._elem.get(name) or "")  # noqa: SLF001 - junitparser raises where a number is none

@@ -1,0 +1,187 @@
+"""What a report tells, in one shape for all formats, and the Run that it makes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_recall.model import (
+    Attempt,
+    Collector,
+    Environment,
+    Finished,
+    InternalError,
+    Interrupted,
+    Outcome,
+    Revision,
+    Run,
+    RunRequest,
+    Space,
+    Status,
+    Target,
+    Termination,
+    Test,
+    Warned,
+)
+
+_PASSED, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = range(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What whoever imports a report says of it."""
+
+    root: Path
+    space: Space = "ci"
+    revision: Revision = field(default_factory=lambda: Revision(digest=""))
+    job: str = ""  # a name for where it ran: runs of one job share their environment
+    at: float = 0.0  # when it was written, for a report that does not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one report tells of one run."""
+
+    format: str
+    tests: tuple[Test, ...]
+    collectors: tuple[Collector, ...] = ()
+    not_run: tuple[str, ...] = ()
+    started_at: float = 0.0  # 0: not told
+    duration_s: float = 0.0
+    exit_code: int | None = None
+    root: str = ""  # pytest's rootdir, where it is told
+    environment: Environment = field(default_factory=Environment)
+    commit: str = ""  # as the report itself says
+    branch: str = ""
+    deselected: int = 0
+    warned: tuple[Warned, ...] = ()
+    ended: Termination | None = None  # where it did not come to a good end
+    lost: frozenset[str] = frozenset()
+    doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def run(report: Report, origin: Origin, content: bytes) -> Run:
+    """The Run that *report* makes. Its id comes from *content*: the same content is the same run."""
+    lost = set(report.lost)
+    started_at = report.started_at
+    if not started_at:
+        lost.add("time")
+        started_at = origin.at
+    environment = report.environment
+    if not (environment.os and environment.python):
+        lost.add("environment")
+        # Runs of unknown places are never of the same place: outcomes that differ between them prove no flake.
+        place = (
+            f"job {origin.job}"
+            if origin.job
+            else f"unknown {hashlib.blake2b(content, digest_size=6).hexdigest()}"
+        )
+        environment = replace(environment, distributions=place)
+    revision = origin.revision
+    if not (revision.commit or revision.digest):
+        lost.add("revision")
+    status = _status(report)
+    return Run(
+        id=run_id(started_at, content),
+        started_at=started_at,
+        duration_s=report.duration_s,
+        target=Target(root=str(origin.root), python="", source="import"),
+        rootdir=report.root or str(origin.root),
+        # Not what a run of ours selects: an imported run is compared with its own kind.
+        request=RunRequest(args=(f"import:{origin.job or report.format}",)),
+        status=status,
+        terminations=(report.ended or Finished(exit_code=_exit_code(report, status)),),
+        revision=revision,
+        environment=environment,
+        space=origin.space,
+        source=f"import:{report.format}",
+        collected=len(report.tests) + len(report.not_run) + report.deselected,
+        deselected=report.deselected,
+        tests=report.tests,
+        not_run=report.not_run,
+        collectors=report.collectors,
+        warned=report.warned,
+        doubts=report.doubts,
+        notes=(*report.notes, _confession(report.format, lost)),
+        lost=tuple(sorted(lost)),
+    )
+
+
+def run_id(at: float, content: bytes) -> str:
+    """A UUID of version 7 whose time is *at* and whose random part is the hash of *content*."""
+    made = int.from_bytes(hashlib.blake2b(content, digest_size=10).digest())
+    high, low = made >> 68, made & (1 << 62) - 1 | 1 << 63
+    text = f"{int(at * 1000) & (1 << 48) - 1:012x}7{high:03x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def content_of(run_id: str) -> str:
+    """The part of an imported run's id that comes from its content alone."""
+    return run_id[14:]
+
+
+def decided(tests: dict[str, list[Attempt]]) -> tuple[Test, ...]:
+    """*tests* as values."""
+    return tuple(Test(id=test, attempts=tuple(attempts)) for test, attempts in tests.items())
+
+
+def timestamp(text: str) -> float:
+    """ISO 8601 as seconds since the epoch, in UTC where it names no zone; 0.0 for whatever is none."""
+    try:
+        when = datetime.fromisoformat(text.strip())
+        return max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), 0.0)
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+
+
+def _status(report: Report) -> Status:
+    """The verdict: never greener than anything that the report says."""
+    bad = any(test.outcome.bad for test in report.tests) or bool(report.not_run)
+    verdicts = (
+        (isinstance(report.ended, InternalError) or report.exit_code == _INTERNAL, Status.INTERNAL_ERROR),
+        (isinstance(report.ended, Interrupted), Status.INTERRUPTED),
+        (report.exit_code == _USAGE, Status.USAGE_ERROR),
+        (any(one.outcome is Outcome.ERROR for one in report.collectors), Status.COLLECTION_FAILED),
+        (report.exit_code == _INTERRUPTED and not bad, Status.INTERRUPTED),
+        (bad or bool(report.doubts), Status.FAILED),
+        (not report.tests, Status.NO_TESTS),
+        (report.exit_code in {None, _PASSED}, Status.PASSED),
+    )
+    return next((status for holds, status in verdicts if holds), Status.FAILED)
+
+
+def _exit_code(report: Report, status: Status) -> int:
+    if report.exit_code is not None:
+        return report.exit_code
+    known = {Status.PASSED: _PASSED, Status.NO_TESTS: _NO_TESTS, Status.COLLECTION_FAILED: _INTERRUPTED}
+    return known.get(status, _FAILED)
+
+
+def _confession(kind: str, lost: Collection[str]) -> str:
+    text = f"Imported from {NAMES.get(kind, kind)}"
+    return f"{text}, which does not tell: {', '.join(sorted(lost))}." if lost else f"{text}."
+
+
+NAMES = {
+    "junit": "JUnit XML",
+    "json-report": "pytest-json-report",
+    "reportlog": "pytest-reportlog",
+    "ctrf": "CTRF",
+    "jsonl": "JSON lines of pytest-recall",
+}
+
+
+def doubts_of_exit(
+    exit_code: int | None, tests: Sequence[Test], collectors: Sequence[Collector]
+) -> tuple[str, ...]:
+    """Where the exit code and the outcomes of a report tell different stories."""
+    bad = any(test.outcome.bad for test in tests) or any(one.outcome.bad for one in collectors)
+    if exit_code == _PASSED and bad:
+        return ("The report says exit 0, and tests in it failed.",)
+    if exit_code == _FAILED and not bad:
+        return ("The report says exit 1, and no test in it failed.",)
+    return ()

@@ -1,0 +1,81 @@
+"""What pytest writes of a failure, back into its parts: the exception's name, its message and its frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_MOST_LINES = 20_000
+_LONGEST = 2_000
+_MOST_FRAMES = 40
+_SOURCE = 300
+# `path:12: AssertionError`, `path:12: `, `path:12: in function`; a Windows drive is part of the path.
+_PLACE = re.compile(r"((?:[A-Za-z]:)?[^\s:>=][^:=]{0,500}):(\d{1,9}):(?: (.{0,500}))?$")
+_NATIVE = re.compile(r"  File \"([^\"]{1,500})\", line (\d{1,9}), in (.{1,200})$")
+_LATER = re.compile(
+    r"(?:The above exception was the direct cause|During handling of the above exception)\b.*exception occurred:$"
+)
+
+
+class Place(NamedTuple):
+    """One frame as it is written, outermost first in a list of them."""
+
+    path: str
+    line: int
+    function: str
+    source: str
+
+
+class Trace(NamedTuple):
+    """What a rendered failure tells; anything may be empty."""
+
+    exception: str  # without its module
+    message: str  # the lines marked with E
+    places: tuple[Place, ...]
+
+
+def read(text: str) -> Trace:
+    """The last exception of pytest's (or Python's) rendering *text*; what led to it is left out."""
+    lines = [line[:_LONGEST] for line in text.splitlines()[:_MOST_LINES]]
+    for number in range(len(lines) - 1, -1, -1):
+        if _LATER.match(lines[number]):
+            lines = lines[number + 1 :]
+            break
+    places = list(_places(lines))
+    exception = ""
+    if places and places[-1].function == _ENDED:
+        exception = places[-1].source
+        places.pop()
+    marked = [line[1:].removeprefix("   ") for line in lines if line.startswith("E  ")]
+    if len(places) > _MOST_FRAMES:
+        places = places[: _MOST_FRAMES // 4] + places[-(_MOST_FRAMES - _MOST_FRAMES // 4) :]
+    return Trace(exception, "\n".join(_dedented(marked)), tuple(places))
+
+
+_ENDED = "\0"  # no function has that name: the exception follows, as the source of a last place
+
+
+def _places(lines: list[str]) -> Iterator[Place]:
+    source = ""
+    for number, line in enumerate(lines):
+        following = lines[number + 1].strip() if number + 1 < len(lines) else ""
+        if line.startswith(">"):
+            source = line[1:].strip()[:_SOURCE]
+        elif found := _NATIVE.match(line):
+            yield Place(found[1], int(found[2]), found[3], following[:_SOURCE])
+        elif found := _PLACE.match(line):
+            path, at, rest = found[1], int(found[2]), found[3] or ""
+            if rest.startswith("in "):
+                yield Place(path, at, rest[3:], following[:_SOURCE])
+                continue
+            yield Place(path, at, "", source)
+            source = ""
+            if rest:
+                yield Place("", 0, _ENDED, rest)
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Lines of one message without the margin of the first."""
+    margin = len(lines[0]) - len(lines[0].lstrip(" ")) if lines else 0
+    return [line[margin:] if line[:margin].isspace() or not margin else line.lstrip(" ") for line in lines]
