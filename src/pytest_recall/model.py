@@ -327,6 +327,7 @@ class Revision:
     commit: str = ""  # "" outside git
     branch: str = ""
     dirty: bool = False
+    tree: str = ""  # git object that has the sources as they ran, for later comparison; "" unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +372,9 @@ class Run:
     doubts: tuple[str, ...] = ()  # where exit code, counts, stream and JSON report disagree
     notes: tuple[str, ...] = ()  # what the caller should know of how it was run
     lost: tuple[str, ...] = ()  # of an imported run: what its format could not tell ("attempts", "phases", …)
-    reach: tuple[tuple[str, str], ...] = ()  # test file, digest of it and of what it imports (`history.reach`)
+    reach: tuple[
+        tuple[str, str], ...
+    ] = ()  # test file, digest of it and of what it imports (`history.reach`)
     output_tail: str = ""
     output_bytes: int = 0
 
@@ -513,3 +516,19 @@ class Transition:
     weakened: tuple[str, ...] = ()  # why this is no fix: a skip added, an assertion gone, …
     grade: Grade = "C"  # A: undoing it made it red again; B: scoped and confirmed; C: correlation
     state: FixState = "candidate"
+
+
+NoteKind = Literal["diagnosis", "suggestion", "remedy", "outcome"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What somebody said about a run, a test or a cause; redacted before it is kept."""
+
+    id: str  # UUIDv7
+    about: str  # run id, node id, or group fingerprint
+    kind: NoteKind
+    text: str
+    at: float
+    author: str = ""  # the MCP client, or "cli"
+    worked: bool | None = None  # None: not known
