@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import anyio
 from anyio.to_thread import run_sync
 
+from pytest_recall import moving
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
+from pytest_recall.exports import formats
 from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.imports import report, revisions
+from pytest_recall.imports.github import GitHub
+from pytest_recall.imports.sources import Document, Refused
 from pytest_recall.jobs import Job, Jobs
 from pytest_recall.model import (
     Discovery,
@@ -35,6 +40,7 @@ from pytest_recall.model import (
     TestHistory,
 )
 from pytest_recall.running import command, revision, runner
+from pytest_recall.store import shape
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
 
@@ -177,11 +183,7 @@ class App:
             UnknownRun: no run has that id, or a run that is still going on has it.
         """
         space = await self.workspaces.get(project)
-        run = await space.store.run(run_id)
-        if run is None:
-            rows = await space.store.runs(limit=3)
-            raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
-        return await self._explain(space, run)
+        return await self._explain(space, await self._known(space, run_id))
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
@@ -318,6 +320,14 @@ class App:
             warnings=(*_fewer(difference, before), *run.notes, *run.doubts, *space.store.troubles),
         )
 
+    @staticmethod
+    async def _known(space: Workspace, run_id: str) -> Run:
+        run = await space.store.run(run_id)
+        if run is None:
+            rows = await space.store.runs(limit=3)
+            raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
+        return run
+
     async def summary(self, project: str) -> Summary:
         """What is known of a project: its last runs, what fails now, what is flaky."""
         space = await self.workspaces.get(project)
@@ -369,6 +379,79 @@ class App:
     async def similar(self, project: str, text: str, *, limit: int = 5) -> list[tuple[FailureHistory, float]]:
         """Known causes whose text is nearest to *text*, with a similarity of 0–1."""
         return await (await self.workspaces.get(project)).store.similar(text, limit)
+
+    # --- elsewhere --------------------------------------------------------------------------
+
+    async def take_in(
+        self,
+        project: str,
+        sources: Iterable[Document | Refused],
+        *,
+        space: Space = "ci",
+        revision: str = "",
+        branch: str = "",
+        job: str = "",
+        wanted: str = "",
+    ) -> list[moving.Taken]:
+        """Keep the runs that *sources* tell of; what was kept before is named, and so is what cannot be read.
+
+        Raises:
+            BadRequest: *revision* is no commit, or *wanted* no format.
+        """
+        here = await self.workspaces.get(project)
+
+        def work() -> list[moving.Taken]:
+            named = revisions.named(here.root, revision, branch)
+            origin = report.Origin(root=here.root, space=space, revision=named, job=job)
+            return list(moving.take_in(here, sources, origin, wanted))
+
+        return await run_sync(work, abandon_on_cancel=True)
+
+    async def take_in_github(
+        self,
+        project: str,
+        *,
+        run_id: str = "",
+        since: float = 0.0,
+        pattern: str = "",
+        space: Space = "ci",
+        wanted: str = "",
+    ) -> list[moving.Taken]:
+        """Keep the runs in the artefacts of a workflow run on GitHub, or of all *since* an instant.
+
+        Raises:
+            BadRequest: there is no `gh` command, or it cannot find or fetch them.
+        """
+        here = await self.workspaces.get(project)
+
+        def work() -> list[moving.Taken]:
+            github = GitHub(here.root, self._environ)
+            workflows = [github.run(run_id)] if run_id else github.since(since)
+            return list(
+                moving.take_in_github(here, workflows, github, where=space, pattern=pattern, wanted=wanted)
+            )
+
+        return await run_sync(work, abandon_on_cancel=True)
+
+    async def hand_out(self, project: str, ids: Sequence[str], *, since: float = 0.0) -> AsyncIterator[Run]:
+        """The runs of those *ids*, or all *since* an instant, oldest first; the latest one where neither is given.
+
+        Raises:
+            UnknownRun: no run has that id, or there are none at all.
+        """
+        here = await self.workspaces.get(project)
+        if not ids:
+            rows = await here.store.runs(limit=1_000_000 if since else 1, since=since)
+            ids = [row.id for row in reversed(rows)]
+        if not ids:
+            raise UnknownRun("No run is kept yet" + (" of that time." if since else "."))
+        for run_id in ids:
+            yield await self._known(here, run_id)
+
+    @staticmethod
+    def writer(name: str, out: BinaryIO) -> formats.Writer:
+        """What writes runs onto *out* in the format of that name. Raises `BadRequest`."""
+        return formats.writer(name, out, shape.dump)
 
     async def examine(self, project: str) -> Examination:
         """What `doctor` looks at: interpreter, pytest, store, settings. Collects the suite once."""

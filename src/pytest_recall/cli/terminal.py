@@ -36,6 +36,7 @@ from pytest_recall.answers.history import (
     TestLine,
     TestView,
 )
+from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.demo import Turn
 from pytest_recall.model import Progress as Done
@@ -261,6 +262,38 @@ def _causes(lines: Sequence[CauseLine]) -> Table:
     return table
 
 
+def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
+    table = _table("imported", "status", "tests", "revision", "run")
+    for one in answer.imported:
+        counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
+        status = Text(one.status, style=_COLOUR.get(one.status, "red"))
+        table.add_row(Text(_plain(f"{one.source} ({one.format})")), status, counts, one.revision, one.run_id)
+    if answer.imported:
+        yield table
+    for note in dict.fromkeys(note for one in answer.imported for note in one.notes):
+        yield Text(_plain(f"  {note}"), style="dim")
+    for refusal in answer.refused:
+        yield Text(_plain(f"✗ {refusal.source}: {refusal.why}"), style="red")
+    kept, known, refused = (
+        len(answer.imported) + answer.imported_omitted,
+        len(answer.known) + answer.known_omitted,
+        len(answer.refused) + answer.refused_omitted,
+    )
+    parts = [
+        f"{kept} imported",
+        f"{known} known before",
+        f"{refused} refused",
+        f"{answer.passed_over} no reports",
+    ]
+    yield Text(
+        ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing found", style="bold"
+    )
+
+
+def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
+    yield Text(_plain(f"{answer.runs} runs written to {answer.file} ({answer.format})"), style="bold")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -289,4 +322,6 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     FlakyView: lambda view: [_tests("flaky", view.tests)],
     FailuresView: lambda view: [_causes(view.failures)],
     SimilarView: lambda view: [_causes(view.failures)],
+    ImportAnswer: _imported,
+    ExportAnswer: _exported,
 }

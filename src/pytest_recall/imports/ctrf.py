@@ -10,7 +10,7 @@ from pytest_recall.imports.bounded import instant, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided
-from pytest_recall.model import Attempt, Environment, Failure, Outcome, Phase
+from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Phase
 
 LOST = frozenset({"collection", "exit", "phases"})
 
@@ -48,7 +48,7 @@ def read(value: Any, places: Places) -> list[Report]:
         reader.test(test, number, tests)
     listed = decided(tests)
     said = part(summary, "failed", int, 0, where="summary")
-    bad = any(test.outcome.bad for test in listed)
+    bad = any(test.outcome.bad for test in listed) or any(one.outcome.bad for one in reader.collectors)
     lost = set(LOST)
     lost |= {"attempts"} if reader.hidden else set()
     if not part(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
@@ -60,6 +60,7 @@ def read(value: Any, places: Places) -> list[Report]:
         Report(
             format="ctrf",
             tests=listed,
+            collectors=tuple(reader.collectors),
             started_at=start,
             duration_s=max(stop - start, 0.0) if start else 0.0,
             environment=_environment(told, tool),
@@ -85,10 +86,14 @@ class _Reader:
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
         self.hidden = 0
+        self.collectors: list[Collector] = []
 
     def test(self, test: Any, number: int, into: dict[str, list[Attempt]]) -> None:
         where = f"test {number}"
         name = _node_id(test, where)
+        if part(test, "rawStatus", str, "", where=where) in _COLLECTORS:
+            self.collectors.append(self._collector(name, test, where))
+            return
         found = [
             self._attempt(name, one, number, f"an attempt of {where}")
             for one in parts(test, "retryAttempts", where=where)
@@ -104,6 +109,13 @@ class _Reader:
         if earlier:  # two tests of one name: neither says anything of the other
             self.hidden += 1
         earlier += [_in_round(one, round_) for one in (*found, last)]
+
+    def _collector(self, name: str, told: Any, where: str) -> Collector:
+        message = part(told, "message", str, "", where=where)
+        if part(told, "status", str, where=where) == "skipped":
+            return Collector(id=name, outcome=Outcome.SKIPPED, reason=clean(message[:1_000]))
+        failure = self._failure(name, "collect", told, message, where)
+        return Collector(id=name, outcome=Outcome.ERROR, failure=failure)
 
     def _attempt(self, name: str, told: Any, number: int, where: str) -> Attempt:
         status = part(told, "status", str, where=where)
@@ -136,6 +148,7 @@ class _Reader:
         )
 
 
+_COLLECTORS = frozenset({"collect_failed", "collect_skipped"})  # ours
 _CALL: Phase = "call"
 _FAILING = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED})
 

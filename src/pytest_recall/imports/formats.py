@@ -44,8 +44,12 @@ def sniff(data: bytes) -> str:
     return "json" if head.startswith(b"{") else ""
 
 
-def read(data: bytes, origin: Origin, *, places: Places, load: lines.Load[Any], wanted: str = "") -> Found:
-    """The runs in *data*; *wanted* names its format where the content shall not decide.
+def read(
+    data: bytes, origin: Origin, *, at: float, places: Places, load: lines.Load[Any], wanted: str = ""
+) -> Found:
+    """The runs in *data*, which was written *at* that time, where it does not tell another.
+
+    *wanted* names its format where the content shall not decide.
 
     Raises:
         Unimportable: it is none of the formats, or broken; the message says which and why.
@@ -56,6 +60,7 @@ def read(data: bytes, origin: Origin, *, places: Places, load: lines.Load[Any], 
     if kind == "jsonl":
         return _own(lines.read(BytesIO(data), load))
     reports = _reports(kind, wanted, data, places)
+    origin = replace(origin, at=at)
     # The content of a run in a document of several: the document, and which of them.
     return Found(
         runs=tuple(

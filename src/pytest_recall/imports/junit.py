@@ -206,7 +206,10 @@ class _Reader:
             call_s=seconds(_attribute(case, "time")),
             properties=tuple(_properties(case)),
         )
-        if told:
+        ours = next((_OURS[one.type] for one in results if one.type in _OURS), None)
+        if ours is not None:
+            last = replace(last, outcome=ours)
+        elif told:
             last = _failed(last, told)
         elif skipped is not None:
             last = _skipped(last, skipped)
@@ -243,6 +246,11 @@ class _Reader:
 
 
 _PHASES: dict[str, Phase] = {"setup": "setup", "call": "call", "teardown": "teardown"}
+
+
+_OURS = {
+    outcome.value: outcome for outcome in (Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_RUN)
+}  # of `export`
 
 
 def _failed(attempt: Attempt, told: Sequence[_Told]) -> Attempt:

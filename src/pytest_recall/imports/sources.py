@@ -74,6 +74,7 @@ class Sources:
 
     places: Sequence[str]  # files and folders; "-" is *stdin*
     stdin: BinaryIO | None = None
+    shown: tuple[str, str] = ("", "")  # a folder, and what its name is in the names of documents
     passed_over: int = 0
     _seen: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
@@ -100,7 +101,7 @@ class Sources:
         if stat.S_ISDIR(mode):
             yield from self._folder(path)
         elif stat.S_ISREG(mode):
-            yield from self._file(path, str(path), asked=True)
+            yield from self._file(path, self._named(path), asked=True)
         else:
             yield Refused(name=str(path), why="is a device or a pipe. Pass '-' and pipe it into stdin.")
 
@@ -117,7 +118,11 @@ class Sources:
                 if path.is_symlink() or not path.is_file():
                     self.passed_over += 1
                     continue
-                yield from self._file(path, str(path), asked=False)
+                yield from self._file(path, self._named(path), asked=False)
+
+    def _named(self, path: Path) -> str:
+        folder, name = self.shown
+        return str(path).replace(folder, name, 1) if folder else str(path)
 
     def _file(self, path: Path, name: str, *, asked: bool) -> Iterator[Document | Refused]:
         try:

@@ -1,0 +1,109 @@
+"""`import` and `export`: runs of CI and of other tools into the memory, and out of it for them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_recall.cli import door
+from pytest_recall.errors import BadRequest
+
+if TYPE_CHECKING:
+    from pytest_recall.app import App
+    from pytest_recall.moving import Taken
+
+
+def add(commands: door.Commands) -> None:
+    take = commands.add("import", "keep the runs that test reports tell of", _import)
+    take.add_argument("files", nargs="*", metavar="FILE", help="reports, folders, archives; '-' for stdin")
+    take.add_argument("--gh", default="", metavar="RUN_ID", help="a GitHub Actions run, fetched with `gh`")
+    take.add_argument(
+        "--gh-since", default="", metavar="WHEN", help="all of GitHub's runs since '7d' or a date"
+    )
+    take.add_argument("--gh-artifact", default="", metavar="GLOB", help="only artefacts of such names")
+    take.add_argument("--space", default="ci", choices=["local", "ci", "agent"])
+    take.add_argument(
+        "--revision", default="", metavar="COMMIT", help="what was tested; evidence of flakes needs it"
+    )
+    take.add_argument("--branch", default="", metavar="NAME")
+    take.add_argument(
+        "--job", default="", metavar="NAME", help="where it ran; the same name for the same environment"
+    )
+    take.add_argument(
+        "--format",
+        default="",
+        metavar="NAME",
+        help="junit, json-report, reportlog, ctrf, jsonl; default: told by content",
+    )
+
+    give = commands.add("export", "write runs for other tools", _export)
+    give.add_argument("runs", nargs="*", metavar="RUN", help="run ids; default: the latest run")
+    give.add_argument("--since", default="", help="all runs since '12h', '7d' or a date")
+    give.add_argument("--format", default="jsonl", choices=["jsonl", "junit", "ctrf"])
+    give.add_argument("-o", "--output", default="", metavar="FILE", help="default: stdout")
+
+
+async def _import(options: argparse.Namespace) -> int:
+    from pytest_recall.answers import moving
+    from pytest_recall.imports.sources import Sources
+
+    github = bool(options.gh) + bool(options.gh_since)
+    if bool(options.files) + github != 1:
+        raise BadRequest("Name what to import: files, folders or '-', or --gh RUN_ID, or --gh-since 7d.")
+    if github and (options.revision or options.branch or options.job):
+        raise BadRequest("--gh knows revision, branch and job of each run itself; leave them out.")
+    sources = Sources(options.files, stdin=sys.stdin.buffer)
+    async with door.app(options) as app:
+        if github:
+            taken = await _from_github(app, options)
+        else:
+            taken = await app.take_in(
+                "",
+                sources,
+                space=options.space,
+                revision=options.revision,
+                branch=options.branch,
+                job=options.job,
+                wanted=options.format,
+            )
+        answer = moving.imported(taken, passed_over=sources.passed_over, warnings=await app.troubles(""))
+    door.show(options, answer)
+    return 1 if answer.refused else 0
+
+
+async def _from_github(app: App, options: argparse.Namespace) -> list[Taken]:
+    from pytest_recall.answers.history import instant
+
+    return await app.take_in_github(
+        "",
+        run_id=options.gh,
+        since=instant(options.gh_since),
+        pattern=options.gh_artifact,
+        space=options.space,
+        wanted=options.format,
+    )
+
+
+async def _export(options: argparse.Namespace) -> int:
+    from pytest_recall.answers.history import instant
+    from pytest_recall.answers.moving import ExportAnswer
+    from pytest_recall.exports import formats
+
+    if options.runs and options.since:
+        raise BadRequest("Name runs, or --since, and not both.")
+    stream = formats.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
+    count = 0
+    async with door.app(options) as app:
+        with stream as out:
+            writer = app.writer(options.format, out)
+            async for run in app.hand_out("", options.runs, since=instant(options.since)):
+                writer.add(run)
+                count += 1
+            writer.close()
+            out.flush()
+    if options.output:
+        door.show(options, ExportAnswer(file=options.output, format=options.format, runs=count))
+    return 0

@@ -1,0 +1,112 @@
+"""Runs on their way in and out of one project's store: each content is kept once, and what could not be read is named."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_recall.errors import Unimportable
+from pytest_recall.imports import formats, report
+from pytest_recall.imports.github import GitHub, Workflow, job
+from pytest_recall.imports.places import Places
+from pytest_recall.imports.sources import Document, Refused, Sources
+from pytest_recall.model import Run, RunFiles, Space
+from pytest_recall.store import shape
+from pytest_recall.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What came of one document."""
+
+    name: str
+    runs: tuple[Run, ...] = ()  # new ones, kept now
+    known: tuple[str, ...] = ()  # ids of those that were there before
+    refused: tuple[str, ...] = ()  # what could not be read, and why
+
+
+def take_in(
+    space: Workspace, sources: Iterable[Document | Refused], origin: report.Origin, wanted: str = ""
+) -> Iterator[Taken]:
+    """Keep the runs of *sources*. Raises `StoreUnavailable` where the disk refuses."""
+    intake = _Intake(space, wanted)
+    for one in sources:
+        if isinstance(one, Refused):
+            yield Taken(name=one.name, refused=(one.why,))
+        else:
+            yield intake.take(one, origin)
+
+
+def take_in_github(
+    space: Workspace,
+    workflows: Iterable[Workflow],
+    github: GitHub,
+    *,
+    where: Space,
+    pattern: str = "",
+    wanted: str = "",
+) -> Iterator[Taken]:
+    """Keep the runs in the artefacts of *workflows*; each artefact is a job of its own."""
+    intake = _Intake(space, wanted)
+    for workflow in workflows:
+        with tempfile.TemporaryDirectory(prefix="pytest-recall-") as folder:
+            try:
+                artefacts = github.fetch(workflow, Path(folder), pattern)
+            except Unimportable as error:
+                yield Taken(name=f"GitHub run {workflow.id}", refused=(str(error),))
+                continue
+            for name, path in artefacts:
+                origin = report.Origin(
+                    root=space.root, space=where, revision=workflow.revision, job=job(workflow, name)
+                )
+                for one in Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}")):
+                    if isinstance(one, Refused):
+                        yield Taken(name=one.name, refused=(one.why,))
+                    else:
+                        yield intake.take(one, origin)
+
+
+class _Intake:
+    """Keeps what is new."""
+
+    def __init__(self, space: Workspace, wanted: str) -> None:
+        self._store = space.store
+        self._places = Places(space.root)
+        self._wanted = formats.checked(wanted)
+        paths = self._store.journal.paths()
+        self._ids = {path.stem for path in paths}
+        # A report that tells no time has that of its file, which a copy of it need not share.
+        self._contents = {report.content_of(path.stem): path.stem for path in paths}
+
+    def take(self, document: Document, origin: report.Origin) -> Taken:
+        try:
+            found = formats.read(
+                document.data,
+                origin,
+                at=document.at,
+                places=self._places,
+                load=shape.load,
+                wanted=self._wanted,
+            )
+        except Unimportable as error:
+            return Taken(name=document.name, refused=(str(error),))
+        kept, known = [], []
+        for run in found.runs:
+            before = self._before(run)
+            if before:
+                known.append(before)
+                continue
+            is_report = run.source == "import:json-report"
+            self._store.keep(run, RunFiles(report=document.data if is_report else b""))
+            self._ids.add(run.id)
+            self._contents[report.content_of(run.id)] = run.id
+            kept.append(run)
+        return Taken(name=document.name, runs=tuple(kept), known=tuple(known), refused=found.broken)
+
+    def _before(self, run: Run) -> str:
+        """The id under which *run* is kept already."""
+        if run.id in self._ids:
+            return run.id
+        return self._contents.get(report.content_of(run.id), "") if run.lost else ""
