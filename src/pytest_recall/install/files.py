@@ -6,7 +6,8 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pytest_recall.errors import BadConfiguration
@@ -42,7 +43,7 @@ def read(path: Path) -> bytes | None:
     """All of it; None where there is no such file. Raises BadConfiguration."""
     with _teaching(path, "read"):
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_at_once) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise BadConfiguration(f"{path} is no regular file; it was left alone.")
                 data = file.read(MOST + 1)
@@ -53,35 +54,38 @@ def read(path: Path) -> bytes | None:
     return data
 
 
-def write(path: Path, data: bytes) -> None:
-    """Make *path* hold *data*: the old file or the new one is there at every moment, with its old permissions.
+def write(path: Path, data: bytes, *, like: Path | None = None) -> None:
+    """Make *path* hold *data*: the old file or the new one is there at every moment, with the permissions of *like*.
 
-    Raises:
-        BadConfiguration: it cannot be written; nothing has changed then.
+    *like* is *path* itself if not given. Raises BadConfiguration: it cannot be written; nothing has changed then.
     """
     with _teaching(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        mode = _mode(like or path)
         try:
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:  # noqa: PTH123 - a descriptor
-                with suppress(FileNotFoundError):
-                    aside.chmod(stat.S_IMODE(path.stat().st_mode))
+            with open(aside, "xb", opener=partial(os.open, mode=0o666 if mode is None else 0o600)) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if mode is not None:
+                aside.chmod(mode)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
 
 
-def copy(path: Path, data: bytes) -> None:
-    """Keep *data*, which *path* holds, beside it: readable by nobody who could not read the file. Raises BadConfiguration."""
-    kept = backup_of(path)
-    with _teaching(kept, "written"):
-        kept.unlink(missing_ok=True)
-        os.close(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        kept.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
-    write(kept, data)
+def _at_once(name: str, flags: int) -> int:
+    """Opened without waiting: the other end of a pipe may never come."""
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _mode(path: Path) -> int | None:
+    """Its permissions; None where there is no such file: a new one gets those that are usual here."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
 
 
 def remove(path: Path) -> None:

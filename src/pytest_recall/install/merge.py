@@ -99,7 +99,7 @@ def carry_out(make: Callable[[], Change]) -> Change:
         if not change.needed:
             return change
         if change.copy == "make" and change.before is not None:
-            files.copy(change.path, change.before)
+            files.write(files.backup_of(change.path), change.before, like=change.path)
         if files.read(change.path) != change.before:
             change = make()
             continue

@@ -12,7 +12,7 @@ from tomlkit.items import InlineTable
 
 from pytest_recall.install.text import Broken
 
-_WHERE = re.compile(r"(.+) \(at line (\d+), column \d+\)", re.DOTALL)
+_WHERE = re.compile(r"(.+) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
 def read(text: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _windows(text: str) -> bool:
 
 def _broken(text: str, error: tomllib.TOMLDecodeError) -> Broken:
     match = _WHERE.fullmatch(str(error))
-    if match is None:
-        return Broken(text, len(text), str(error))
-    lines = text.split("\n")
-    return Broken(text, sum(len(line) + 1 for line in lines[: int(match[2]) - 1]), match[1])
+    if match is None or match[2] is None:
+        return Broken(text, len(text), match[1] if match else str(error))
+    before = text.split("\n")[: int(match[2]) - 1]
+    return Broken(text, sum(len(line) + 1 for line in before) + int(match[3]) - 1, match[1])
