@@ -21,7 +21,7 @@ from pytest_recall.store import codec, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
-from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, interesting
+from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
 
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
@@ -330,7 +330,8 @@ class Store:
             history = self._unpacked(text)
             other = known.get(history.id)
             known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
-        found = self._catch_up(known, near)
+        late = catching_up(known, near)
+        found = known | {test_id: trend.fold(known[test_id], test_id, more) for test_id, more in late.items()}
         missing = self._missing(found, ids, near)
         if missing:
             samples: dict[str, list[Any]] = {}
@@ -346,20 +347,6 @@ class Store:
             return set(ids) - found.keys()
         far = self._recent.entries(FAR) if not found else near
         return interesting(far) - found.keys()
-
-    def _catch_up(self, known: dict[str, TestHistory], near: Iterable[Entry]) -> dict[str, TestHistory]:
-        """*known* with the samples of the runs that came after each row was written."""
-        if not known:
-            return {}
-        written = {test_id: h.samples[-1].run if h.samples else "" for test_id, h in known.items()}
-        more: dict[str, list[Any]] = {}
-        for entry in near:
-            late = {test_id for test_id, run in written.items() if run < entry.row.id}
-            for test_id, samples in (entry.samples(late) if late else {}).items():
-                more.setdefault(test_id, []).extend(samples)
-        return known | {
-            test_id: trend.fold(known[test_id], test_id, samples) for test_id, samples in more.items()
-        }
 
     def _unpacked(self, text: str) -> TestHistory:
         if text not in self._rows:

@@ -137,9 +137,10 @@ class Guard:
         try:
             self._opened = self._open(manifest, closely=closely)
         except Exception as error:
-            self._note(manifest | {"state": LOOKING})
+            why = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {error!s:.300}"
+            self._note(manifest | {"state": LOOKING, "why": why})
             self.close()
-            raise Damaged(f"{type(error).__name__}: {error!s:.300}") from error
+            raise Damaged(why) from error
         if closely:
             self._settle(self._opened)
         else:
@@ -173,7 +174,8 @@ class Guard:
         return collections
 
     def _check_database(self) -> None:
-        with closing(sqlite3.connect(f"file:{self._path / 'chroma.sqlite3'}?mode=ro", uri=True)) as database:
+        # To be written to: a writer that was killed has left a journal of its own that is rolled back now.
+        with closing(sqlite3.connect(f"file:{self._path / 'chroma.sqlite3'}?mode=rw", uri=True)) as database:
             answer = database.execute("pragma quick_check(1)").fetchone()
         if answer != ("ok",):
             raise Damaged(f"its database is torn: {answer!s:.200}")

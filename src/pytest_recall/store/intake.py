@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_recall.history import fingerprint, trend
-from pytest_recall.model import FailureHistory, Sample, TestHistory
+from pytest_recall.model import FailureHistory, TestHistory
 from pytest_recall.store import codec, records
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.journal import Journal
-from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, changed
+from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, changed
 
 _BATCH = 16  # runs of one step
 _BATCH_BYTES = 4 << 20  # of their files
@@ -74,9 +74,13 @@ class Intake:
         due = (bad & known) | self._due(collections, batch, far)
         histories = collections.own_tests(sorted(due))
         # What is late is written into every row at once: nobody looks back that far again.
-        samples = _samples(_within(far, batch, NEAR), due)
-        for test_id, more in _samples(_within(far, batch, FAR), new).items():
-            samples[test_id] = more
+        samples = catching_up(histories, _within(far, batch, NEAR))
+        for entry in batch:
+            for test_id, more in entry.samples(due).items():
+                samples.setdefault(test_id, []).extend(more)
+        for entry in _within(far, batch, FAR) if new else ():
+            for test_id, more in entry.samples(new).items():
+                samples.setdefault(test_id, []).extend(more)
         return [trend.fold(histories.get(test_id), test_id, more) for test_id, more in samples.items()]
 
     def _flipped(self, batch: Sequence[Entry], far: Sequence[Entry]) -> set[str]:
@@ -120,12 +124,3 @@ class Intake:
 def _within(far: Sequence[Entry], batch: Sequence[Entry], most: int) -> list[Entry]:
     found = {entry.row.id: entry for entry in (*far[:most], *batch)}
     return list(found.values())
-
-
-def _samples(entries: Sequence[Entry], ids: Collection[str]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    if ids:
-        for entry in entries:
-            for test_id, samples in entry.samples(ids).items():
-                found.setdefault(test_id, []).extend(samples)
-    return found

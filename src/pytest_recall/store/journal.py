@@ -139,7 +139,8 @@ class Journal:
         if path is None:
             return None
         with _opened(path) as archive:
-            return RunFiles(output=_member(archive, "output.txt"), report=_member(archive, "report.json"))
+            output, report = (_member(archive, name, _LARGEST) for name in ("output.txt", "report.json"))
+            return RunFiles(output=output, report=report)
 
     # --- many -------------------------------------------------------------------------------
 
@@ -340,16 +341,16 @@ def _opened(path: Path) -> zipfile.ZipFile:
     raise UnreadableRun(f"{path.name} is gone.")
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str, most: int = codec.MOST) -> bytes:
     try:
         info = archive.getinfo(name)
     except KeyError:
         return b""
     try:
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.file_size > _LARGEST:
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.file_size > most:
             raise UnreadableRun(f"{name} of a stored run is no member of ours.")
         with archive.open(info) as file:
-            data = file.read(_LARGEST)  # never more than this, whatever the archive promises
+            data = file.read(most)  # never more than this, whatever the archive promises
             file.read(1)  # at its end the checksum is compared
             return data
     except (*_BROKEN_ZIP, OSError) as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_recall.errors import UnreadableRun
 from pytest_recall.history import trend
-from pytest_recall.model import Failure, FailureHistory, Outcome, Run, RunRow, Sample
+from pytest_recall.model import Failure, FailureHistory, Outcome, Run, RunRow, Sample, Test, TestHistory
 from pytest_recall.store.codec import Record
 from pytest_recall.store.journal import Journal
 
@@ -26,34 +26,46 @@ class Entry:
         self.row = row
         self.record = record
         self._told: dict[str, Outcome] | None = None
-        self._samples: dict[str, list[Sample]] = {}
-        self._failing: Run | None = None
+        self._samples: dict[str, list[Sample]] = {}  # of told tests
+        self._failures: dict[str, FailureHistory] = {}
 
     @property
     def told(self) -> dict[str, Outcome]:
         """What became of the tests that did more than pass; nothing of a suspect run."""
-        if self._told is None:
-            run = self._only_told()
-            self._told = {} if self.row.suspect else {test.id: _worst(test.attempts) for test in run.tests}
-        return self._told
+        return self._looked()
 
     def samples(self, ids: Collection[str]) -> dict[str, list[Sample]]:
         """What history keeps of these tests, of this run."""
-        return {} if self.row.suspect else trend.samples(self.record.run(ids), self.row)
+        if self.row.suspect or not ids:
+            return {}
+        told = self._looked()
+        found = {test_id: self._samples[test_id] for test_id in ids if test_id in self._samples}
+        plain = [test_id for test_id in ids if test_id not in told]
+        return found | trend.samples(self.record.run(frozenset(plain)), self.row)
 
     def failures(self) -> dict[str, FailureHistory]:
-        """The causes of this run's failures, by fingerprint."""
-        return trend.failures(self._only_told())
+        """The causes of this run's failures, by fingerprint; of a suspect run too."""
+        self._looked()
+        return self._failures
 
     def causes(self) -> tuple[str, dict[str, Failure]]:
         """The root of the run, and the first failure of each cause."""
-        run = self._only_told()
+        run = self._failing()
         found: dict[str, Failure] = {}
         for failure in _failures(run):
             found.setdefault(failure.fingerprint.group, failure)
         return run.rootdir, found
 
-    def _only_told(self) -> Run:
+    def _looked(self) -> dict[str, Outcome]:
+        # Texts of failures are large: what is kept at hand is only what is asked for again and again.
+        if self._told is None:
+            run = self._failing()
+            self._failures = trend.failures(run)
+            self._samples = trend.samples(run, self.row)
+            self._told = {} if self.row.suspect else {test.id: _worst(test) for test in run.tests}
+        return self._told
+
+    def _failing(self) -> Run:
         return self.record.run(frozenset(self.record.told))
 
 
@@ -139,8 +151,19 @@ def changed(entry: Entry, before: Entry) -> set[str]:
     }
 
 
-def _worst(attempts: Sequence[object]) -> Outcome:
-    outcomes = [getattr(attempt, "outcome", Outcome.PASSED) for attempt in attempts]
+def catching_up(known: Mapping[str, TestHistory], entries: Iterable[Entry]) -> dict[str, list[Sample]]:
+    """Samples of the runs that came after each of these histories was written."""
+    written = {test_id: h.samples[-1].run if h.samples else "" for test_id, h in known.items()}
+    found: dict[str, list[Sample]] = {}
+    for entry in entries:
+        late = [test_id for test_id, run in written.items() if run < entry.row.id]
+        for test_id, samples in entry.samples(late).items():
+            found.setdefault(test_id, []).extend(samples)
+    return found
+
+
+def _worst(test: Test) -> Outcome:
+    outcomes = [attempt.outcome for attempt in test.attempts]
     return next((outcome for outcome in outcomes if outcome.bad), outcomes[-1])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
@@ -118,23 +119,23 @@ def pack_history(history: TestHistory) -> str:
     samples = history.samples
     hexes = [sample.run.replace("-", "") for sample in samples]
     moments = [int(text[:12], 16) for text in hexes]
-    tails = list(dict.fromkeys(text[16:] for text in hexes))
-    cells = list(dict.fromkeys((s.revision, s.environment, s.space) for s in samples))
-    causes = list(dict.fromkeys((s.fingerprint, s.group) for s in samples))
+    tails = _numbered(text[16:] for text in hexes)
+    cells = _numbered((s.revision, s.environment, s.space) for s in samples)
+    causes = _numbered((s.fingerprint, s.group) for s in samples)
     columns = _Columns(
         id=history.id,
         first_seen=history.first_seen,
         gone=history.gone,
         ms=_differences(moments),
         low=tuple([int(text[12:16], 16) for text in hexes]),
-        tail=tuple([tails.index(text[16:]) for text in hexes]),
+        tail=tuple([tails[text[16:]] for text in hexes]),
         tails=tuple(tails),
         late=tuple([round(s.at * 1000) - ms for s, ms in zip(samples, moments, strict=True)]),
-        cell=tuple([cells.index((s.revision, s.environment, s.space)) for s in samples]),
+        cell=tuple([cells[s.revision, s.environment, s.space] for s in samples]),
         cells=tuple(cells),
         outcomes="".join(_OF[sample.outcome] for sample in samples),
         micros=tuple([int(float(f"{sample.duration_s * 1e6:.3g}")) for sample in samples]),
-        cause=tuple([causes.index((s.fingerprint, s.group)) for s in samples]),
+        cause=tuple([causes[s.fingerprint, s.group] for s in samples]),
         causes=tuple(causes),
         attempts=tuple([s.attempt for s in samples]) if any(s.attempt for s in samples) else (),
     )
@@ -180,6 +181,10 @@ def unpack_history(text: str) -> TestHistory:
     )
 
 
+def _numbered(values: Iterable[T]) -> dict[T, int]:
+    return {value: number for number, value in enumerate(dict.fromkeys(values))}
+
+
 def _differences(numbers: list[int]) -> tuple[int, ...]:
     return tuple([after - before for before, after in zip([0, *numbers], numbers, strict=False)])
 
@@ -223,7 +228,7 @@ def document_text(text: str) -> str:
 
 
 def deflate(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(data, 6)).decode("ascii")
 
 
 def inflate(text: str, most: int = _LARGEST) -> bytes:

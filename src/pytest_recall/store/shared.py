@@ -73,6 +73,10 @@ class Shared:
             fill(collections)
         return True
 
+    def close(self) -> None:
+        """Forget the connection; the next use makes a new one."""
+        self._opened = None
+
     def size(self) -> int:
         """Unknown: 0."""
         return 0

@@ -1,0 +1,266 @@
+"""What the store costs, over real Chroma: `python benchmarks/store.py [tests] [runs]`, a table in Markdown.
+
+`--kills N` instead kills the worker N times at random moments of taking runs in, and checks that every
+run is there afterwards, that the index repaired itself, and that it says what a fresh one says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pytest_recall.model import (
+    Attempt,
+    Environment,
+    Failure,
+    Fingerprint,
+    Finished,
+    Frame,
+    Outcome,
+    Revision,
+    Run,
+    RunFiles,
+    RunRequest,
+    Status,
+    Target,
+    Test,
+    TestHistory,
+)
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal, new_id
+
+
+class Suite:
+    """An imagined suite: one test in fifty is flaky, the others fail once in five thousand runs."""
+
+    def __init__(self, count: int, seed: int = 1, *, workers: int = 0) -> None:
+        self.random = random.Random(seed)
+        self.ids = [
+            f"tests/unit/pkg{i % 40}/test_mod{i // 25}.py::TestClass{i % 7}::test_behaviour_{i}[param{i % 3}]"
+            for i in range(count)
+        ]
+        self.usual = [abs(self.random.gauss(0.02, 0.03)) for _ in self.ids]
+        self.flaky = {
+            i: self.random.random() * 0.3 for i in self.random.sample(range(count), max(1, count // 50))
+        }
+        self.workers = workers
+        self.now = 1.7e9
+        self.made = 0
+
+    def run(self) -> Run:
+        self.made += 1
+        self.now += self.random.expovariate(1 / 300)
+        order = list(range(len(self.ids)))
+        if self.workers:
+            order.sort(key=lambda at: at + self.random.random() * 200)
+        tests = tuple(self._test(at, place) for place, at in enumerate(order))
+        failed = any(test.outcome is Outcome.FAILED for test in tests)
+        return Run(
+            id=new_id(lambda: self.now),
+            started_at=self.now,
+            duration_s=sum(self.usual),
+            target=Target(root="/p", python="/p/.venv/bin/python", source=".venv"),
+            rootdir="/p",
+            request=RunRequest(intent="make the cart add up"),
+            status=Status.FAILED if failed else Status.PASSED,
+            terminations=(Finished(exit_code=int(failed)),),
+            revision=Revision(digest=f"{self.made // 3:032x}", commit=f"{self.made // 9:040x}", dirty=True),
+            environment=Environment(os="linux", python="3.12.1", pytest="9.0.1", workers=self.workers),
+            collected=len(tests),
+            tests=tests,
+        )
+
+    def _test(self, at: int, place: int) -> Test:
+        rand = self.random.random
+        failing = rand() < self.flaky.get(at, 0.0002)
+        attempt = Attempt(
+            outcome=Outcome.FAILED if failing else Outcome.PASSED,
+            setup_s=0.0002 + rand() / 5000,
+            call_s=self.usual[at] * (1 + 0.2 * rand()),
+            teardown_s=0.0001 + rand() / 10000,
+            worker=f"gw{int(rand() * self.workers)}" if self.workers else "",
+            order=place,
+            failures=(self._failure(at),) if failing else (),
+        )
+        return Test(id=self.ids[at], attempts=(attempt,))
+
+    def _failure(self, at: int) -> Failure:
+        kind = (at * 7 + self.made // 20) % 300
+        group = f"fp1:{kind:012x}"
+        frames = tuple(
+            Frame(
+                path=f"src/shop/mod{kind % 13}.py",
+                line=at,
+                function="handle",
+                source=f"value = f{kind}(x)",
+                project=True,
+            )
+            for _ in range(4)
+        )
+        return Failure(
+            phase="call",
+            exception="ValueError",
+            message=f"kind {kind}: value mismatch in module {kind % 13} while handling request",
+            fingerprint=Fingerprint(group=group, strict=f"fp1:{at:012x}", loose=group),
+            frames=frames,
+            text="E   ValueError: value mismatch\n" * 20,
+        )
+
+
+def size(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+async def timed(ask: Callable[[], Awaitable[object]], times: int = 9) -> tuple[float, float]:
+    """Seconds of the first call, and the median of the others."""
+    spent = []
+    for _ in range(times):
+        start = time.perf_counter()
+        await ask()
+        spent.append(time.perf_counter() - start)
+    return spent[0], statistics.median(spent[1:])
+
+
+COLD = """
+import asyncio, sys, time
+start = time.perf_counter()
+from pathlib import Path
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal
+
+async def main():
+    async with Store(Journal(Path(sys.argv[1])), Embedded(folder=sys.argv[1]), deadline_s=60) as store:
+        await getattr(store, sys.argv[2])()
+        print(time.perf_counter() - start)
+
+asyncio.run(main())
+"""
+
+
+def cold(folder: Path, what: str) -> float:
+    """Seconds from the start of a new process's imports to its answer."""
+    return float(subprocess.check_output([sys.executable, "-c", COLD, str(folder), what]))
+
+
+async def measure(tests: int, runs: int, folder: Path, workers: int) -> None:
+    suite = Suite(tests, workers=workers)
+    journal: list[float] = []
+    taken: list[float] = []
+    print(f"\n## {tests:,} tests x {runs:,} runs{f', {workers} workers' if workers else ''}\n")
+    print("| what | first | median | worst |\n| --- | --- | --- | --- |")
+    async with Store(Journal(folder), Embedded(folder=str(folder)), deadline_s=60) as store:
+        await store.status()  # the worker is warm
+        for _ in range(runs):
+            run = suite.run()
+            start = time.perf_counter()
+            store.journal.write(run, RunFiles(output=b"." * 4000))
+            journal.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            await store.feed()
+            taken.append(time.perf_counter() - start)
+        for name, spent in (("journal, a run", journal), ("take-in, a run", taken)):
+            print(f"| {name} | {spent[0]:.4f} s | {statistics.median(spent):.4f} s | {max(spent):.4f} s |")
+        flaky = suite.ids[next(iter(suite.flaky))]
+        steady = suite.ids[next(at for at in range(tests) if at not in suite.flaky)]
+        asks: dict[str, Callable[[], Awaitable[object]]] = {
+            "runs (20)": lambda: store.runs(limit=20),
+            "run": lambda: store.run(run.id),
+            "tests (all interesting)": store.tests,
+            "tests (one flaky)": lambda: store.tests([flaky]),
+            "tests (one that never failed)": lambda: store.tests([steady]),
+            "failures": store.failures,
+            "similar": lambda: store.similar("ValueError kind 7: value mismatch in module 7"),
+            "status": store.status,
+        }
+        for name, ask in asks.items():
+            first, median = await timed(ask)
+            print(f"| {name} | {first:.4f} s | {median:.4f} s | |")
+        status = await store.status()
+        known = await store.tests()
+        print(
+            f"\n{status.counts}; {sum(len(h.samples) for h in known.values()):,} samples of {len(known):,} tests. "
+        )
+        start = time.perf_counter()
+        await store.verify()
+        verified = time.perf_counter() - start
+        start = time.perf_counter()
+        await store.rebuild()
+        print(f"Looking closely {verified:.2f} s, rebuilding {time.perf_counter() - start:.1f} s. ")
+        print(f"Journal {status.journal_bytes / 1e6:.1f} MB, index {status.index_bytes / 1e6:.1f} MB. ")
+    for what in ("runs", "tests", "failures"):
+        print(f"Cold `{what}`: {cold(folder, what):.2f} s. ")
+
+
+def outcomes(history: TestHistory) -> list[tuple[str, Outcome]]:
+    return [(sample.run, sample.outcome) for sample in history.samples]
+
+
+async def kill(rounds: int, folder: Path) -> None:
+    """Every run must survive, and the index must end up saying what one made anew says."""
+    suite = Suite(400)
+    kept: list[str] = []
+    rebuilt = 0
+    async with Store(Journal(folder), Embedded(folder=str(folder)), deadline_s=60) as store:
+        await store.status()
+        for number in range(rounds):
+            for _ in range(3):
+                run = suite.run()
+                kept.append(run.id)
+                store.keep(run)
+            process = store._line._process  # noqa: SLF001
+            await asyncio.sleep(suite.random.random() * 0.15)
+            if process is not None and process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+            before = (folder / "chroma.old").stat().st_mtime if (folder / "chroma.old").exists() else 0
+            while store.behind:
+                await store.feed()
+            after = (folder / "chroma.old").stat().st_mtime if (folder / "chroma.old").exists() else 0
+            rebuilt += after != before
+            if number % 20 == 19:
+                print(f"{number + 1} kills, {rebuilt} rebuilds, {len(kept)} runs", flush=True)
+        rows = [row.id for row in await store.runs(limit=100_000)]
+        assert rows == sorted(kept, reverse=True), (len(rows), len(kept))
+        assert (await store.status()).counts["runs"] == len(kept)
+        await store.verify()
+        survived = await store.tests(), {f.fingerprint: f.count for f in await store.failures(limit=10_000)}
+        await store.rebuild()
+        anew = await store.tests(), {f.fingerprint: f.count for f in await store.failures(limit=10_000)}
+    assert survived[0].keys() == anew[0].keys()
+    different = [name for name in anew[0] if outcomes(anew[0][name]) != outcomes(survived[0][name])]
+    counts = [name for name in anew[1] if anew[1][name] != survived[1].get(name)]
+    print(f"{rounds} kills: all {len(kept)} runs there, {rebuilt} rebuilds; {len(anew[0])} tests, ", end="")
+    print(f"{len(different)} histories and {len(counts)} failure counts differ from an index made anew")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("tests", nargs="?", type=int, default=5000)
+    options.add_argument("runs", nargs="?", type=int, default=100)
+    options.add_argument("--workers", type=int, default=0)
+    options.add_argument("--kills", type=int, default=0)
+    asked = options.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="recall-bench-"))
+    try:
+        if asked.kills:
+            asyncio.run(kill(asked.kills, folder / "store"))
+        else:
+            asyncio.run(measure(asked.tests, asked.runs, folder / "store", asked.workers))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
