@@ -142,7 +142,8 @@ CLIENTS: Mapping[str, Client] = {
             keys=("context_servers",),
             user=_zed,
             project=".zed/settings.json",
-            then="Zed starts the server by itself; the Agent Panel's settings show it.",
+            then="Zed starts it by itself; the Agent Panel's settings show it. Before August 2026 it was started in / "
+            "when Zed was opened from the desktop: then use --for FOLDER.",
         ),
         Client(
             name="codex",
