@@ -110,14 +110,28 @@ class Collections:
 
     # --- outcomes ---------------------------------------------------------------------------
 
-    def add_outcome(self, run_id: str, packed: codec.Packed) -> None:
-        """The whole run, in as many records as it needs; its list of tests under a name of its own."""
-        self._put(run_id, {"head": packed.head, "columns": packed.columns}, packed.digest)
-        if packed.digest:
-            self._put(f"roster-{packed.digest}", {"roster": packed.roster}, "")
+    def add_outcomes(self, outcomes: Sequence[tuple[str, codec.Packed]]) -> None:
+        """Whole runs, each in as many records as it needs; lists of tests under names of their own."""
+        wanted: dict[str, tuple[dict[str, bytes], str]] = {}
+        for run_id, packed in outcomes:
+            wanted[run_id] = ({"head": packed.head, "columns": packed.columns}, packed.digest)
+            if packed.digest:
+                wanted[f"roster-{packed.digest}"] = ({"roster": packed.roster}, "")
+        there: set[str] = set()
+        for part in _parts([f"{name}.0" for name in wanted], _BATCH):
+            there |= set(self._outcomes.get(ids=part, include=[])["ids"])
+        firsts: list[tuple[str, Metadata]] = []
+        others: list[tuple[str, Metadata]] = []
+        for name, (parts, digest) in wanted.items():
+            if f"{name}.0" not in there:
+                first, *more = _outcome_records(name, parts, digest)
+                firsts.append(first)
+                others += more
+        self._add(self._outcomes, others)
+        self._add(self._outcomes, firsts)  # last: where a first record is, all of them are
 
     def outcome(self, run_id: str) -> codec.Packed | None:
-        """The inverse of `add_outcome`. Raises ValueError when pieces are missing."""
+        """The inverse of `add_outcomes`. Raises ValueError when pieces are missing."""
         found, digest = self._fetch(run_id)
         if not found:
             return None
@@ -128,25 +142,6 @@ class Collections:
             digest=digest,
             roster=roster.get("roster", b""),
         )
-
-    def _put(self, name: str, parts: dict[str, bytes], digest: str) -> None:
-        if self._outcomes.get(ids=[f"{name}.0"], include=[])["ids"]:
-            return
-        room = records.VALUE * records.PIECES
-        found: list[tuple[str, Metadata]] = []
-        for part, data in parts.items():
-            text = records.deflate(data)
-            for at in range(0, max(len(text), 1), room):
-                piece = records.cut(text[at : at + room])
-                found.append(
-                    (
-                        f"{name}.{len(found)}",
-                        {"of": name, "part": part, "number": len(found), "roster": digest, **piece},
-                    )
-                )
-        # The first record is written last: where it is, all are.
-        for record in reversed([{**record, "records": len(found)} for _, record in found]):
-            self._add(self._outcomes, [(f"{name}.{record['number']}", record)])
 
     def _fetch(self, name: str) -> tuple[dict[str, bytes], str]:
         first = self._outcomes.get(ids=[f"{name}.0"], include=["metadatas"])["metadatas"]
@@ -329,6 +324,17 @@ def _client(backend: Backend, path: Path | None) -> Any:
             )
         case Cloud(tenant=tenant, database=database, api_key=key):
             return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
+
+
+def _outcome_records(name: str, parts: dict[str, bytes], digest: str) -> list[tuple[str, Metadata]]:
+    room = records.VALUE * records.PIECES
+    found: list[Metadata] = []
+    for part, data in parts.items():
+        text = records.deflate(data)
+        for at in range(0, max(len(text), 1), room):
+            piece = records.cut(text[at : at + room])
+            found.append({"of": name, "part": part, "number": len(found), "roster": digest, **piece})
+    return [(f"{name}.{record['number']}", {**record, "records": len(found)}) for record in found]
 
 
 def _prefix(project: str) -> str:

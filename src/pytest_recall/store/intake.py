@@ -14,7 +14,7 @@ from pytest_recall.store.journal import Journal
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, changed
 
 _BATCH = 16  # runs of one step
-_BATCH_BYTES = 4 << 20  # of their files
+_BYTES = 256 << 10  # of each of their files, on average
 _TURNS = 16  # a row of a test that goes on passing is written at every 16th run, and caught up on by readers
 
 
@@ -25,14 +25,14 @@ class Intake:
         self._journal = journal
         self._recent = recent
 
-    def batch(self, paths: Sequence[Path]) -> list[Path]:
+    def batch(self, paths: Sequence[Path], *, most: int = _BATCH) -> list[Path]:
         """The first of *paths*: as many as one step takes in, so that questions get their turn between."""
         found: list[Path] = []
         size = 0
-        for path in paths[:_BATCH]:
+        for path in paths[:most]:
             with suppress(FileNotFoundError):
                 size += path.stat().st_size
-            if found and size > _BATCH_BYTES:
+            if found and size > most * _BYTES:
                 break
             found.append(path)
         return found
@@ -42,9 +42,9 @@ class Intake:
         entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
         taken = collections.taken([path.stem for path in entries])
         fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}
-        for path in fresh:
-            packed = self._journal.packed(path)
-            collections.add_outcome(path.stem, packed if collections.shared else codec.lean(packed))
+        collections.add_outcomes(
+            [(path.stem, self._packed(path, whole=collections.shared)) for path in fresh]
+        )
         batch = list(fresh.values())
         if batch:
             collections.put_tests(self._tests(collections, batch))
@@ -62,6 +62,11 @@ class Intake:
         if entry is None and path.exists():
             self._journal.set_aside(path)
         return entry
+
+    def _packed(self, path: Path, *, whole: bool) -> codec.Packed:
+        """What the index keeps of a run: on our own disk, the journal keeps the rest."""
+        packed = self._journal.packed(path)
+        return packed if whole else codec.lean(packed)
 
     # --- tests ------------------------------------------------------------------------------
 

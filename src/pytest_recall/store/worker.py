@@ -27,6 +27,7 @@ from pytest_recall.store.recent import Recent
 from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
+_AT_ONCE = 128  # runs of one step of a rebuild, when nobody waits for its turn
 _KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
 
 
@@ -116,7 +117,7 @@ class Worker:
 
         def fill(collections: Collections) -> None:
             at = 0
-            while batch := self._intake.batch(paths[at:]):
+            while batch := self._intake.batch(paths[at:], most=_AT_ONCE):
                 self._intake.take(collections, batch)
                 at += len(batch)
 
