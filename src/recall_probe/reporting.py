@@ -165,25 +165,20 @@ class Reporting:
                 self._phase(report, plain, "")
 
     def _passed(self, report):
-        """The call phase that most reports are: its fact is put together by hand, at a fifth of the cost."""
-        category = self._category(report)
-        if report.outcome != "passed" or category not in (
-            "passed",
-            "",
-        ):  # asking for the category may change it
+        """The call phase that most reports are: its fact is put together by hand and written with the next."""
+        category = self._category(report)  # asking for it may change the outcome: pytest 9's subtests
+        if report.outcome != "passed" or category not in ("passed", ""):
             self._phase(report, True, category)
             return
         stream = self._stream
         worker = getattr(report, "worker_id", None)
-        stream.line(
-            '{"e":"phase","t":%.4f,"id":%s,"when":"call","outcome":"passed","dur":%s%s}'
-            % (
-                stream.now(),
-                stream.quoted(node_id(report.nodeid)),
-                seconds(report.duration),
-                ',"worker":' + stream.quoted(worker) if worker else "",
-            )
+        fields = (
+            stream.now(),
+            stream.quoted(node_id(report.nodeid)),
+            seconds(report.duration),
+            ',"worker":' + stream.quoted(worker) if worker else "",
         )
+        stream.hold('{"e":"phase","t":%.4f,"id":%s,"when":"call","outcome":"passed","dur":%s%s}' % fields)
 
     def _phase(self, report, plain, category):
         stream = self._stream

@@ -125,6 +125,7 @@ def test_stacks_are_dumped_on_demand_and_the_run_goes_on(probe):
             "test_x.py": """
             import os, time
             def waits_for_a_file():
+                open("inside", "w").close()
                 while not os.path.exists("go"):
                     time.sleep(0.01)
             def test_waits():
@@ -134,7 +135,7 @@ def test_stacks_are_dumped_on_demand_and_the_run_goes_on(probe):
     )
     launched = probe.launch()
     pid = launched.wait_for_fact("session")["pid"]
-    launched.wait_for_fact("start")
+    launched.wait_for((probe.project / "inside").exists)
     stack = launched.run_dir / f"stack-{pid}.txt"
     launched.tell(b"D")
     text = launched.wait_for_file(stack)
