@@ -12,13 +12,13 @@ from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Phase
 
-LOST = frozenset({"collection", "exit", "phases"})
+LOST = frozenset({"collection", "exit", "phases", "subtests"})
 
 _STATUS = {
     "passed": Outcome.PASSED,
     "failed": Outcome.FAILED,
     "skipped": Outcome.SKIPPED,
-    "pending": Outcome.NOT_RUN,
+    "pending": Outcome.SKIPPED,  # of JavaScript: written down, and not run by intent
     "other": Outcome.NOT_RUN,
 }
 _RAW: Mapping[str, tuple[Outcome, Phase]] = {  # pytest-json-ctrf's words, and ours
@@ -161,7 +161,7 @@ def _node_id(test: Any, where: str) -> str:
     """The name, where it is a node id; else with the file or the suites before it."""
     name = part(test, "name", str, where=where)
     path = part(test, "filePath", str, "", where=where)
-    if "::" in name:
+    if "::" in name or name == path:
         return short(name)
     suites = parts(test, "suite", where=where)
     before = [path] if path else [str(suite) for suite in suites]

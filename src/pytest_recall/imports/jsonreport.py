@@ -15,6 +15,8 @@ from pytest_recall.imports.traces import read as read_trace
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Phase, Warned
 
 PHASES: tuple[Phase, ...] = ("setup", "call", "teardown")
+LOST = frozenset({"subtests", "workers"})
+
 _MOST_WARNINGS = 500
 _OUTCOMES = {
     "passed": Outcome.PASSED,
@@ -60,7 +62,7 @@ def read(value: Any, places: Places) -> list[Report]:
             environment=_environment(part(value, "environment", dict, {})),
             deselected=max(part(summary, "deselected", int, 0, where="summary"), 0),
             warned=_warned(parts(value, "warnings")),
-            lost=frozenset({"workers", "attempts"} if hidden else {"workers"}),
+            lost=LOST | {"attempts"} if hidden else LOST,
             doubts=tuple(doubts),
             notes=(f"{hidden} tests passed when they were run again; their failed attempts are not told.",)
             if hidden

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from junitparser.junitparser import Result
     from junitparser.xunit2 import TestCase
 
-LOST = frozenset({"exit", "phases", "workers", "xpass"})
+LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) failure)')
 
