@@ -40,7 +40,8 @@ async def measure(target: dict[str, Any], work: Path, aside: Path) -> tuple[bool
     """Run one target through our server; whether all is equal, and its row of the table."""
     folder = work / target["name"]
     truth = json.loads((folder / "truth" / "truth.json").read_text("utf-8"))
-    source = next(path for path in (folder / "src").iterdir() if path.is_dir())
+    wheel = target.get("source") == "wheel"
+    source = folder if wheel else next(path for path in (folder / "src").iterdir() if path.is_dir())
     before = _files(source)
     args = target.get("args", [])
     server = StdioServerParameters(
@@ -66,6 +67,7 @@ async def measure(target: dict[str, Any], work: Path, aside: Path) -> tuple[bool
         call = {
             "tests": [arg for arg in args if not arg.startswith("-")],
             "args": [arg for arg in args if arg.startswith("-")],
+            "timeout_s": 1_800,
             "wait_s": 900,
         }
         result = await client.call_tool("run_tests", call, read_timeout_seconds=1_000)
@@ -110,8 +112,9 @@ async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--targets", type=Path, default=TARGETS, help="their descriptions")
     options = parser.parse_args()
-    targets = [t for t in tomllib.loads(TARGETS.read_text("utf-8"))["target"] if t["set"] == "public"]
+    targets = [t for t in tomllib.loads(options.targets.read_text("utf-8"))["target"] if t["set"] == "public"]
     print(
         "| target | pytest | tests | status | answer, characters | ours, s | recorded plain run, s | against truth |"
     )

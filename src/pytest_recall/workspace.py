@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
 import platformdirs
 from anyio.to_thread import run_sync
 
@@ -64,8 +65,9 @@ class Workspaces:
         self._open: dict[Path, Workspace] = {}
         self._stores: dict[Path, Store] = {}
         self._closing = AsyncExitStack()
+        self._opening = anyio.Lock()
         own = Settings.load(default, flags=flags, environ=environ)
-        self._roots = [Path(root).resolve() for root in own.allow_root] or [self._default.resolve()]
+        self._roots = [Path(root).resolve() for root in own.allow_root] or self._own_root()
         self.runs_at_once = own.runs_at_once
 
     async def __aenter__(self) -> Self:
@@ -73,6 +75,11 @@ class Workspaces:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._closing.aclose()
+
+    def _own_root(self) -> list[Path]:
+        """The default project; but some clients start servers in `/` or at home, which is no project's folder."""
+        own = self._default.resolve()
+        return [] if own in {Path(own.anchor), Path.home().resolve()} else [own]
 
     def folder(self, project: str) -> Path:
         """The project folder that *project* names.
@@ -93,6 +100,11 @@ class Workspaces:
                 f"{quoted(str(path))} is a file. Pass the folder that holds the project's tests."
             )
         if not any(root.is_relative_to(allowed) for allowed in self._roots):
+            if not self._roots:
+                raise RootNotAllowed(
+                    f"The server was started in {quoted(str(self._default))}, which is no project's folder. Start it with "
+                    "--project FOLDER, or with --allow-root FOLDER and pass `project` with each call."
+                )
             allowed = ", ".join(map(str, self._roots))
             raise RootNotAllowed(
                 f"{quoted(str(root))} lies outside the allowed roots ({allowed}). "
@@ -103,8 +115,9 @@ class Workspaces:
     async def get(self, project: str) -> Workspace:
         """The workspace of *project* ("": the default one), opened at its first use."""
         root = self.folder(project)
-        if root not in self._open:
-            self._open[root] = await self._enter(root)
+        async with self._opening:
+            if root not in self._open:
+                self._open[root] = await self._enter(root)
         return self._open[root]
 
     async def _enter(self, root: Path) -> Workspace:

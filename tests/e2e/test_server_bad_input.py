@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,13 @@ async def test_no_pytest_names_the_interpreter_and_the_remedy(make_project, conn
 async def test_a_missing_interpreter_is_named(make_project, connect):
     async with connect(make_project(A), "--python", "/no/such/python") as agent:
         assert "/no/such/python" in await agent.error("discover_tests")
+
+
+async def test_a_server_started_at_home_or_in_the_root_asks_for_a_project(make_project, connect):
+    project = make_project(A)
+    for nowhere in (Path.home(), Path("/")):
+        async with connect(nowhere) as agent:
+            assert "--project FOLDER" in await agent.error("run_tests")
+            assert "--allow-root" in await agent.error("discover_tests", project=str(project))
+        async with connect(nowhere, "--allow-root", str(project.parent)) as agent:
+            assert (await agent.call("discover_tests", project=str(project)))["total"] == 2

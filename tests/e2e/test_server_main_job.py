@@ -140,7 +140,7 @@ async def test_every_tool_fits_the_schema_budget(make_project, connect):
         tools = await agent.client.list_tools()
     wire = tools.model_dump_json(by_alias=True, exclude_none=True)
     assert len(wire) <= 12_000
-    assert {tool.name for tool in tools.tools} == {"discover_tests", "run_tests", "test_history"}
+    assert {tool.name for tool in tools.tools} >= {"discover_tests", "run_tests", "test_history"}
     assert all(len(tool.description) <= 2_000 for tool in tools.tools)
 
 
