@@ -53,6 +53,8 @@ class Status(StrEnum):
 
 Phase = Literal["collect", "setup", "call", "teardown"]
 Only = Literal["all", "failed", "new"]
+# Why we run tests that nobody asked for: apart from those that passed, in another order, at the base revision.
+Purpose = Literal["", "alone", "order", "base"]
 Space = Literal["local", "ci", "agent"]
 Scope = Literal["executed", "imported", "package", "test", "config", "other"]  # nearest first
 Grade = Literal["A", "B", "C"]
@@ -80,6 +82,7 @@ class RunRequest:
     args: tuple[str, ...] = ()  # further pytest options, from the allow-list
     env: tuple[tuple[str, str], ...] = ()
     intent: str = ""
+    purpose: Purpose = ""  # of a run of our own, to prove what another one means
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,9 +443,10 @@ class RunRow:
     scope: str  # digest of what was selected: equal scopes are comparable runs
     space: Space
     source: str
-    suspect: bool = False  # cut short, or most failures share one cause: not evidence
+    suspect: bool = False  # cut short, most failures share one cause, or on purpose elsewhere: not evidence
     intent: str = ""
     client: str = ""
+    purpose: Purpose = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from pytest_recall.history.odds import clean_passes_needed, wilson
+from pytest_recall.history.trend import ALONE, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -49,6 +50,26 @@ class Past:
     def cell(self) -> list[Sample]:
         """The samples of the cell in which the run is; reruns after it too."""
         return self.cells.get((self.here.revision, self.here.environment), self.now)
+
+    @cached_property
+    def alone(self) -> list[Sample]:
+        """The samples of this revision and environment from runs without the tests that passed."""
+        own = without_seed(self.here.environment) + ALONE
+        return self.cells.get((self.here.revision, own), [])
+
+    @cached_property
+    def suite(self) -> list[Sample]:
+        """Those from runs with them, in the order of the present run where it has one."""
+        if not self.here.environment.endswith(ALONE):
+            return self.cell
+        return [
+            s
+            for (revision, environment), cell in self.cells.items()
+            if revision == self.here.revision
+            and not environment.endswith(ALONE)
+            and without_seed(environment) == without_seed(self.here.environment)
+            for s in cell
+        ]
 
     @cached_property
     def line(self) -> list[Sample]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
+from pytest_recall.history.proof import Proof
 from pytest_recall.history.trend import without_seed
 from pytest_recall.model import Sample
 
@@ -47,7 +48,7 @@ class Case:
     past: Past
     touched: Collection[str] | None
     base: Past | None
-    alone: Sequence[Sample]
+    proof: Proof
     known_flaky: Collection[str]
     fixed: Collection[str]
     rate: tuple[int, int]  # failures x of n attempts, in cells with at least one pass
@@ -57,6 +58,17 @@ class Case:
         x, n = self.rate
         low, high = wilson(x, n)
         return f"{x}/{n} on unchanged code ({100 * low:.1f}–{100 * high:.1f} %)"
+
+    @property
+    def suite(self) -> Sequence[Sample]:
+        """On this revision, after the tests that usually run before it."""
+        return [*self.past.suite, *self.proof.together]
+
+    @property
+    def alone(self) -> Sequence[Sample]:
+        """On this revision, without them."""
+        known = {(s.run, s.attempt): s for s in (*self.past.alone, *self.proof.alone)}
+        return list(known.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,38 +82,46 @@ class Found:
 
 
 def _order(case: Case) -> Found | None:
-    """Alone ≠ in the suite, or one order seed ≠ the others, each seen twice (E3)."""
-    past = case.past
-    alone = [sample.outcome.bad for sample in case.alone]
-    if (
-        past.red
-        and len(past.now) >= _PROVEN
-        and not both(past.now)
-        and len(alone) >= _PROVEN
-        and not any(alone)
-    ):
+    """Alone ≠ in the suite, each seen twice (E3)."""
+    suite, alone, proof = case.suite, case.alone, case.proof
+    if min(len(suite), len(alone)) < _PROVEN or not _apart(suite, alone):
+        return None
+    ends = ("fails", "passes") if suite[0].outcome.bad else ("passes", "fails")
+    counted = f"{ends[0]} {len(suite)}/{len(suite)} in the suite, {ends[1]} {len(alone)}/{len(alone)} alone"
+    if not proof.polluter:
         return Found(
             verdict=Verdict.ORDER_DEPENDENT,
-            evidence=f"fails {len(past.now)}/{len(past.now)} in the suite, passes {len(alone)}/{len(alone)} alone",
-            action="Find the test before it that leaves state behind; bisect the order.",
+            evidence=counted,
+            action="Find the test before it that leaves state behind: test_history(view='flaky', verify=2).",
         )
-    seed = _follows(past, lambda s: s.environment, lambda s: without_seed(s.environment))
-    if seed:
-        return Found(
-            verdict=Verdict.ORDER_DEPENDENT,
-            evidence=f"on this revision the outcome follows the order seed: {seed}",
-            action="Rerun with the failing seed, then look for state shared between tests.",
-        )
-    return None
+    role = "leaves state behind" if suite[0].outcome.bad else "leaves state that it needs"
+    return Found(
+        verdict=Verdict.ORDER_DEPENDENT,
+        evidence=f"{counted}; {ends[0]} after {proof.polluter}, which {role}",
+        action=f"Mend that state. Reproduce: {proof.command}",
+    )
+
+
+def _seed(case: Case) -> Found | None:
+    """One order seed ≠ the others, each seen twice (E3)."""
+    seed = _follows(case.past, lambda s: s.environment, lambda s: without_seed(s.environment))
+    if not seed:
+        return None
+    return Found(
+        verdict=Verdict.ORDER_DEPENDENT,
+        evidence=f"on this revision the outcome follows the order seed: {seed}",
+        action="Rerun with the failing seed, then look for state shared between tests.",
+    )
 
 
 def _flaky(case: Case) -> Found | None:
     """Both outcomes in one cell (E1), not cleared, and the present failure is of that kind."""
     past = case.past
-    if both(past.cell):
+    mixed = next((cell for cell in (past.cell, case.suite, case.alone) if both(cell)), None)
+    if mixed is not None:
         return Found(
             verdict=Verdict.FLAKY,
-            evidence=f"failed {case.share}; {_counted(past.cell)} in this very state",
+            evidence=f"failed {case.share}; {_counted(mixed)} in this very state",
             action="Not your change. Rerun it; mend the test's own nondeterminism.",
         )
     if not past.flaky or not past.prints or not past.prints <= past.flaky_prints or case.touched:
@@ -114,6 +134,18 @@ def _flaky(case: Case) -> Found | None:
         verdict=Verdict.FLAKY,
         evidence=f"failed {case.share}, with this fingerprint",
         action=f"Known flake. Rerun it: {max(_LEAST, k)} red in a row would be more than that.",
+    )
+
+
+def _undecided(case: Case) -> Found | None:
+    """Alone ≠ in the suite, and not seen often enough to tell chance from order."""
+    suite, alone = case.suite, case.alone
+    if not suite or not alone or not _apart(suite, alone):
+        return None
+    return Found(
+        verdict=Verdict.SUSPECTED_FLAKY,
+        evidence=f"{_counted(suite)} in the suite, {_counted(alone)} alone",
+        action="Chance, or a test before it: test_history(view='flaky', verify=2) tells which.",
     )
 
 
@@ -166,7 +198,7 @@ def _base(case: Case) -> Found | None:
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
         verdict=Verdict.REGRESSION,
-        evidence=f"the base passes {total}/{total}, now red {len(red)}/{len(red)}{where}",
+        evidence=f"the base passes {total}/{total}, now {_red(red, len(green))}{where}",
         action="From the change since the base: look there first.",
     )
 
@@ -209,11 +241,7 @@ def _new(case: Case) -> Found | None:
         return None
     passed = sum(not s.outcome.bad for s in earlier)
     again = len(past.alike)
-    posterior = (
-        f"; red {again}/{again}, real with p={posterior_real(again - 1, passed=passed):.2f}"
-        if again > 1
-        else ""
-    )
+    posterior = f"; {_red(past.alike, passed)}" if again > 1 else ""
     return Found(
         verdict=Verdict.NEW_FAILURE,
         evidence=f"first failure of this kind here; passed {passed}/{len(earlier)} before{posterior}",
@@ -225,17 +253,18 @@ def _new(case: Case) -> Found | None:
 def _unknown(case: Case) -> Found:
     past = case.past
     n, red = len(past.line), len(past.streak)
+    here = [s for s in past.streak if s.revision and s.revision == past.here.revision]
     if past.flaky and red >= _LEAST:
         evidence = f"known flaky at {case.share}, but red {red}/{red} now: more than that explains"
     elif past.prints and past.prints <= {s.group for s in past.line[: n - red]}:
         evidence = f"this fingerprint was seen here before, and passes since (n={n})"
     else:
         evidence = f"n={n}"
-    return Found(
-        verdict=Verdict.NOT_ENOUGH_EVIDENCE,
-        evidence=evidence,
-        action=_loop(past.alike) or "Rerun on this revision: confirm=3.",
-    )
+    action = "Rerun on this revision: confirm=3."
+    if len(here) >= _REPRODUCED:
+        evidence += f"; {_red(here, 0)}"
+        action = "No flake, most likely; whether it is yours, no base could tell. Look at your last change."
+    return Found(verdict=Verdict.NOT_ENOUGH_EVIDENCE, evidence=evidence, action=_loop(past.alike) or action)
 
 
 # --- rules for a pass ------------------------------------------------------------------------
@@ -329,10 +358,21 @@ def _runs(samples: Sequence[Sample]) -> int:
     return len({sample.run for sample in samples})
 
 
+def _red(samples: Sequence[Sample], passed: int) -> str:
+    """`red 4/4, P(real) .89`: *samples* in a row, after *passed* that were green."""
+    real = f"{posterior_real(len(samples) - 1, passed=passed):.2f}".removeprefix("0")
+    return f"red {len(samples)}/{len(samples)}, P(real) {real}"
+
+
+def _apart(a: Sequence[Sample], b: Sequence[Sample]) -> bool:
+    """Whether all of *a* ended one way, and all of *b* the other."""
+    return not both(a) and not both(b) and a[0].outcome.bad is not b[0].outcome.bad
+
+
 def _counted(samples: Sequence[Sample]) -> str:
     bad = sum(sample.outcome.bad for sample in samples)
     return f"{bad} red and {len(samples) - bad} green"
 
 
-RED = (_order, _flaky, _environment, _suspected, _base, _recurred, _broken, _new, _unknown)
-GREEN = (_still_flaky, _environment, _mended)
+RED = (_order, _seed, _flaky, _undecided, _environment, _suspected, _base, _recurred, _broken, _new, _unknown)
+GREEN = (_order, _still_flaky, _undecided, _environment, _mended)

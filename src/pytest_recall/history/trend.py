@@ -32,6 +32,8 @@ _TESTS = 50  # ids kept of a cause
 _RUNS = 32  # run ids kept of a cause
 _MESSAGE = 1000  # characters
 
+ALONE = "/alone"  # ends the environment of runs without the tests that passed: their order is another one
+
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
 _BROKEN = frozenset(
     {
@@ -44,6 +46,7 @@ _BROKEN = frozenset(
     }
 )
 _SILENT = frozenset({Outcome.SKIPPED, Outcome.NOT_RUN})
+_ELSEWHERE = frozenset({"order", "base"})  # purposes of runs that say nothing of a test as it is usually run
 _ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
 
 
@@ -62,7 +65,7 @@ def environment_digest(
 
 
 def without_seed(environment: str) -> str:
-    """The part of an environment's digest that does not depend on the order's seed."""
+    """The part of an environment's digest that does not depend on the order of the tests."""
     return environment.partition("/")[0]
 
 
@@ -81,6 +84,8 @@ def scope_digest(request: RunRequest, project: str = "", ids: Sequence[str] = ()
 def row(run: Run, *, project: str = "") -> RunRow:
     """The run in one line; `suspect` where it is no evidence about single tests."""
     ids = [test.id for test in run.tests] + list(run.not_run)
+    purpose = run.request.purpose
+    environment = environment_digest(run.environment, env=run.request.env, args=_conditions(run.request))
     return RunRow(
         id=run.id,
         started_at=run.started_at,
@@ -88,13 +93,14 @@ def row(run: Run, *, project: str = "") -> RunRow:
         status=run.status,
         counts=run.counts,
         revision=run.revision,
-        environment=environment_digest(run.environment, env=run.request.env, args=_conditions(run.request)),
+        environment=without_seed(environment) + ALONE if purpose == "alone" else environment,
         scope=scope_digest(run.request, project, ids),
         space=run.space,
         source=run.source,
-        suspect=_cut_short(run) or _one_cause(run),
+        suspect=_cut_short(run) or _one_cause(run) or purpose in _ELSEWHERE,
         intent=run.request.intent,
         client=run.client,
+        purpose=purpose,
     )
 
 

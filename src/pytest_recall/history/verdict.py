@@ -20,6 +20,7 @@ from pytest_recall.history.odds import (
     wilson,
 )
 from pytest_recall.history.past import Past
+from pytest_recall.history.proof import NOTHING, Proof
 from pytest_recall.history.rules import GREEN, RED, Case, Verdict
 from pytest_recall.history.trend import fold, observed, row
 from pytest_recall.model import Run, Sample, TestHistory
@@ -37,6 +38,8 @@ _GRAVITY = (  # a group is what the gravest of its tests is, so that a known fla
     Verdict.SUSPECTED_FLAKY,
     Verdict.FLAKY,
 )
+
+_NONE: Mapping[str, Proof] = {}
 
 __all__ = [
     "Judgement",
@@ -73,6 +76,7 @@ def judge(
     touched: Collection[str] | None = None,
     base: Sequence[Sample] = (),
     alone: Sequence[Sample] = (),
+    proof: Proof = NOTHING,
     known_flaky: Collection[str] = (),
     fixed: Collection[str] = (),
 ) -> Judgement:
@@ -81,9 +85,10 @@ def judge(
     *history* may have *now* in it already, and later runs. What it cannot know, and may be left out:
     *touched*, changed files since the last other outcome that the test is or imports (None: unknown);
     *base*, samples of the test at the base revision; *alone*, of the test run by itself on this
-    revision; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
+    revision; *proof*, all that was learnt on purpose, both of these too; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
     fingerprints of confirmed fixes.
     """
+    proof = replace(proof, base=(*base, *proof.base), alone=(*alone, *proof.alone))
     past = Past(history, now)
     if not past.now:
         return Judgement(verdict=None)
@@ -92,8 +97,8 @@ def judge(
     case = Case(
         past=past,
         touched=touched,
-        base=Past(None, base) if base else None,
-        alone=alone,
+        base=Past(None, proof.base) if proof.base else None,
+        proof=proof,
         known_flaky=known_flaky,
         fixed=fixed,
         rate=rate,
@@ -116,6 +121,7 @@ def judge_groups(
     run: Run,
     earlier: Run | None = None,
     *,
+    proofs: Mapping[str, Proof] = _NONE,
     known_flaky: Collection[str] = (),
     fixed: Collection[str] = (),
 ) -> list[Judgement]:
@@ -123,17 +129,19 @@ def judge_groups(
 
     *histories* are those of its tests, by id, so far as they are kept; *earlier* is the last
     comparable run, which knows of the tests that have always passed and so have no history. Where
-    it ran the commit on which *run* has uncommitted changes, it is the base. *known_flaky* and
-    *fixed* are as for `judge`.
+    it ran the commit on which *run* has uncommitted changes, it is the base. *proofs*, by test, are
+    what was learnt on purpose: where some tests of a cause have them, those speak for it. *known_flaky*
+    and *fixed* are as for `judge`.
     """
     causes = list(causes)
-    members = {test for cause in causes for test in cause.tests[:_MEMBERS]}
+    asked = [[t for t in cause.tests if t in proofs][:_MEMBERS] or cause.tests[:_MEMBERS] for cause in causes]
+    members = {test for tests in asked for test in tests}
     now = observed(run, row(run), members)
     before = observed(earlier, row(earlier), members) if earlier else {}
     base = before if earlier and _is_base(earlier, run) else {}
     failed_before = {one.id for one in earlier.collectors if one.outcome.bad} if earlier else None
 
-    shared = Counter(test for cause in causes for test in cause.tests[:_MEMBERS])
+    shared = Counter(test for tests in asked for test in tests)
 
     def one(test: str, cause: Group) -> Judgement:
         if test not in now:
@@ -141,10 +149,16 @@ def judge_groups(
         samples = now[test]
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
             samples = [replace(s, group=cause.fingerprint) if s.outcome.bad else s for s in samples]
-        past = fold(histories.get(test), test, before.get(test, ()))
-        return judge(past, samples, base=base.get(test, ()), known_flaky=known_flaky, fixed=fixed)
+        proof = proofs.get(test, NOTHING)
+        past = fold(histories.get(test), test, (*before.get(test, ()), *proof.again, *proof.alone))
+        return judge(
+            past, samples, base=base.get(test, ()), proof=proof, known_flaky=known_flaky, fixed=fixed
+        )
 
-    return [_gravest([one(test, cause) for test in cause.tests[:_MEMBERS]], cause) for cause in causes]
+    return [
+        _gravest([one(test, cause) for test in tests], cause)
+        for tests, cause in zip(asked, causes, strict=True)
+    ]
 
 
 def judge_group(

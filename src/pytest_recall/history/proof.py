@@ -1,0 +1,22 @@
+"""What runs on purpose showed of one test, beside what it did in the runs that somebody asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_recall.model import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Samples of one test, by how it was run to learn what its failure means."""
+
+    again: tuple[Sample, ...] = ()  # as in the failing run: may be in the history already
+    alone: tuple[Sample, ...] = ()  # on its revision, without the tests that passed
+    together: tuple[Sample, ...] = ()  # on its revision, after the same tests, by other means than that run
+    base: tuple[Sample, ...] = ()  # at the base revision
+    polluter: str = ""  # the test after which it ends as in the suite, and not as alone
+    command: str = ""  # shows that, in a shell
+
+
+NOTHING = Proof()
