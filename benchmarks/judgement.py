@@ -54,7 +54,7 @@ class Case:
     test: str
     failure: Failure
     root: str
-    rendering: str
+    whole: str
 
 
 def read_case(line: str) -> Case:
@@ -68,16 +68,22 @@ def read_case(line: str) -> Case:
     prints = fingerprint(
         exception=exception, message=message, frames=frames, root=root, test_id=raw["nodeid"]
     )
+    rendering = "\n".join(f"{path}:{n} {text}" for path, n, _, text in raw["frames"])
     return Case(
         project=raw["project"],
         mutant=raw["mutant"],
         variant=raw["variant"],
         test=raw["nodeid"],
         failure=Failure(
-            phase=raw["when"], exception=exception, message=message, frames=frames, fingerprint=prints
+            phase=raw["when"],
+            exception=exception,
+            message=message,
+            frames=frames,
+            fingerprint=prints,
+            text=rendering,
         ),
         root=root,
-        rendering="\n".join([raw["message"], *(f"{path}:{n} {text}" for path, n, _, text in raw["frames"])]),
+        whole=f"{raw['message']}\n{rendering}",
     )
 
 
@@ -157,7 +163,7 @@ def retrieval(a: Sequence[Case], b: Sequence[Case]) -> None:
         return document(case.failure, root=case.root)
 
     def whole(case: Case) -> str:
-        return normalise(case.rendering, root=case.root)
+        return normalise(case.whole, root=case.root)
 
     ways: list[tuple[str, Callable[[Case], str], Similarity, bool]] = [
         ("TF-IDF, whole normalised text", whole, tfidf, False),

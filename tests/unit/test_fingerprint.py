@@ -201,3 +201,11 @@ def test_document_is_bounded_and_names_the_failing_line():
     assert len(text.encode("utf-8")) <= 12 * 1024
     assert "b.py" in text
     assert "return box[key]" in text
+
+
+def test_document_ends_with_the_end_of_the_rendering():
+    text = "def test_a():\n" + "    x = 1\n" * 900 + ">       assert pluck(0x7f32e9046e90)\n"
+    failure = Failure(phase="call", exception="E", message="m", fingerprint=of(), text=text)
+    found = document(failure)
+    assert found.endswith("assert pluck(<addr>)")
+    assert len(found) < 2_100

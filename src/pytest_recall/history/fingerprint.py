@@ -15,6 +15,7 @@ from pytest_recall.model import Failure, Fingerprint, Frame, Outcome
 
 _MOST = 65_536  # characters of a text that are looked at
 _DOCUMENT = 12_288  # bytes, UTF-8
+_RENDERING = 2_000  # characters of pytest's own text that are searched too
 _QUOTED = 64  # characters of a quoted string that are kept
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_]")
@@ -96,13 +97,19 @@ def ended(outcome: Outcome, test_id: str) -> Fingerprint:
 
 
 def document(failure: Failure, *, root: str = "") -> str:
-    """What a search finds a failure by: type, message and project frames; at most 12 KB of UTF-8."""
+    """What a search finds a failure by, normalised, at most 12 KB of UTF-8.
+
+    Type, message and project frames, innermost first, then the end of pytest's rendering: the code
+    around the failing line names what is under test, and finds more than the frames alone.
+    """
     inside = [frame for frame in failure.frames if frame.project] or list(failure.frames)
     lines = [failure.exception, normalise(failure.message[:6000], root=root)]
     for frame in reversed(inside[-12:]):
         path, source = _where(frame, root)
         lines.append(f"{path} {frame.function[:200]} {source[:400]}")
-    return "\n".join(lines).encode("utf-8", "replace")[:_DOCUMENT].decode("utf-8", "ignore")
+    # The index pays ten bytes for each of a document, so no more than has been seen to help.
+    lines.append(normalise(failure.text[-_RENDERING * 4 :], root=root)[-_RENDERING:])
+    return "\n".join(lines).strip().encode("utf-8", "replace")[:_DOCUMENT].decode("utf-8", "ignore")
 
 
 def digest(*parts: str) -> str:

@@ -1,0 +1,93 @@
+"""Seen before? Known causes beside a failure, by how surely they are the same, with the words that say so."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_recall.history.fingerprint import normalise
+from pytest_recall.model import FailureHistory, Fingerprint
+
+Tier = Literal["strict", "group", "lexical", "vector"]
+
+_TIERS: tuple[Tier, ...] = ("strict", "group", "lexical", "vector")
+_MOST_WORDS = 6  # shown
+_LEAST_SHARED = 0.5  # of the telling words of a cause: more than that is a lexical match
+_LEAST_WORDS = 2
+_TEXT = 20_000  # characters
+
+_WORD = re.compile(r"[^\W\d][\w.]*\w")
+# Words of every failure, and of every traceback: they tell nothing.
+_COMMON = frozenset(keyword.kwlist) | frozenset(
+    "addr and args call did duration error exception expected file frame function got has have in is it kwargs line"
+    " locals message most module not object of on or py recent result root self site test tests the time tmp to"
+    " traceback use uuid where with".split()  # noqa: SIM905 -- a list would be fifty lines
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A known cause: `strict` broke this very test, `group` is the same cause, the others only resemble it."""
+
+    tier: Tier
+    failure: FailureHistory
+    likeness: float  # 1 for the fingerprints' tiers, else the vectors' up to 1
+    words: tuple[str, ...] = ()  # shared with the asked text, the most telling first
+
+
+def matches(
+    text: str,
+    near: Sequence[tuple[FailureHistory, float]],
+    *,
+    fingerprint: Fingerprint | None = None,
+    test: str = "",
+    root: str = "",
+) -> list[Match]:
+    """The causes in *near* (found by fingerprint or by vector, each with its likeness), the surest first.
+
+    *text* is what was asked for: a failure's document or a pasted error; *fingerprint* and *test*
+    are the failure's, where it is one.
+    """
+    asked = _words(normalise(text[:_TEXT], root=root))
+    known = [_words(_told(failure)) for failure, _ in near]
+    spread = Counter(word for words in known for word in words)
+    found = []
+    for (failure, likeness), words in zip(near, known, strict=True):
+        weights = {word: math.log(1 + len(near) / spread[word]) for word in words}
+        shared = sorted(words & asked, key=lambda word: (-weights[word], word))
+        share = sum(weights[word] for word in shared) / (sum(weights.values()) or 1.0)
+        tier = _same(failure, fingerprint, test) or (
+            "lexical" if share >= _LEAST_SHARED and len(shared) >= _LEAST_WORDS else "vector"
+        )
+        sure = 1.0 if tier in {"strict", "group"} else likeness
+        found.append(Match(tier=tier, failure=failure, likeness=sure, words=tuple(shared[:_MOST_WORDS])))
+    return sorted(found, key=lambda match: (_TIERS.index(match.tier), -match.likeness))
+
+
+def _same(failure: FailureHistory, fingerprint: Fingerprint | None, test: str) -> Tier | None:
+    if fingerprint is None or failure.fingerprint != fingerprint.group:
+        return None
+    return "strict" if test in failure.tests else "group"
+
+
+def _told(failure: FailureHistory) -> str:
+    return f"{failure.exception} {normalise(failure.message[:2_000])} {failure.path} {failure.source[:400]}"
+
+
+def _words(text: str) -> frozenset[str]:
+    """Names in *text*, whole and by their parts: `shop.Cart.total` is also `Cart` and `total`."""
+    return frozenset(part for word in _WORD.findall(text) for part in _parts(word))
+
+
+def _parts(word: str) -> Iterable[str]:
+    names = word.split(".")[:20] if len(word) < 200 else []  # noqa: PLR2004 -- longer than any name
+    return (
+        name
+        for name in dict.fromkeys((word, *names))
+        if name and name.lower() not in _COMMON and len(name) > 1
+    )

@@ -1,0 +1,65 @@
+"""Known causes beside a failure: the surest first, with the words that say so."""
+
+from __future__ import annotations
+
+import time
+
+from pytest_recall.history.similar import matches
+from pytest_recall.model import FailureHistory, Fingerprint
+
+
+def cause(
+    name: str, message: str, *, source="", path="src/shop/cart.py", tests=("t.py::a",)
+) -> FailureHistory:
+    return FailureHistory(
+        fingerprint=name,
+        exception="shop.errors.BadRebate",
+        message=message,
+        path=path,
+        source=source,
+        tests=tests,
+        first_seen=1.0,
+        last_seen=2.0,
+        first_run="r1",
+        last_run="r2",
+    )
+
+
+REBATE = cause("fp1:rebate", "rebate -3 below zero", source="return self.total - rebate")
+TAX = cause("fp1:tax", "no tax rate for 'XX'", source="return RATES[country]", path="src/shop/tax.py")
+PASTED = """
+  File "/home/ada/shop/src/shop/cart.py", line 12, in pay
+    return self.total - rebate
+shop.errors.BadRebate: rebate -7 below zero
+"""
+
+
+def test_words_that_only_one_cause_has_are_the_telling_ones():
+    first, second = matches(PASTED, [(TAX, 0.5), (REBATE, 0.4)])
+    assert (first.failure, first.tier) == (REBATE, "lexical")
+    assert {"rebate", "below", "zero"} < set(first.words)
+    assert (second.failure, second.tier) == (TAX, "vector")
+    assert "rebate" not in second.words
+
+
+def test_same_fingerprint_goes_before_any_likeness():
+    asked = Fingerprint(group="fp1:tax", strict="fp1:s", loose="fp1:l")
+    found = matches(PASTED, [(REBATE, 0.99), (TAX, 0.1)], fingerprint=asked, test="t.py::b")
+    assert [(match.failure, match.tier, match.likeness) for match in found] == [
+        (TAX, "group", 1.0),
+        (REBATE, "lexical", 0.99),
+    ]
+    assert matches(PASTED, [(TAX, 0.1)], fingerprint=asked, test="t.py::a")[0].tier == "strict"
+
+
+def test_nothing_in_common_is_said_to_be_so():
+    (found,) = matches("¿?", [(REBATE, 0.2)])
+    assert (found.tier, found.words, found.likeness) == ("vector", (), 0.2)
+    assert matches(PASTED, []) == []
+
+
+def test_hostile_text_takes_linear_time():
+    begin = time.process_time()
+    for unit in ("a.", "a", ".", "a b ", "_"):
+        matches(unit * 200_000, [(cause("f", unit * 1_000), 0.1)])
+    assert time.process_time() - begin < 2.0
