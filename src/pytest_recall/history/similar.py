@@ -23,11 +23,12 @@ _TEXT = 20_000  # characters
 
 _WORD = re.compile(r"[^\W\d][\w.]*\w")
 # Words of every failure, and of every traceback: they tell nothing.
-_COMMON = frozenset(keyword.kwlist) | frozenset(
-    "addr and args call did duration error exception expected file frame function got has have in is it kwargs line"
-    " locals message most module not object of on or py recent result root self site test tests the time tmp to"
-    " traceback use uuid where with".split()  # noqa: SIM905 -- a list would be fifty lines
-)
+_COMMON_WORDS = """
+addr and args call did duration error exception expected file frame function got has have in is it kwargs line locals
+message most module not object of on or py recent result root self site test tests the time tmp to traceback use uuid
+where with
+"""
+_COMMON = frozenset(keyword.kwlist) | frozenset(_COMMON_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def matches(
     found = []
     for (failure, likeness), words in zip(near, known, strict=True):
         weights = {word: math.log(1 + len(near) / spread[word]) for word in words}
-        shared = sorted(words & asked, key=lambda word: (-weights[word], word))
+        shared = sorted((word for word in words if word in asked), key=lambda word: -weights[word])
         share = sum(weights[word] for word in shared) / (sum(weights.values()) or 1.0)
         tier = _same(failure, fingerprint, test) or (
             "lexical" if share >= _LEAST_SHARED and len(shared) >= _LEAST_WORDS else "vector"
@@ -76,12 +77,12 @@ def _same(failure: FailureHistory, fingerprint: Fingerprint | None, test: str) -
 
 
 def _told(failure: FailureHistory) -> str:
-    return f"{failure.exception} {normalise(failure.message[:2_000])} {failure.path} {failure.source[:400]}"
+    return f"{normalise(failure.message[:2_000])} {failure.source[:400]} {failure.exception} {failure.path}"
 
 
-def _words(text: str) -> frozenset[str]:
-    """Names in *text*, whole and by their parts: `shop.Cart.total` is also `Cart` and `total`."""
-    return frozenset(part for word in _WORD.findall(text) for part in _parts(word))
+def _words(text: str) -> dict[str, None]:
+    """Names in *text*, whole and by their parts, in order: `shop.Cart.total` is also `Cart` and `total`."""
+    return dict.fromkeys(part for word in _WORD.findall(text) for part in _parts(word))
 
 
 def _parts(word: str) -> Iterable[str]:
