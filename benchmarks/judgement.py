@@ -169,7 +169,7 @@ def retrieval(a: Sequence[Case], b: Sequence[Case]) -> None:
         ("TF-IDF, whole normalised text", whole, tfidf, False),
         ("TF-IDF, document", doc, tfidf, False),
         ("embedding, document", doc, embedded, False),
-        ("fingerprints, then embedding: what the product does", doc, embedded, True),
+        ("group, loose, then embedding of the document", doc, embedded, True),
     ]
     rows = []
     for name, text, similarity, tiers in ways:
