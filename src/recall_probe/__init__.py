@@ -2,14 +2,15 @@
 
 Standard library only; Python >= 3.7, pytest >= 6.2. It is never imported by pytest_recall, which
 locates it on disk and hands it to the target's interpreter, and it imports nothing of pytest_recall.
-`boot.py` launches, `supervise.py` watches, `plugin.py` streams. Also installable as the ordinary pytest
-plugin `pytest-recall-plugin`.
+`boot.py` launches, `supervise.py` watches (and `guard.py` watches that), `plugin.py` streams. Also
+installable as the ordinary pytest plugin `pytest-recall-plugin`.
 
 The run folder (mode 0700, made by the launching side) holds
 
     cfg.json        in   {"args": [...], "supervise": true, "json_report": "<folder of pytest_jsonreport>" | null,
                           "dump_signal": int | null, "list": "none" | "ids" | "names" | "full",
                           "collect_only": bool, "locals": bool, "max_text": 20000, "json_report_most": 2000}
+    done.json       in   ids that `resume.py` leaves out, where it is asked for
     events.jsonl    out  one fact a line, appended with one write each (below)
     report.json     out  pytest-json-report's file, where it was made
     boot.json       out  {"pid", "python", "version": [3, 11, 7], "prefix", "base_prefix", "pytest"} or

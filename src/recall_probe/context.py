@@ -49,9 +49,13 @@ class Session:
 
     def _hide_from_argv(self):
         """The tests shall see the command line that they would see without us, and hand on no other."""
-        option = "--recall-run-dir=" + self._run_dir
-        if option in sys.argv:
-            del sys.argv[1 : sys.argv.index(option) + 1]
+        kept = []
+        for arg in sys.argv:
+            if arg == "no:recall" or arg.startswith("recall_probe."):
+                kept.pop()  # its `-p`
+            elif arg != "--recall-run-dir=" + self._run_dir:
+                kept.append(arg)
+        sys.argv[:] = kept
 
     def configure(self, config):
         """Register what this process has to say."""

@@ -41,7 +41,7 @@ class Describer:
             inner = value.__cause__ or getattr(value, "cause", None)
             if inner is not None:
                 value, entries = inner, _imports(type(excinfo), inner)
-        frames = [self._frame(entry) for entry in entries]
+        frames = [self._frame(entry) for entry in _bounded(entries)]
         if _is(value, "FixtureLookupError"):
             frames, message = _fixture(longrepr, frames)
             entries = []  # the frames are pytest's own, and so are their locals

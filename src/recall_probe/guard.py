@@ -15,8 +15,7 @@ def main(run_dir):
     sys.path.insert(0, cargo)
     from recall_probe import boot, supervise
 
-    prctl = supervise._prctl()
-    if prctl is not None and prctl(supervise._SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
+    if supervise.subreaper() is not None:
         child = os.fork()
         if child:
             _stay(run_dir, child, supervise)
@@ -35,7 +34,7 @@ def _stay(run_dir, child, supervise):
             status = ended if pid == child else None
         if os.WIFEXITED(status):
             code = os.WEXITSTATUS(status)
-        supervise.Supervisor(run_dir, child, None, True)._kill_all()
+        supervise.Supervisor(run_dir, child, None, True).kill_all()
     finally:
         os._exit(code)
 

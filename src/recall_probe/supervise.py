@@ -26,9 +26,7 @@ def fork(run_dir, cfg):
     if not hasattr(os, "fork"):
         _watch_stdin(run_dir, cfg)
         return
-    prctl = _prctl()
-    if prctl is not None and prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        prctl = None
+    prctl = subreaper()
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -43,15 +41,17 @@ def fork(run_dir, cfg):
     os.close(null)
 
 
-def _prctl():
+def subreaper():
+    """Make this process the parent of all orphans below it; return prctl(2), or None where that cannot be."""
     if not (sys.platform.startswith("linux") and os.path.isdir("/proc/self")):
         return None
     try:
         import ctypes
 
-        return ctypes.CDLL(None).prctl
+        prctl = ctypes.CDLL(None).prctl
     except Exception:  # a Python built without ctypes: the process group has to do
         return None
+    return prctl if prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 else None
 
 
 class Supervisor:
@@ -76,7 +76,7 @@ class Supervisor:
                 self._wait(_VOLUNTARY_S)
         finally:  # whatever went wrong in here, nothing may be left and nobody take it for a good end
             try:
-                self._kill_all()
+                self.kill_all()
             finally:
                 self._leave()
 
@@ -151,7 +151,8 @@ class Supervisor:
             self._drain()
             self._reap()
 
-    def _kill_all(self):
+    def kill_all(self):
+        """Kill what is below this process until waitpid says that nothing is, or for ten seconds."""
         end = time.monotonic() + _KILL_S
         while not self.alone and time.monotonic() < end:
             descendants = self._descendants() if self.reaper else {}

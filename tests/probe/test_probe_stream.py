@@ -1,0 +1,75 @@
+"""The stream's own promises: one whole line a fact, texts that anybody can carry, ids cut the same everywhere."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recall_probe.stream import Stream, cut, node_id, seconds, tail
+
+any_text = st.text(st.characters(exclude_categories=())) | st.text()
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_what_json_cannot_say_costs_one_fact_its_fields_and_no_more(tmp_path):
+    path = tmp_path / "events.jsonl"
+    stream = Stream(str(path))
+    loop = {}
+    loop["loop"] = loop
+    for value in (object(), loop, float("nan"), {1: {2: object()}}):
+        stream.fact("note", id="x", text=value)
+    stream.fact("end")
+    assert [fact["e"] for fact in lines(path)] == ["note"] * 4 + ["end"]
+    assert all("unserializable" in fact for fact in lines(path)[:4])
+
+
+def test_held_fact_comes_before_the_next(tmp_path):
+    path = tmp_path / "events.jsonl"
+    stream = Stream(str(path))
+    stream.hold('{"e":"phase"}')
+    assert path.read_bytes() == b""
+    stream.fact("finish")
+    stream.fact("end")
+    assert [fact["e"] for fact in lines(path)] == ["phase", "finish", "end"]
+
+
+def test_stream_that_cannot_be_reopened_counts_what_it_lost(tmp_path):
+    import os
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    stream = Stream(str(folder / "events.jsonl"))
+    (folder / "events.jsonl").unlink()
+    folder.rmdir()
+    os.close(stream._fd)
+    stream.fact("end")
+    assert stream.lost == 1
+
+
+@given(any_text, st.integers(60, 300))
+def test_texts_are_bounded_and_can_be_encoded(text, most):
+    for shorten in (cut, tail):
+        assert len(shorten(text, most).encode("utf-8")) <= 6 * most
+    if len(text) <= most and text.isascii():
+        assert cut(text, most) == tail(text, most) == text
+
+
+@given(any_text)
+def test_short_ids_stay_as_they_are(nodeid):
+    assert node_id(nodeid) == nodeid
+
+
+@given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=20), st.integers(8001, 9000))
+def test_long_ids_differ_where_their_whole_does(letter, length):
+    one = (letter * length)[:length]
+    assert len(node_id(one)) == 8000
+    assert node_id(one) != node_id(one[:-1] + ("b" if one[-1] == "a" else "a"))
+    assert node_id(one) == node_id(one)
+
+
+@given(st.floats() | st.none() | st.text() | st.integers())
+def test_durations_are_numbers_that_json_has(value):
+    assert json.loads(json.dumps(seconds(value), allow_nan=False)) >= 0
