@@ -106,11 +106,13 @@ class Failures:
             frames = (Frame(path=clean(path), line=0, project=True),)
             exception = exception or "Failed"
         heavy = self._weight > _MOST_WEIGHT
-        message = clean(message[: _SHORT if heavy else _MOST_TEXT])
+        message = clean(message[:_MOST_TEXT])[: _SHORT if heavy else _MOST_TEXT]
         sections = (
             ()
             if heavy
-            else tuple((clean(name[:200]), clean(tail[-_MOST_SECTION:])) for name, tail in captured)
+            else tuple(
+                (clean(name[:200]), clean(tail[-_MOST_SECTION:])[-_MOST_SECTION:]) for name, tail in captured
+            )
         )
         failure = Failure(
             phase=phase,
@@ -124,7 +126,7 @@ class Failures:
                 test_id=test,
             ),
             frames=frames,
-            text="" if heavy else clean(_middle(text)),
+            text="" if heavy else _middle(clean(_middle(text))),
             captured=sections,
             subtest=clean(subtest[:_SHORT]),
         )

@@ -37,7 +37,7 @@ class Trace(NamedTuple):
 
 def read(text: str) -> Trace:
     """The last exception of pytest's (or Python's) rendering *text*; what led to it is left out."""
-    lines = [line[:_LONGEST] for line in text.splitlines()[:_MOST_LINES]]
+    lines = [line[:_LONGEST] for line in text.splitlines()[-_MOST_LINES:]]
     for number in range(len(lines) - 1, -1, -1):
         if _LATER.match(lines[number]):
             lines = lines[number + 1 :]
@@ -59,20 +59,23 @@ _ENDED = "\0"  # no function has that name: the exception follows, as the source
 def _places(lines: list[str]) -> Iterator[Place]:
     source = ""
     for number, line in enumerate(lines):
-        following = lines[number + 1].strip() if number + 1 < len(lines) else ""
         if line.startswith(">"):
             source = line[1:].strip()[:_SOURCE]
-        elif found := _NATIVE.match(line):
-            yield Place(found[1], int(found[2]), found[3], following[:_SOURCE])
-        elif found := _PLACE.match(line):
+        elif line.startswith('  File "') and (found := _NATIVE.match(line)):
+            yield Place(found[1], int(found[2]), found[3], _following(lines, number))
+        elif ":" in line and (found := _PLACE.match(line)):
             path, at, rest = found[1], int(found[2]), found[3] or ""
             if rest.startswith("in "):
-                yield Place(path, at, rest[3:], following[:_SOURCE])
+                yield Place(path, at, rest[3:], _following(lines, number))
                 continue
             yield Place(path, at, "", source)
             source = ""
             if rest:
                 yield Place("", 0, _ENDED, rest)
+
+
+def _following(lines: list[str], number: int) -> str:
+    return lines[number + 1].strip()[:_SOURCE] if number + 1 < len(lines) else ""
 
 
 def _dedented(lines: list[str]) -> list[str]:

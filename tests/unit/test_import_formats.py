@@ -1,0 +1,398 @@
+"""Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_recall.errors import Unimportable
+from pytest_recall.history import trend, verdict
+from pytest_recall.imports import formats
+from pytest_recall.imports.places import Places
+from pytest_recall.imports.report import Origin
+from pytest_recall.imports.revisions import of_commit
+from pytest_recall.model import Outcome, Run, Status
+from pytest_recall.store import shape
+
+NOWHERE = Path("/nowhere/at/all")
+RECORDED = Path(__file__).parents[1] / "recorded"
+ORIGIN = Origin(root=NOWHERE, revision=of_commit("a" * 40), job="linux")
+
+
+def read(text: str | bytes, *, origin: Origin = ORIGIN, wanted: str = "") -> tuple[Run, ...]:
+    data = text.encode() if isinstance(text, str) else text
+    return formats.read(data, origin, at=1.7e9, places=Places(NOWHERE), load=shape.load, wanted=wanted).runs
+
+
+def one(text: str | bytes, **options) -> Run:
+    [run] = read(text, **options)
+    return run
+
+
+def outcomes(run: Run) -> dict[str, list[str]]:
+    return {test.id: [attempt.outcome.value for attempt in test.attempts] for test in run.tests}
+
+
+def recorded(kind: str) -> Run:
+    """One run of pytest 9.2 with rerunfailures, written by the four tools at the same time."""
+    return one((RECORDED / f"rerunfailures.{kind}").read_bytes())
+
+
+SHOP = "tests/test_shop.py::"
+PLAIN = {
+    f"{SHOP}TestCart::test_add[a.b::c[d]]": ["passed"],
+    f"{SHOP}test_total": ["failed"],
+    f"{SHOP}test_close": ["error"],
+    f"{SHOP}test_close_and_fail": ["failed"],
+    f"{SHOP}test_later": ["skipped"],
+    f"{SHOP}test_known": ["xfailed"],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "differing", "lost"),
+    [
+        (
+            "xml",  # the attempt that failed is an empty test case; an xpass looks like a pass
+            {"test_mended": ["passed"], "test_flaky": ["passed"], "test_subtests": ["failed", "failed"]},
+            {"attempts", "environment", "exit", "ids", "phases", "subtests", "workers", "xpass"},
+        ),
+        (
+            "jsonreport.json",  # it says "rerun" of a test that passed on retry
+            {"test_mended": ["xpassed"], "test_flaky": ["passed"], "test_subtests": ["failed"]},
+            {"attempts", "environment", "subtests", "workers"},
+        ),
+        (
+            "reportlog.jsonl",
+            {
+                "test_mended": ["xpassed"],
+                "test_flaky": ["failed", "passed"],
+                "test_subtests": ["failed", "failed"],
+            },
+            {"environment"},
+        ),
+        (
+            "ctrf.json",
+            {
+                "test_mended": ["passed"],
+                "test_flaky": ["failed", "passed"],
+                "test_subtests": ["failed", "failed"],
+            },
+            {"collection", "environment", "exit", "phases", "subtests", "xpass"},
+        ),
+    ],
+)
+def test_each_format_tells_what_it_can_and_confesses_the_rest(kind, differing, lost):
+    run = recorded(kind)
+    assert outcomes(run) == PLAIN | {SHOP + name: found for name, found in differing.items()}
+    assert set(run.lost) == lost
+    assert run.status is Status.FAILED
+    assert run.counts["failed"] == 3
+    assert run.notes[-1].startswith("Imported from ")
+
+
+def test_one_failure_has_one_fingerprint_in_every_format():
+    seen = [
+        {(test.id, failure.phase): failure.fingerprint for test in run.tests for failure in test.failures[:1]}
+        for run in map(recorded, ("xml", "jsonreport.json", "reportlog.jsonl", "ctrf.json"))
+    ]
+    for test in ("test_total", "test_close_and_fail"):
+        assert len({prints[SHOP + test, "call"] for prints in seen}) == 1
+    assert len({prints[f"{SHOP}test_close", "teardown"] for prints in seen}) == 1
+
+
+def test_failure_keeps_its_words_its_frame_and_its_source():
+    for kind in ("xml", "jsonreport.json", "reportlog.jsonl", "ctrf.json"):
+        [failure] = next(test for test in recorded(kind).tests if test.id == f"{SHOP}test_total").failures
+        assert (failure.exception, failure.message) == (
+            "AssertionError",
+            "AssertionError: sum\nassert (1 + 1) == 3",
+        )
+        assert failure.at is not None
+        assert (failure.at.path, failure.at.line, failure.at.source, failure.at.project) == (
+            "tests/test_shop.py",
+            20,
+            'assert 1 + 1 == 3, "sum"',
+            True,
+        )
+
+
+def test_teardown_error_after_a_failure_is_no_second_test():
+    for kind in ("xml", "jsonreport.json", "reportlog.jsonl"):
+        run = recorded(kind)
+        [test] = [test for test in run.tests if test.id == f"{SHOP}test_close_and_fail"]
+        assert [failure.phase for failure in test.failures] == ["call", "teardown"]
+        assert run.counts["error"] == 2  # as pytest counted
+
+
+def suite(cases: str, **more: str) -> str:
+    attributes = " ".join(
+        f'{name}="{value}"' for name, value in {"name": "pytest", "time": "1.5", **more}.items()
+    )
+    return f"<testsuites><testsuite {attributes}>{cases}</testsuite></testsuites>"
+
+
+def case(name: str, inside: str = "", classname: str = "tests.test_a") -> str:
+    return f'<testcase classname="{classname}" name="{name}" time="0.5">{inside}</testcase>'
+
+
+FAILURE = (
+    '<failure message="assert 0">&gt;   assert 0\nE   assert 0\n\ntests/test_a.py:3: AssertionError</failure>'
+)
+
+
+def proven_flaky(*runs: Run) -> bool:
+    """Whether *runs* together prove a flake of `test_b`."""
+    history = None
+    for run in runs:
+        for test, new in trend.samples(run, trend.row(run)).items():
+            if test == "tests/test_a.py::test_b":
+                history = trend.fold(history, test, new)
+    return verdict.judge(history).verdict is verdict.Verdict.FLAKY
+
+
+def test_hidden_attempts_prove_no_flake_where_honest_ones_do():
+    good = one(suite(case("test_b"), timestamp="2026-01-01T00:00:00Z"))
+    bad = one(suite(case("test_b", FAILURE), timestamp="2026-01-02T00:00:00Z"))
+    hidden = one(suite(case("test_b") + case("test_b", FAILURE), timestamp="2026-01-02T00:00:00Z"))
+    assert hidden.lost[0] == "attempts"
+    assert proven_flaky(good, bad)
+    assert not proven_flaky(good, hidden)
+    assert not proven_flaky(hidden)
+
+
+def test_report_of_an_unknown_commit_or_place_proves_no_flake():
+    good, bad = (
+        suite(case("test_b"), timestamp="2026-01-01"),
+        suite(case("test_b", FAILURE), timestamp="2026-01-02"),
+    )
+    for origin in (Origin(root=NOWHERE, job="linux"), Origin(root=NOWHERE, revision=of_commit("a" * 40))):
+        assert not proven_flaky(one(good, origin=origin), one(bad, origin=origin))
+
+
+def test_doubles_that_are_no_reruns_cannot_hide_a_failure():
+    run = one(suite(case("test_b", FAILURE) + case("test_b")))
+    assert run.tests[0].outcome is Outcome.FAILED
+    assert run.status is Status.FAILED
+
+
+def test_merged_document_is_a_run_for_each_suite_that_tells_of_the_same_tests():
+    first = suite(case("test_b"), timestamp="2026-01-01").removesuffix("</testsuites>")
+    second = suite(case("test_b", FAILURE), timestamp="2026-01-02").removeprefix("<testsuites>")
+    runs = read(first + second)
+    assert [run.status for run in runs] == [Status.PASSED, Status.FAILED]
+    assert len({run.id for run in runs}) == 2
+
+
+def test_suites_of_different_tests_are_one_run():
+    text = f"<testsuites>{suite(case('test_a'))[12:-13]}{suite(case('test_b'))[12:-13]}</testsuites>"
+    assert list(outcomes(one(text))) == ["tests/test_a.py::test_a", "tests/test_a.py::test_b"]
+
+
+SUREFIRE = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuite xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" version="3.0" name="org.acme.TillTest" time="1,204.5"
+           tests="4" errors="1" skipped="1" failures="0" flakes="1">
+  <properties><property name="java.version" value="21"/></properties>
+  <testcase name="opens" classname="org.acme.TillTest" time="0.1">
+    <flakyFailure message="stuck" type="org.acme.StuckError"><stackTrace>org.acme.StuckError: stuck
+\tat org.acme.TillTest.opens(TillTest.java:9)</stackTrace></flakyFailure>
+  </testcase>
+  <testcase name="closes" classname="org.acme.TillTest" time="0.2">
+    <error message="null" type="java.lang.NullPointerException">java.lang.NullPointerException</error>
+    <rerunError message="null" type="java.lang.NullPointerException"><stackTrace>again</stackTrace></rerunError>
+  </testcase>
+  <testcase name="counts" classname="org.acme.TillTest"><skipped message="later"/></testcase>
+  <testcase name="rings" classname="org.acme.TillTest" time="1,200"/>
+</testsuite>
+"""
+
+
+def test_surefire_tells_its_reruns_so_they_are_attempts():
+    run = one(SUREFIRE)
+    assert outcomes(run) == {
+        "org.acme.TillTest::opens": ["failed", "passed"],
+        "org.acme.TillTest::closes": ["error", "error"],
+        "org.acme.TillTest::counts": ["skipped"],
+        "org.acme.TillTest::rings": ["passed"],
+    }
+    assert run.counts == {"passed": 2, "error": 1, "skipped": 1, "rerun": 2, "collected": 4}
+    assert "attempts" not in run.lost
+    assert run.duration_s == 1204.5
+    assert run.tests[3].attempts[0].call_s == 1200
+    assert [f.exception for f in run.tests[1].failures] == ["java.lang.NullPointerException"]
+
+
+GTEST = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuites tests="4" failures="1" disabled="1" errors="0" time="0.035" timestamp="2026-01-01T10:00:00.5" name="AllTests">
+  <testsuite name="Till" tests="3" failures="1" disabled="1" skipped="0" errors="0" time="0.035">
+    <testcase name="Opens" file="till.cc" line="7" status="run" result="completed" time="0.01" classname="Till" />
+    <testcase name="Closes" status="run" result="completed" time="0.02" classname="Till">
+      <failure message="till.cc:12&#x0A;Expected: 1&#x0A;  Actual: 2" type=""><![CDATA[till.cc:12
+Expected: 1
+  Actual: 2]]></failure>
+    </testcase>
+    <testcase name="DISABLED_Rings" status="notrun" result="suppressed" time="0." classname="Till" />
+    <testcase name="Waits" status="run" result="skipped" time="0." classname="Till"><skipped message="not here"/></testcase>
+  </testsuite>
+</testsuites>
+"""
+
+
+def test_gtest_tells_disabled_tests_as_skipped():
+    run = one(GTEST)
+    assert outcomes(run) == {
+        "Till::Opens": ["passed"],
+        "Till::Closes": ["failed"],
+        "Till::DISABLED_Rings": ["skipped"],
+        "Till::Waits": ["skipped"],
+    }
+    assert run.tests[1].failures[0].message.startswith("till.cc:12\nExpected")
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        (suite(case("test_b"), failures="2"), "counts 2 failures"),
+        (suite(case("test_b"), errors="1"), "counts 1 errors"),
+        (
+            (
+                '{"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, '
+                '"tests": [{"nodeid": "a.py::b", "outcome": "passed"}]}'
+            ),
+            "exit 1",
+        ),
+        (
+            (
+                '{"created": 1.7e9, "exitcode": 0, "root": "", "summary": {}, '
+                '"tests": [{"nodeid": "a.py::b", "outcome": "failed"}]}'
+            ),
+            "exit 0",
+        ),
+        (
+            (
+                '{"results": {"tool": {"name": "x"}, "summary": {"failed": 1}, '
+                '"tests": [{"name": "b", "status": "passed", "duration": 1}]}}'
+            ),
+            "counts 1 failures",
+        ),
+    ],
+)
+def test_report_that_contradicts_itself_is_not_green(text, doubt):
+    run = one(text)
+    assert run.status is Status.FAILED
+    assert doubt in run.doubts[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "stages", "outcome"),
+    [
+        ("passed", '"call": {"outcome": "failed", "longrepr": "x"}', Outcome.FAILED),
+        ("unheard-of", '"call": {"outcome": "passed"}', Outcome.FAILED),
+        ("error", '"setup": {"outcome": "failed", "longrepr": "x"}', Outcome.ERROR),
+        ("rerun", '"teardown": {"outcome": "failed", "longrepr": "x"}', Outcome.FAILED),
+    ],
+)
+def test_json_report_never_mends_what_a_stage_says(said, stages, outcome):
+    test = f'{{"nodeid": "a.py::b", "outcome": "{said}", {stages}}}'
+    run = one(f'{{"created": 1.7e9, "exitcode": 0, "root": "", "summary": {{}}, "tests": [{test}]}}')
+    assert run.tests[0].outcome is outcome
+    assert run.status is Status.FAILED
+
+
+def test_log_that_breaks_off_is_interrupted_and_proves_nothing():
+    lines = (RECORDED / "rerunfailures.reportlog.jsonl").read_bytes().splitlines(keepends=True)
+    for torn in (b"".join(lines[:-1]), b"".join(lines[:-8]) + lines[-8][:40]):
+        run = one(torn)
+        assert run.status is Status.INTERRUPTED
+        assert trend.row(run).suspect
+
+
+def test_log_with_a_torn_line_in_its_middle_is_refused_by_its_number():
+    lines = (RECORDED / "rerunfailures.reportlog.jsonl").read_bytes().splitlines(keepends=True)
+    with pytest.raises(Unimportable, match="Line 5"):
+        read(b"".join([*lines[:4], lines[4][:30] + b"\n", *lines[5:]]))
+
+
+def test_test_that_began_and_never_ended_is_not_run():
+    start = '{"$report_type": "TestReport", "nodeid": "a.py::b", "when": "setup", "outcome": "passed", "duration": 0.1}'
+    run = one(f'{start}\n{{"$report_type": "SessionFinish", "exitstatus": 0}}\n')
+    assert run.not_run == ("a.py::b",)
+    assert run.status is Status.FAILED
+
+
+def test_collection_that_failed_is_a_collector_and_the_verdict():
+    text = "<error message=\"collection failure\">tests/test_b.py:1: in &lt;module&gt;\n    import gone\nE   ModuleNotFoundError: No module named 'gone'</error>"
+    run = one(suite(case("test_b") + case("tests.test_b", text, classname="")))
+    assert run.status is Status.COLLECTION_FAILED
+    [collector] = run.collectors
+    assert collector.id == "tests/test_b.py"
+    assert collector.failure is not None
+    assert collector.failure.exception == "ModuleNotFoundError"
+    assert collector.failure.at is not None
+    assert collector.failure.at.source == "import gone"
+
+
+def test_internal_error_of_pytest_is_the_verdict():
+    run = one(suite(case("internal", '<error message="internal error">boom</error>', classname="pytest")))
+    assert run.status is Status.INTERNAL_ERROR
+
+
+def test_cut_message_is_made_whole_from_the_text():
+    long = "\n".join(f"E   line {number}" for number in range(99))
+    text = f'<failure message="line 0&#10;line 1&#10;[+97 more lines; full report in element text]">{long}\n\na.py:3: Error</failure>'
+    message = one(suite(case("test_b", text))).tests[0].failures[0].message
+    assert message.splitlines()[98] == "line 98"
+
+
+def test_inherited_test_keeps_the_module_of_its_class_and_not_of_its_function():
+    row = '<testcase classname="tests.test_a.TestB" name="test_c" file="tests/base.py" line="3"/>'
+    assert list(outcomes(one(suite(row)))) == ["tests/test_a.py::TestB::test_c"]
+    row = '<testcase classname="tests.base.TestB" name="test_c" file="tests/base.py" line="3"/>'
+    assert list(outcomes(one(suite(row)))) == ["tests/base.py::TestB::test_c"]
+
+
+def test_same_content_is_the_same_run_and_its_id_carries_its_time():
+    text = suite(case("test_b"), timestamp="2026-01-01T00:00:00+01:00")
+    first, again, other = one(text), one(text), one(text + " ")
+    assert first.id == again.id != other.id
+    assert first.started_at == 1767222000
+    assert int(first.id.replace("-", "")[:12], 16) == 1767222000_000
+    assert first.id[14] == "7"
+    assert first.id[19] in "89ab"
+
+
+def test_report_without_a_time_takes_that_of_its_file_and_says_so():
+    run = one(suite(case("test_b"), timestamp="yesterday"))
+    assert run.started_at == 1.7e9
+    assert "time" in run.lost
+
+
+def test_ctrf_names_the_commit_where_nobody_else_does():
+    text = (
+        '{"results": {"tool": {"name": "jest"}, "summary": {"start": 1700000000000, "stop": 1700000001500},'
+        '"environment": {"commit": "%s", "branchName": "main"}, "tests": [{"name": "adds", "suite": ["cart", "add"],'
+        '"status": "passed", "duration": 12, "filePath": "cart.test.js"},'
+        '{"name": "later", "status": "pending", "duration": 0}]}}' % ("b" * 40)
+    )
+    run = one(text, origin=Origin(root=NOWHERE))
+    assert run.revision == of_commit("b" * 40, "main")
+    assert one(text).revision == ORIGIN.revision
+    assert outcomes(run) == {"cart.test.js::adds": ["passed"], "later": ["skipped"]}
+    assert (run.started_at, run.duration_s, run.tests[0].attempts[0].call_s) == (1.7e9, 1.5, 0.012)
+
+
+def test_ctrf_that_only_counts_its_retries_hides_attempts():
+    text = '{"results": {"tool": {"name": "x"}, "tests": [{"name": "b", "status": "passed", "duration": 1, "retries": 2}]}}'
+    assert "attempts" in one(text).lost
+
+
+def test_format_is_told_by_content_and_can_be_named():
+    text = suite(case("test_b"))
+    assert one(text).source == "import:junit"
+    assert one("\ufeff\n " + text).source == "import:junit"
+    assert one(text.encode("utf-16")).source == "import:junit"
+    with pytest.raises(Unimportable, match="No JSON"):
+        read(text, wanted="ctrf")
+    with pytest.raises(Unimportable, match="no JUnit"):
+        read("<html><body/></html>")
+    with pytest.raises(Unimportable, match="no report that is known"):
+        read('{"name": "left-pad"}')
