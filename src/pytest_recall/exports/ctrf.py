@@ -90,7 +90,7 @@ def _test(test: Test) -> dict[str, Any]:
     last = test.decisive
     others = [attempt for attempt in test.attempts if attempt is not last]
     found: dict[str, Any] = {
-        "name": test.id or "?",
+        "name": _named(test.id),
         **_attempt(last),
         "retries": len(others),
         **_place(test.id),
