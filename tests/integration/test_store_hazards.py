@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,7 @@ def test_runs_survive_a_worker_that_is_killed_at_any_moment(tmp_path):
 
 WRITER = """
 import asyncio, importlib.util, sys
+from dataclasses import replace
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("hazards", sys.argv[1])
 hazards = importlib.util.module_from_spec(spec)
@@ -236,6 +239,7 @@ def test_worker_sees_nothing_of_our_environment_and_leaves_with_us(tmp_path, mon
 def test_worker_leaves_when_its_parent_is_killed(tmp_path):
     script = """
 import asyncio, importlib.util, sys
+from dataclasses import replace
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("hazards", sys.argv[1])
 hazards = importlib.util.module_from_spec(spec)
@@ -265,3 +269,85 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_rebuilt_index_keeps_what_the_journal_has_forgotten(tmp_path):
+    folder = tmp_path / "s"
+
+    async def story():
+        forgotten, kept = [a_run(n) for n in (1, 2, 1)], [a_run(n) for n in (1, 3)]
+        async with store_in(folder) as store:
+            for run in (*forgotten, *kept):
+                store.keep(run)
+            await drained(store)
+            assert store.prune(count=len(kept), age_s=1e9, size_bytes=1 << 30) == len(forgotten)
+            before = {f.fingerprint: f.count for f in await store.failures()}
+        (index,) = [path for path in (folder / "chroma").iterdir() if path.is_dir()][:1]
+        for path in index.iterdir():
+            path.write_bytes(b"torn")
+        async with store_in(folder) as store:
+            assert await store.rebuild() == len(kept)
+            newest = [run.id for run in reversed(forgotten + kept)]
+            assert [row.id for row in await store.runs()] == newest
+            old = await store.run(forgotten[0].id)
+            assert [test.outcome for test in old.tests] == [test.outcome for test in forgotten[0].tests]
+            tests = await store.tests()
+            assert {name: len(tests[name].samples) for name in sorted(tests)} == {
+                "t.py::test_1": 5,
+                "t.py::test_2": 5,
+                "t.py::test_3": 5,
+            }
+            assert {f.fingerprint: f.count for f in await store.failures()} == before
+            assert (await store.similar("ValueError kind 2"))[0][0].fingerprint == "fp1:000000000002"
+
+    asyncio.run(story())
+
+
+def test_awkward_run_is_taken_in_among_the_others(tmp_path):
+    async def story():
+        long = "t.py::test[" + "ü\udc80" * 30_000 + "]"
+        odd = a_run(1)
+        failing = odd.tests[1].attempts[0]
+        cause = replace(
+            failing.failures[0],
+            message="\udc80" * 5_000,
+            fingerprint=Fingerprint(group="\ud800 x" * 99, strict="", loose=""),
+        )
+        tests = tuple(
+            Ran(id=f"{n}{long}", attempts=(replace(failing, failures=(cause,)),)) for n in range(50)
+        )
+        odd = replace(odd, tests=tests, request=RunRequest(intent=random.Random(1).randbytes(300_000).hex()))
+        async with store_in(tmp_path / "s") as store:
+            for run in (a_run(1), odd, a_run(1)):
+                store.keep(run)
+            while store.behind:
+                await store.feed()
+            assert (await store.runs())[-1].id == odd.id
+            assert (await store.status()).counts["runs"] == 3
+            assert len((await store.run(odd.id)).tests) == 50
+
+    asyncio.run(story())
+
+
+def test_run_of_a_later_version_waits_for_it(tmp_path):
+    folder = tmp_path / "s"
+    journal = Journal(folder)
+    later, ours = journal.write(a_run(1)), a_run(2)
+    with zipfile.ZipFile(later) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(later, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(
+                name, data.replace(b'"format":1', b'"format":99') if name == "run.json" else data
+            )
+
+    async def story():
+        async with store_in(folder) as store:
+            store.keep(ours)
+            await store.feed()
+            await store.feed()
+            assert store.journal.pending() == [later]
+            assert (await store.status()).counts["runs"] == 1
+            assert set(await store.tests()) == {"t.py::test_2"}
+
+    asyncio.run(story())

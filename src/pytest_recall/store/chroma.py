@@ -6,9 +6,10 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import chromadb
@@ -19,6 +20,8 @@ from pytest_recall.model import FailureHistory, RunRow, TestHistory
 from pytest_recall.store import codec, embedding, records
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.records import Metadata
+
+T = TypeVar("T")
 
 SCHEMA = 1
 KINDS = ("runs", "outcomes", "tests", "failures")
@@ -100,8 +103,7 @@ class Collections:
         while True:
             first = max(0, newest - reach)
             where = [*fixed, {"ms": {"$gte": first}}, {"ms": {"$lte": last}}]
-            for _, record in self._pages(self._runs, {"$and": where}):
-                row = records.read_run(record)
+            for row in _readable(records.read_run, self._pages(self._runs, {"$and": where})):
                 if not before or row.id < before:
                     found[row.id] = row
             if len(found) >= limit or first == 0:
@@ -168,25 +170,24 @@ class Collections:
         """The tests that this writer keeps rows of."""
         if self._interesting is None:
             rows = self._pages(self._tests, {"writer": self.writer})
-            self._interesting = {records.read_ascii(str(record["test"])) for _, record in rows}
+            self._interesting = {records.read_ascii(str(record["test"])) for record in rows}
         return self._interesting
 
     def own_tests(self, ids: Sequence[str]) -> dict[str, TestHistory]:
         """Rows of this writer, of these tests."""
-        texts = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
-        histories = [records.unpack_history(records.joined(record)) for record in texts]
-        return {history.id: history for history in histories}
+        rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
+        return {history.id: history for history in _readable(records.read_test, rows)}
 
     def tests(self, ids: Sequence[str] | None) -> list[str]:
         """The packed rows of these tests, or of all, of every writer."""
+        rows: Iterable[Metadata]
         if ids is None:
-            return [records.joined(record) for _, record in self._pages(self._tests, None)]
-        if not self.shared:
-            return [
-                records.joined(record) for record in self._by_id(self._tests, [self._test_id(i) for i in ids])
-            ]
-        keys = [records.test_key(test_id) for test_id in ids]
-        return [records.joined(record) for record in self._by_key(self._tests, keys)]
+            rows = self._pages(self._tests, None)
+        elif self.shared:
+            rows = self._by_key(self._tests, [records.test_key(test_id) for test_id in ids])
+        else:
+            rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
+        return list(_readable(records.joined, rows))
 
     def put_tests(self, histories: Iterable[TestHistory]) -> None:
         """Rows of this writer, written whole; ids too long for a record are left to the journal."""
@@ -207,14 +208,18 @@ class Collections:
     # --- failures ---------------------------------------------------------------------------
 
     def own_failures(self, fingerprints: Sequence[str]) -> dict[str, FailureHistory]:
-        rows = self._by_id(self._failures, [f"{fingerprint}-{self.writer}" for fingerprint in fingerprints])
-        return {failure.fingerprint: failure for failure in map(records.read_failure, rows)}
+        rows = self._by_id(self._failures, [self._failure_id(fingerprint) for fingerprint in fingerprints])
+        return {failure.fingerprint: failure for failure in _readable(records.read_failure, rows)}
 
     def failures(self, fingerprints: Sequence[str] | None) -> list[FailureHistory]:
         """The rows of these causes, or of all, of every writer."""
         if fingerprints is None:
-            return [records.read_failure(record) for _, record in self._pages(self._failures, None)]
-        return list(map(records.read_failure, self._by_key(self._failures, fingerprints)))
+            return list(_readable(records.read_failure, self._pages(self._failures, None)))
+        return list(
+            _readable(
+                records.read_failure, self._by_key(self._failures, list(map(records.cause_key, fingerprints)))
+            )
+        )
 
     def put_failures(self, failures: Sequence[FailureHistory], documents: dict[str, str]) -> None:
         """Rows of this writer, written whole; of a cause that is in *documents*, for the first time."""
@@ -223,15 +228,18 @@ class Collections:
         for part in _parts(new, _BATCH):
             texts = [records.document_text(documents[failure.fingerprint]) for failure in part]
             self._failures.upsert(
-                ids=[f"{failure.fingerprint}-{self.writer}" for failure in part],
+                ids=[self._failure_id(failure.fingerprint) for failure in part],
                 embeddings=[embedding.embed(documents[failure.fingerprint]) for failure in part],
                 documents=texts,
                 metadatas=[records.failure_record(failure, self.writer) for failure in part],
             )
         self._update(
             self._failures,
-            [(f"{f.fingerprint}-{self.writer}", records.failure_record(f, self.writer)) for f in old],
+            [(self._failure_id(f.fingerprint), records.failure_record(f, self.writer)) for f in old],
         )
+
+    def _failure_id(self, fingerprint: str) -> str:
+        return f"{records.cause_key(fingerprint)}-{self.writer}"
 
     def similar(self, text: str, limit: int) -> list[tuple[FailureHistory, float]]:
         """The nearest causes to *text*, nearest first, with the cosine of the angle between them."""
@@ -244,12 +252,16 @@ class Collections:
             include=["metadatas", "distances"],
         )
         rows, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
-        return [
-            (records.read_failure(dict(row)), 1.0 - float(distance))
-            for row, distance in zip(rows, distances, strict=True)
-        ]
+        found: list[tuple[FailureHistory, float]] = []
+        for row, distance in zip(rows, distances, strict=True):
+            found += [(failure, 1.0 - float(distance)) for failure in _readable(records.read_failure, [row])]
+        return found
 
     # --- all of them ------------------------------------------------------------------------
+
+    def take_over(self, kind: str, rows: Sequence[tuple[str, Metadata]]) -> None:
+        """Records of an older index, as they are."""
+        self._add(self.all[kind], rows)
 
     def probe(self, *, vectors: bool) -> None:
         """Ask each collection a filtered question, and with *vectors* for all of its vectors.
@@ -286,16 +298,16 @@ class Collections:
     def _by_key(self, collection: Any, keys: Sequence[str]) -> list[Metadata]:
         found: list[Metadata] = []
         for part in _parts(keys, _ASKED):
-            found += [record for _, record in self._pages(collection, {"key": {"$in": list(part)}})]
+            found += self._pages(collection, {"key": {"$in": list(part)}})
         return found
 
     def _pages(
         self, collection: Any, where: dict[str, Any] | None, include: str = "metadatas"
-    ) -> Iterator[tuple[str, Any]]:
+    ) -> Iterator[Any]:
         offset = 0
         while True:
             page = collection.get(where=where, include=[include], limit=_PAGE, offset=offset)
-            yield from zip(page["ids"], page[include], strict=True)
+            yield from page[include]
             offset += len(page["ids"])
             if len(page["ids"]) < _PAGE:
                 return
@@ -324,6 +336,13 @@ def _client(backend: Backend, path: Path | None) -> Any:
             )
         case Cloud(tenant=tenant, database=database, api_key=key):
             return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
+
+
+def _readable(read: Callable[[Any], T], rows: Iterable[Any]) -> Iterator[T]:
+    """What the rows say, but for those that another version of ours wrote in another way."""
+    for row in rows:
+        with suppress(ValueError):
+            yield read(row)
 
 
 def _outcome_records(name: str, parts: dict[str, bytes], digest: str) -> list[tuple[str, Metadata]]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
@@ -56,10 +57,10 @@ class Store:
         self._recent = Recent(journal)
         self._line: Line | None = None
         self._lock = threading.Lock()
-        self._feeding = False
+        self._feeding = self._again = False
         self._error = ""
         self._slow = False  # the last question was not answered in time
-        self._rows: dict[str, TestHistory] = {}  # packed row → what it says
+        self._rows: dict[str, TestHistory | None] = {}  # packed row → what it says
         self._known: tuple[str, list[str]] = ("", [])  # generation, packed rows
         self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
 
@@ -93,6 +94,8 @@ class Store:
                 break
             self._error = ""
             taken += int(answer["taken"])
+            if not answer["taken"]:
+                break  # what is left waits for a later version of ours
         return taken
 
     async def rebuild(self) -> int:
@@ -265,7 +268,7 @@ class Store:
         """The worker is awake: whoever asks next is patient with it, and the inbox has another chance."""
         if not question.cancelled() and question.exception() is None:
             self._slow = False
-            if self.journal.pending():
+            if not self._feeding and self.journal.pending():
                 self._feed_later()
 
     def _journal_is_enough(self) -> bool:
@@ -293,24 +296,26 @@ class Store:
         """Have the inbox taken in behind all questions, step by step, until it is empty or hindered."""
         with self._lock:
             line = self._line
+            self._again = self._feeding  # there is something new since the step in progress began
             if line is None or self._feeding:
                 return
             self._feeding = True
         step = line.call(do, limit_s=_REBUILD_S if do == "rebuild" else _TAKE_S, later=True)
-        step.add_done_callback(self._fed)
+        step.add_done_callback(partial(self._fed, do))
 
-    def _fed(self, step: Future[Any]) -> None:
-        self._feeding = False
+    def _fed(self, did: str, step: Future[Any]) -> None:
+        self._feeding, again, self._again = False, self._again, False
         if step.cancelled():
             return
         error = step.exception()
-        if isinstance(error, Damaged):
+        if isinstance(error, Damaged) and did == "take":
             self._feed_later("rebuild")
         elif error is not None:
             self._error = str(error)
         else:
             self._error = ""
-            if self.journal.pending():
+            # What is left when nothing was taken waits for a later version of ours.
+            if (again or step.result()["taken"] or did == "rebuild") and self.journal.pending():
                 self._feed_later()
 
     # --- adding what the index does not have yet --------------------------------------------
@@ -328,6 +333,8 @@ class Store:
         known: dict[str, TestHistory] = {}
         for text in packed:
             history = self._unpacked(text)
+            if history is None:
+                continue
             other = known.get(history.id)
             known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
         late = catching_up(known, near)
@@ -348,11 +355,15 @@ class Store:
         far = self._recent.entries(FAR) if not found else near
         return interesting(far) - found.keys()
 
-    def _unpacked(self, text: str) -> TestHistory:
+    def _unpacked(self, text: str) -> TestHistory | None:
+        """What the row says; None when another version of ours wrote it in another way."""
         if text not in self._rows:
             if len(self._rows) > _ROWS:
                 self._rows.clear()
-            self._rows[text] = records.unpack_history(text)
+            try:
+                self._rows[text] = records.unpack_history(text)
+            except ValueError:
+                self._rows[text] = None
         return self._rows[text]
 
     def _merge(

@@ -38,6 +38,10 @@ _ROUNDED = 1 + 2.0**-9  # about half of the step that the cut takes off
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 
 
+class FromLater(UnreadableRun):
+    """A run in a format that a later version made: nothing is wrong with it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
     """A run as it is stored: JSON, the columns, and the roster that it refers to by digest."""
@@ -71,8 +75,12 @@ class Record:
         """Raises `UnreadableRun` for whatever is not a run of ours."""
         try:
             head = parse(packed.head)
-            if not isinstance(head, dict) or head.get("format") != FORMAT:
-                raise shape.Misshapen("not a run of this format (is it from a later version?)")
+            if not isinstance(head, dict) or type(head.get("format")) is not int:
+                raise shape.Misshapen("not a run of ours")
+            if head["format"] > FORMAT:
+                raise FromLater(
+                    "A stored run was written by a later version of pytest-recall; update this one."
+                )
             digest = head.get("roster")
             self._roster = rosters(digest) if digest else Roster(roster_ids(head["ids"]))
             self._count = len(self._roster.ids)

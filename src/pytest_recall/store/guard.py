@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pytest_recall.errors import StoreUnavailable
-from pytest_recall.store import chroma
+from pytest_recall.store import chroma, embedding
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.chroma import Collections
 
@@ -130,7 +130,8 @@ class Guard:
         self.close()
         if not self._path.exists():
             return self._create()
-        if manifest.get("schema") != chroma.SCHEMA or state not in (CLEAN, DIRTY, OPENING):
+        self._check_maker(manifest)
+        if state not in (CLEAN, DIRTY, OPENING):
             raise Damaged(f"its state is {state or 'unknown'}")
         closely = state != CLEAN
         self._note(manifest | {"state": LOOKING if closely else OPENING})
@@ -147,6 +148,15 @@ class Guard:
             self._note(manifest)
             self.generation = str(manifest["generation"])
         return self._opened
+
+    def _check_maker(self, manifest: dict[str, Any]) -> None:
+        schema = manifest.get("schema")
+        if isinstance(schema, int) and schema > chroma.SCHEMA:
+            raise StoreUnavailable(
+                "The index of past runs was made by a later version of pytest-recall; update this one."
+            )
+        if schema != chroma.SCHEMA or manifest.get("embedding") != embedding.VERSION:
+            raise Damaged("an earlier version made it")
 
     def _create(self) -> Collections:
         """A first, empty index; or, where there was one before, the demand for a rebuild."""
@@ -185,6 +195,7 @@ class Guard:
         note = {
             "state": CLEAN,
             "schema": chroma.SCHEMA,
+            "embedding": embedding.VERSION,
             "generation": generation,
             "counts": collections.counts(),
             "chromadb": chroma.VERSION,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_recall.errors import UnreadableRun
 from pytest_recall.history import fingerprint, trend
 from pytest_recall.model import FailureHistory, TestHistory
 from pytest_recall.store import codec, records
@@ -24,12 +25,13 @@ class Intake:
     def __init__(self, journal: Journal, recent: Recent) -> None:
         self._journal = journal
         self._recent = recent
+        self._later: set[Path] = set()  # files that wait for a later version of ours
 
     def batch(self, paths: Sequence[Path], *, most: int = _BATCH) -> list[Path]:
         """The first of *paths*: as many as one step takes in, so that questions get their turn between."""
         found: list[Path] = []
         size = 0
-        for path in paths[:most]:
+        for path in [path for path in paths if path not in self._later][:most]:
             with suppress(FileNotFoundError):
                 size += path.stat().st_size
             if found and size > most * _BYTES:
@@ -37,8 +39,8 @@ class Intake:
             found.append(path)
         return found
 
-    def take(self, collections: Collections, paths: Sequence[Path]) -> int:
-        """Take in these files (oldest first); returns how many were new."""
+    def take(self, collections: Collections, paths: Sequence[Path]) -> list[Path]:
+        """Take in these files (oldest first); returns those that are in the index now."""
         entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
         taken = collections.taken([path.stem for path in entries])
         fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}
@@ -50,7 +52,7 @@ class Intake:
             collections.put_tests(self._tests(collections, batch))
             self._failures(collections, batch)
             collections.add_runs([entry.row for entry in batch])  # last: where it is, all is
-        return len(batch)
+        return list(entries)
 
     def settle(self, paths: Iterable[Path]) -> None:
         """These files have been taken in, and what took them is on the disk."""
@@ -60,7 +62,12 @@ class Intake:
     def _opened(self, path: Path) -> Entry | None:
         entry = self._recent.entry(path)
         if entry is None and path.exists():
-            self._journal.set_aside(path)
+            try:
+                self._journal.record(path)
+            except codec.FromLater:
+                self._later.add(path)
+            except UnreadableRun:
+                self._journal.set_aside(path)
         return entry
 
     def _packed(self, path: Path, *, whole: bool) -> codec.Packed:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -24,6 +26,8 @@ VALUE = 4_000  # bytes of one metadata string (the limit is 4,096)
 PIECES = 24  # of a packed value in one record
 LONGEST_ID = 3_000  # bytes of a test id as ASCII; a longer one is known from the journal only
 
+_FITTING = 500  # characters of a text where the whole does not fit
+_FINGERPRINT = re.compile(r"[A-Za-z0-9:._-]{1,64}")
 _DOCUMENT = 12_288  # bytes
 _LARGEST = 4 << 20  # bytes of one packed value, unpacked
 
@@ -40,7 +44,7 @@ def run_record(row: RunRow, writer: str) -> Metadata:
         "scope": row.scope,
         "revision": ascii_text(row.revision.digest)[:VALUE],
         "writer": writer,
-        **cut(_text(shape.dump(row))),
+        **_cut_first(row, replace(row, intent=row.intent[:_FITTING], client=row.client[:_FITTING])),
     }
 
 
@@ -71,14 +75,25 @@ def test_record(history: TestHistory, writer: str) -> Metadata:
     }
 
 
+def read_test(record: Metadata) -> TestHistory:
+    return unpack_history(joined(record))
+
+
+def cause_key(fingerprint: str) -> str:
+    """A fingerprint as it can stand in an id: ours as they are, anything else by its digest."""
+    return fingerprint if _FINGERPRINT.fullmatch(fingerprint) else test_key(fingerprint)
+
+
 def failure_record(failure: FailureHistory, writer: str) -> Metadata:
+    """The row of a cause; long ids of tests are left out where all of them do not fit."""
+    fitting = replace(failure, tests=tuple(test for test in failure.tests if len(test) <= _FITTING))
     return {
-        "key": failure.fingerprint,
+        "key": cause_key(failure.fingerprint),
         "writer": writer,
         "at": failure.last_seen,
         "count": failure.count,
         "exception": ascii_text(failure.exception)[:200],
-        **cut(_text(shape.dump(failure))),
+        **_cut_first(failure, replace(fitting, message=failure.message[:_FITTING])),
     }
 
 
@@ -202,6 +217,15 @@ def cut(text: str) -> Metadata:
     if len(pieces) > PIECES:
         raise ValueError(f"a value of {len(text)} bytes does not fit one record")
     return {"pieces": len(pieces), **{f"v{number}": piece for number, piece in enumerate(pieces)}}
+
+
+def _cut_first(*values: object) -> Metadata:
+    """The first of these values that fits one record."""
+    *more, last = values
+    for value in more:
+        with suppress(ValueError):
+            return cut(_text(shape.dump(value)))
+    return cut(_text(shape.dump(last)))
 
 
 def joined(record: Any) -> str:

@@ -24,6 +24,7 @@ from pytest_recall.store.guard import Damaged, Guard
 from pytest_recall.store.intake import Intake
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.recent import Recent
+from pytest_recall.store.salvage import salvage
 from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
@@ -77,6 +78,7 @@ class Worker:
         self._journal = Journal(folder)
         self._recent = Recent(self._journal)
         self._intake = Intake(self._journal, self._recent)
+        self._careful = False
         self._place: Guard | Shared
         if isinstance(backend, Embedded):
             self._place = Guard(folder, self._journal.writer)
@@ -106,10 +108,17 @@ class Worker:
             return {"taken": 0, "left": 0}
         with self._place.writing() as collections:
             paths = self._journal.pending()  # another process may have been faster
-            batch = self._intake.batch(paths)
-            self._intake.take(collections, batch)
-        self._intake.settle(batch)
-        return {"taken": len(batch), "left": len(paths) - len(batch)}
+            batch = self._intake.batch(paths, most=1) if self._careful else self._intake.batch(paths)
+            self._careful = True  # if this fails, the next step finds out which run it is
+            try:
+                taken = self._intake.take(collections, batch)
+            except ValueError:
+                if len(batch) == 1:  # it can be read and cannot be stored: the others go on without it
+                    self._journal.set_aside(batch[0])
+                raise
+            self._careful = False
+        self._intake.settle(taken)
+        return {"taken": len(taken), "left": len(paths) - len(taken)}
 
     def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
         """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
@@ -120,6 +129,9 @@ class Worker:
             while batch := self._intake.batch(paths[at:], most=_AT_ONCE):
                 self._intake.take(collections, batch)
                 at += len(batch)
+            salvage(
+                self._journal.folder / "chroma" / "chroma.sqlite3", collections, {path.stem for path in paths}
+            )
 
         return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
 

@@ -1,0 +1,179 @@
+"""What was learnt, beside the runs: fixes and notes, one immutable file each, durable before anything else is done.
+
+    <folder>/lore/<uuid7>.json     a transition in one of its states, or a note; the newest of a key counts
+    <folder>/lore.broken/          what could not be read, set aside
+
+The newest 5,000 are kept; what a newer state has replaced goes first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from pytest_recall.errors import StoreUnavailable, UnreadableLore, quoted
+from pytest_recall.model import Note, Transition
+from pytest_recall.store import codec, shape
+from pytest_recall.store.journal import new_id
+
+Learnt = Transition | Note
+
+FORMAT = 1
+MOST = 5_000  # files
+
+_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json")
+_LARGEST = 1 << 20  # bytes of one file
+_SLACK = 100  # files more than the most before any are let go
+_ASIDE = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The content of one file."""
+
+    format: int
+    what: Transition | Note
+
+
+class Lore:
+    """The lore of one store's folder, which several processes may use at once. Safe from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "lore"
+        self._broken = folder / "lore.broken"
+        self._lock = threading.Lock()
+        self._read: dict[str, Learnt | None] = {}  # by name of the file; None: not for this version
+        self.trouble = ""  # the last file that could not be read
+
+    def keep(self, learnt: Sequence[Learnt]) -> None:
+        """Keep these: on disk for good when this returns. Raises `StoreUnavailable` when the disk refuses."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            for one in learnt:
+                data = codec.render(shape.dump(_Kept(format=FORMAT, what=one)))
+                if len(data) > _LARGEST:
+                    raise StoreUnavailable("What was learnt is larger than anything of ours can be.")
+                _place(self._folder / f"{new_id(time.time)}.json", data)
+            self._prune()
+        except OSError as error:
+            raise StoreUnavailable(
+                f"Fixes and notes cannot be kept in {quoted(str(self._folder))}: "
+                f"{error.strerror or type(error).__name__}. Make it writable and leave it some space."
+            ) from error
+
+    def all(self) -> dict[str, Learnt]:
+        """The newest state of everything, by the name of its file, oldest first."""
+        with self._lock:
+            names = self._names()
+            self._read = {name: self._known(name) for name in names}
+            newest = {key(one): name for name, one in self._read.items() if one is not None}
+            return {name: one for name in newest.values() if (one := self._read[name]) is not None}
+
+    def transitions(self) -> list[Transition]:
+        """The newest state of each, in no order."""
+        return [one for one in self.all().values() if isinstance(one, Transition)]
+
+    def notes(self) -> list[Note]:
+        return [one for one in self.all().values() if isinstance(one, Note)]
+
+    def read(self, path: Path) -> Learnt | None:
+        """What *path* keeps; None when a later version of ours wrote it.
+
+        Raises:
+            UnreadableLore: it is nothing of ours, or torn.
+        """
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise UnreadableLore(f"{path.name} is larger than any note or fix of ours.")
+            found = codec.parse(path.read_bytes())
+            version = found.get("format") if isinstance(found, dict) else None
+            if type(version) is not int:
+                raise shape.Misshapen("no note or fix of ours")
+            return None if version > FORMAT else shape.load(_Kept, found).what
+        except (OSError, ValueError, RecursionError) as error:
+            raise UnreadableLore(f"{path.name} cannot be read: {error!s:.200}") from error
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))[-MOST:]
+        except OSError:  # nothing was learnt yet
+            return []
+
+    def _known(self, name: str) -> Learnt | None:
+        if name in self._read:
+            return self._read[name]
+        try:
+            return self.read(self._folder / name)
+        except UnreadableLore as error:
+            if (self._folder / name).exists():  # else another process has let it go
+                self.trouble = str(error)
+                self._set_aside(name)
+            return None
+
+    def _set_aside(self, name: str) -> None:
+        with suppress(OSError):
+            self._broken.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / name).rename(self._broken / name)
+            for old in sorted(self._broken.iterdir())[:-_ASIDE]:
+                old.unlink(missing_ok=True)
+
+    def _prune(self) -> None:
+        names = sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))
+        if len(names) <= MOST + _SLACK:
+            return
+        needed = self.all()
+        replaced = [name for name in names if name not in needed]
+        for name in [*replaced, *needed][: len(names) - MOST]:
+            (self._folder / name).unlink(missing_ok=True)
+
+
+def key(learnt: Learnt) -> str:
+    """What stays the same while the state of *learnt* changes: 32 hex digits, or the note's id."""
+    match learnt:
+        case Note(id=name):
+            return name
+        case Transition(test=test, fingerprint=fingerprint, red=red, green=green):
+            return digest((test, fingerprint, red.digest, green.digest))
+
+
+def digest(parts: Sequence[str]) -> str:
+    made = blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        made.update(b"%d:" % len(data) + data)
+    return made.hexdigest()
+
+
+def merged(own: Mapping[str, Learnt], others: Mapping[str, Learnt]) -> list[Learnt]:
+    """Both, by names of files: of each key the newest, wherever it was learnt."""
+    both = {**others, **own}
+    return list({key(both[name]): both[name] for name in sorted(both)}.values())
+
+
+def _place(path: Path, data: bytes) -> None:
+    """Write *data* aside, force it to the disk, and rename it into place."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

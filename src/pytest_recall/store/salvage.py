@@ -1,0 +1,118 @@
+"""What a rebuild takes over from the old index: rows about runs that the journal has forgotten.
+
+The database is read without Chroma, which may not open it any more. Whatever cannot be read is left.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_recall.history import trend
+from pytest_recall.model import FailureHistory
+from pytest_recall.store import records
+from pytest_recall.store.chroma import Collections
+from pytest_recall.store.records import Metadata
+
+_ROWS = """
+select e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value
+from collections c
+join segments s on s.collection = c.id
+join embeddings e on e.segment_id = s.id
+join embedding_metadata m on m.id = e.id
+where c.name = ?
+order by e.id
+"""
+_DOCUMENT = "chroma:document"
+
+
+def salvage(database: Path, collections: Collections, there: Collection[str]) -> int:
+    """Take over from *database* what concerns no run in *there*; returns of how many runs."""
+    rows = 0
+    with suppress(sqlite3.Error, OSError), closing(_opened(database)) as old:
+        rows = _runs(old, collections, there)
+        _tests(old, collections, there)
+        _failures(old, collections)
+    return rows
+
+
+def _runs(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> int:
+    lost = [(name, record) for name, record in _rows(old, "runs") if name not in there and _sound(record)]
+    names = {name for name, _ in lost}
+    wanted = [
+        (name, record)
+        for name, record in _rows(old, "outcomes")
+        if record.get("of") in names or str(record.get("of")).startswith("roster-")
+    ]
+    collections.take_over("outcomes", wanted)
+    collections.take_over("runs", lost)
+    return len(lost)
+
+
+def _sound(record: Metadata) -> bool:
+    with suppress(ValueError):
+        return bool(records.read_run(record).id)
+    return False
+
+
+def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
+    histories = {}
+    for _, record in _rows(old, "tests"):
+        with suppress(ValueError):
+            history = records.unpack_history(records.joined(record))
+            samples = tuple(sample for sample in history.samples if sample.run not in there)
+            if record.get("writer") == collections.writer and samples:
+                histories[history.id] = replace(history, samples=samples)
+    new = collections.own_tests(sorted(histories))
+    collections.put_tests(
+        [
+            trend.fold(new[test_id], test_id, history.samples) if test_id in new else history
+            for test_id, history in histories.items()
+        ]
+    )
+
+
+def _failures(old: sqlite3.Connection, collections: Collections) -> None:
+    failures: dict[str, FailureHistory] = {}
+    documents: dict[str, str] = {}
+    for _, record in _rows(old, "failures"):
+        with suppress(ValueError):
+            failure = records.read_failure(record)
+            if record.get("writer") == collections.writer:
+                failures[failure.fingerprint] = failure
+                documents[failure.fingerprint] = str(record.get(_DOCUMENT, ""))
+    new = collections.own_failures(sorted(failures))
+    # The old row has counted everything that the new one has, and the forgotten runs.
+    older = [failure for key, failure in failures.items() if key not in new or failure.count > new[key].count]
+    collections.put_failures(
+        older,
+        {
+            failure.fingerprint: documents[failure.fingerprint]
+            for failure in older
+            if failure.fingerprint not in new
+        },
+    )
+
+
+def _opened(database: Path) -> sqlite3.Connection:
+    # Writable, so that the transaction of a writer that died is rolled back.
+    return sqlite3.connect(f"file:{database}?mode=rw", uri=True)
+
+
+def _rows(old: sqlite3.Connection, kind: str) -> Iterator[tuple[str, Metadata]]:
+    """The records of a collection, as far as its pages can be read."""
+    name, record = "", dict[str, Any]()
+    with suppress(sqlite3.Error, UnicodeDecodeError):
+        for row_name, key, text, whole, real, flag in old.execute(_ROWS, (kind,)):
+            if row_name != name:
+                if record:
+                    yield name, record
+                name, record = row_name, {}
+            value = text if text is not None else whole if whole is not None else real
+            record[key] = bool(flag) if value is None else value
+    if record:
+        yield name, record
