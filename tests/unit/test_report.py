@@ -269,6 +269,29 @@ def test_rerun_replaces_what_it_reruns() -> None:
     assert run.counts == {"passed": 1, "rerun": 1, "collected": 1}
 
 
+def test_rerun_that_starts_anew_is_still_a_rerun() -> None:
+    story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun").finish("test_a")
+    run = story.start("test_a").phase("test_a").finish("test_a").over(0).run()
+
+    assert run.status is Status.PASSED
+    assert run.counts == {"passed": 1, "rerun": 1, "collected": 1}
+
+
+def test_rerun_that_starts_before_the_attempt_was_told_is_still_a_rerun() -> None:
+    story = Story().session("test_a").start("test_a").start("test_a")
+    story.phase("test_a", outcome="rerun").phase("test_a", "teardown").finish("test_a")
+    run = story.phase("test_a").finish("test_a").over(0).run()
+
+    assert run.counts == {"passed": 1, "rerun": 1, "collected": 1}
+
+
+def test_rerun_that_never_came_leaves_the_failure() -> None:
+    story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun").finish("test_a")
+    run = story.over(0).run()
+
+    assert (run.status, run.tests[0].outcome) == (Status.FAILED, Outcome.FAILED)
+
+
 def test_repetition_cannot_hide_a_failure() -> None:
     story = Story().session("test_a").test("test_a", "failed").over(1, failed=1)
     run = story.begin(1).session("test_a").test("test_a").over(0).run()

@@ -21,6 +21,7 @@ _MOST_DETAILED = 20  # failures of one cause that keep their whole text
 _MOST_WEIGHT = 24 * 2**20  # characters that all failures together may have
 _SHORT = 1_000  # characters of the message of those that came too late
 _MOST_SECTION = 8_000
+_MOST_NORMALISED = 2_000  # characters of a message that its fingerprint looks at: normalising is slow
 _MOST_FAILURES = 50  # of one attempt (subtests)
 _MOST_NOTES = 10
 
@@ -39,6 +40,7 @@ class Running:
         "phase",
         "properties",
         "reason",
+        "rerun",
         "seconds",
         "since",
         "subtests",
@@ -49,6 +51,7 @@ class Running:
         self.order = order
         self.worker = worker
         self.since = since  # by our own clock
+        self.rerun = False  # what came until now was an attempt that will be made again
         self.reset()
 
     def reset(self) -> None:
@@ -103,6 +106,7 @@ class Ledger:
         self.collectors: dict[str, Collector] = {}
         self.culprits: dict[str, None] = {}  # running when a launch or a worker died, or time ran out
         self._blamed: set[str] = set()
+        self._again: dict[str, Running] = {}  # tests between an attempt and its rerun
         self.notes: list[str] = []
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             events.Start: self._started,
@@ -151,12 +155,15 @@ class Ledger:
         Where the launch *crashed*, they did it. Else a test that had already failed keeps that, and any
         other has not been run.
         """
+        for test in self._again:  # it was to be made again, and was not: what was recorded stands
+            self._closed(test, Outcome.FAILED)
         for test, state in list(self.running.items()):
             if crashed or test in self._blamed:
                 self._close(test, state, Outcome.CRASHED)
             elif state.decided is not None and state.decided.bad:
                 self._close(test, state, state.decided)
         self.running.clear()
+        self._again.clear()
         self._blamed.clear()
 
     # --- facts ----------------------------------------------------------------------------
@@ -171,6 +178,8 @@ class Ledger:
     def _reported(self, event: events.PhaseEnd) -> None:
         state = self.running.get(event.id) or self._start(event.id, event.worker)
         state.worker = event.worker or state.worker
+        # The attempt that will be made again may still tell of its teardown.
+        state.rerun = state.rerun and (event.when, event.outcome) == ("teardown", "passed")
         if event.subtest is not None:
             self._subtest(event, state)
             return
@@ -181,10 +190,16 @@ class Ledger:
         elif event.outcome in _RERUN or event.status in _RERUN:
             self._record(event.id, state, state.decided or Outcome.FAILED)
             state.reset()
+            state.rerun = True
 
     def _finished(self, event: events.Finish) -> None:
         state = self.running.pop(event.id, None)
         if state is None:  # it never started: not a test that may count as run
+            return
+        if (
+            state.rerun
+        ):  # the end of an attempt that is made again: whether it starts anew is the plugin's way
+            self._again[event.id] = state
             return
         state.seconds["setup"] += event.setup
         state.seconds["teardown"] += event.teardown
@@ -277,8 +292,12 @@ class Ledger:
     # --- one test -------------------------------------------------------------------------
 
     def _start(self, test: str, worker: str) -> Running:
-        state = Running(self._starts, worker, self._clock())
-        self._starts += 1
+        state = self.running.get(test) or self._again.pop(test, None)
+        if state is None:
+            state = Running(self._starts, worker, self._clock())
+            self._starts += 1
+        else:  # a rerun; with xdist it may start before the attempt before it has been told
+            state.since, state.worker = self._clock(), worker or state.worker
         self.running[test] = state
         return state
 
@@ -318,6 +337,9 @@ class Ledger:
         if outcome in {Outcome.CRASHED, Outcome.TIMED_OUT}:
             self.culprits[test] = None
         self._record(test, state, outcome)
+        self._closed(test, outcome)
+
+    def _closed(self, test: str, outcome: Outcome) -> None:
         self.launch.closed += 1
         self.launch.failed += outcome.bad
         left = self.waiting.get(test, 0) - 1
@@ -370,7 +392,11 @@ class Ledger:
             exception=fault.type,
             message=fault.message,
             fingerprint=fingerprint(
-                exception=fault.type, message=fault.message, frames=frames, root=self._root, test_id=test
+                exception=fault.type,
+                message=fault.message[:_MOST_NORMALISED],
+                frames=frames,
+                root=self._root,
+                test_id=test,
             ),
             frames=frames,
             text=fault.text,

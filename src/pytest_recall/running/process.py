@@ -129,15 +129,15 @@ class _Started:
             os.write(self._control, letters)
 
     async def gone(self) -> None:
-        while True:
-            with anyio.move_on_after(_POLL_SECONDS) as waiting:
+        reading = True
+        while reading:
+            if self._popen.poll() is not None:
+                # Our child is dead: if a supervisor still lives, it was the outer one that was killed.
+                self.tell(b"K")
+            with anyio.move_on_after(_POLL_SECONDS):
                 # A pipe's writing end becomes readable when its last reader closes it.
                 await anyio.wait_readable(self._control)
-            if not waiting.cancelled_caught:
-                break
-            if self._popen.poll() is not None:
-                # Our child is dead and a supervisor lives: the outer one was killed. The inner one obeys.
-                self.tell(b"K")
+                reading = False
         self._popen.wait()
 
     async def end(self) -> None:

@@ -122,7 +122,7 @@ def termination(end: Ended) -> Termination:  # noqa: PLR0911 - one line for each
         return end.why
     if code is not None and code < 0:
         return Crashed(exit_code=code, signal=_signal(-code), at_exit=launch.ended)
-    if launch.session is None:
+    if launch.session is None and (end.startup or code == _USAGE_ERROR):
         return NotStarted(
             exit_code=code, message=_why_not(end.startup), path=str(end.startup.get("path") or "")
         )
@@ -206,7 +206,7 @@ def _status_of(end: Termination) -> Status | None:  # noqa: C901, PLR0911 - a ta
         case NotStarted(path=path) if path:
             return Status.COLLECTION_FAILED
         case NotStarted(exit_code=code):
-            return Status.USAGE_ERROR if code in {_USAGE_ERROR, _PASSED} else Status.INTERNAL_ERROR
+            return Status.USAGE_ERROR if code == _USAGE_ERROR else Status.INTERNAL_ERROR
         case InternalError() | Finished(exit_code=3):
             return Status.INTERNAL_ERROR
         case Crashed():

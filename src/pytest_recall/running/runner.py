@@ -150,19 +150,27 @@ class _Course:
     async def run(self) -> None:
         for repetition in range(self._request.repeat):
             while True:
+                known = len(self.ledger.culprits)
                 end = await self._launch(repetition)
                 self.ends.append(end)
                 how = report.termination(end)
-                if not self._may_go_on(end, how):
+                if not self._may_go_on(end, how, new=len(self.ledger.culprits) - known):
                     break
             if not isinstance(how, Finished | Crashed) and not (isinstance(how, TimedOut) and how.test):
                 return
             if self._left() <= 0:
                 return
 
-    def _may_go_on(self, end: Ended, how: Termination) -> bool:
-        """Whether a launch that was cut short by a test shall be followed by one without it."""
-        cut_short = (isinstance(how, Crashed) and not how.at_exit) or (isinstance(how, TimedOut) and how.test)
+    def _may_go_on(self, end: Ended, how: Termination, *, new: int) -> bool:
+        """Whether a launch that was cut short by a test shall be followed by one without it.
+
+        *new* culprits with a good end are workers that died, so many that xdist gave up.
+        """
+        cut_short = (
+            (isinstance(how, Crashed) and not how.at_exit)
+            or (isinstance(how, TimedOut) and how.test)
+            or (isinstance(how, Finished) and new)
+        )
         enough = self._request.max_failures and self.ledger.failed >= self._request.max_failures
         return bool(
             self._request.resume

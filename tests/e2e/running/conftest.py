@@ -15,6 +15,7 @@ from pytest_recall.model import Revision, Run, RunFiles, RunRequest
 from pytest_recall.running import runner, target
 
 RunProject = Callable[..., tuple[Run, RunFiles]]
+TARGET = os.environ.get("RECALL_TARGET_PYTHON", sys.executable)  # the same tests on another pytest
 
 
 @pytest.fixture
@@ -37,10 +38,11 @@ def run_project(tmp_path: Path) -> RunProject:
         }
 
         async def main() -> tuple[Run, RunFiles]:
-            found = more.pop("target", None) or target.resolve(
-                project, explicit=sys.executable, environ=environ
-            )
-            return await runner.run(request or RunRequest(timeout_s=30.0), found, **(known | more))
+            found = more.pop("target", None) or target.resolve(project, explicit=TARGET, environ=environ)
+            with anyio.CancelScope() as scope:
+                more.pop("scope", []).append(scope)
+                return await runner.run(request or RunRequest(timeout_s=30.0), found, **(known | more))
+            raise LookupError("cancelled")
 
         return anyio.run(main)
 

@@ -22,7 +22,7 @@ class Hazard:
 
     name: str
     suite: str = ""  # where it is not the name
-    status: str
+    status: str  # several where pytest's versions differ
     outcomes: dict[str, str] = field(default_factory=dict)  # by the test's name without `test_`
     culprits: tuple[str, ...] | None = ()  # None: whatever was read before the facts were lost
     not_run: tuple[str, ...] = ()
@@ -157,7 +157,9 @@ TABLE = [
     Hazard(name="loud_and_raw", status="passed", outcomes=GREEN),
     Hazard(name="binary_output", status="failed", outcomes=GREEN | {"prints_bytes": "failed"}),
     Hazard(
-        name="patched_everything", status="failed", outcomes=GREEN | {"patches": "passed", "fails": "failed"}
+        name="patched_everything",
+        status="failed|crashed",
+        outcomes=GREEN | {"patches": "passed", "fails": "failed"},
     ),
     Hazard(name="closed_descriptors", status="passed", outcomes=GREEN),
     Hazard(name="working_folder_gone", status="failed", outcomes=GREEN | {"fails": "failed"}),
@@ -172,7 +174,7 @@ TABLE = [
         status="failed",
         outcomes=GREEN | {"raises": "failed", "fails_with_odd_message": "failed"},
     ),
-    Hazard(name="exit_at_import", status="internal_error"),
+    Hazard(name="exit_at_import", status="collection_failed|internal_error"),
     Hazard(name="syntax_error", status="collection_failed"),
     Hazard(name="import_error", status="collection_failed"),
     Hazard(
@@ -214,7 +216,7 @@ def test_hazard_is_told_in_time_and_leaves_no_process(
     run, files = run_project(project, request)
     seconds = time.monotonic() - began
 
-    assert run.status.value == hazard.status, (run.terminations, run.doubts, run.output_tail)
+    assert run.status.value in hazard.status.split("|"), (run.terminations, run.doubts, run.output_tail)
     assert hazard.outcomes.items() <= {name(test.id): test.outcome.value for test in run.tests}.items()
     assert hazard.culprits in {None, tuple(name(test) for test in run.culprits)}
     assert {name(test) for test in run.not_run} >= set(hazard.not_run)
