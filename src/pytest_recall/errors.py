@@ -87,3 +87,9 @@ class UnreadableRun(RecallError):
     """A stored run is torn, foreign, or from a later version; the message says which."""
 
     exit_code = 3
+
+
+class UnreadableLore(RecallError):
+    """A kept note or fix is torn, foreign, or from a later version; the message says which."""
+
+    exit_code = 3

@@ -68,7 +68,7 @@ class Journal:
                 part.mkdir(mode=0o700, exist_ok=True)
             ignore = folder / ".gitignore"
             if not ignore.exists():
-                self._place(ignore, b"*\n")
+                place(ignore, b"*\n")
             name = folder / "writer"
             if not name.exists():
                 _create(name, secrets.token_hex(6))
@@ -90,7 +90,7 @@ class Journal:
             if packed.digest and packed.digest not in self._sound:
                 self._keep_roster(packed.digest, packed.roster)
             target = self.inbox / name
-            self._place(target, _zipped(packed, row, files or RunFiles()))
+            place(target, _zipped(packed, row, files or RunFiles()))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return target
@@ -220,7 +220,7 @@ class Journal:
         path = self._rosters / digest
         # A roster that was damaged on disk is mended here by the next run that has it.
         if _unpacked_roster(path, digest) is None:
-            self._place(path, zlib.compress(roster, 6))
+            place(path, zlib.compress(roster, 6))
         os.utime(path)  # in use: a sweep in another process lets it be
         self._sound.add(digest)
 
@@ -237,20 +237,6 @@ class Journal:
             self._unpacked.popitem(last=False)
         return roster
 
-    def _place(self, path: Path, data: bytes) -> None:
-        """Write *data* aside, force it to the disk, and rename it into place."""
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with aside.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
-
     def _sweep(self, now: float, *, rosters: bool) -> None:
         """Remove what writers left behind when they died, and rosters that no run needs any more."""
         needed = {_comment(path) for path in self.paths()} if rosters else None
@@ -261,6 +247,21 @@ class Journal:
                     if (unneeded or path.name.startswith(".")) and now - _modified(path) > _FRESH_S:
                         path.unlink()
                         self._sound.discard(path.name)
+
+
+def place(path: Path, data: bytes) -> None:
+    """Write *data* aside, force it to the disk, and rename it into place."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
 
 
 def new_id(clock: Callable[[], float]) -> str:

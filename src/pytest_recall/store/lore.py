@@ -8,9 +8,7 @@ The newest 5,000 are kept; what a newer state has replaced goes first.
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +20,7 @@ from pathlib import Path
 from pytest_recall.errors import StoreUnavailable, UnreadableLore, quoted
 from pytest_recall.model import Note, Transition
 from pytest_recall.store import codec, shape
-from pytest_recall.store.journal import new_id
+from pytest_recall.store.journal import new_id, place
 
 Learnt = Transition | Note
 
@@ -61,7 +59,7 @@ class Lore:
                 data = codec.render(shape.dump(_Kept(format=FORMAT, what=one)))
                 if len(data) > _LARGEST:
                     raise StoreUnavailable("What was learnt is larger than anything of ours can be.")
-                _place(self._folder / f"{new_id(time.time)}.json", data)
+                place(self._folder / f"{new_id(time.time)}.json", data)
             self._prune()
         except OSError as error:
             raise StoreUnavailable(
@@ -72,7 +70,7 @@ class Lore:
     def all(self) -> dict[str, Learnt]:
         """The newest state of everything, by the name of its file, oldest first."""
         with self._lock:
-            names = self._names()
+            names = self._names()[-2 * MOST :]
             self._read = {name: self._known(name) for name in names}
             newest = {key(one): name for name, one in self._read.items() if one is not None}
             return {name: one for name in newest.values() if (one := self._read[name]) is not None}
@@ -105,7 +103,7 @@ class Lore:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))[-MOST:]
+            return sorted(path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
         except OSError:  # nothing was learnt yet
             return []
 
@@ -128,12 +126,13 @@ class Lore:
                 old.unlink(missing_ok=True)
 
     def _prune(self) -> None:
-        names = sorted(name for name in os.listdir(self._folder) if _NAME.fullmatch(name))
+        names = self._names()
         if len(names) <= MOST + _SLACK:
             return
         needed = self.all()
-        replaced = [name for name in names if name not in needed]
-        for name in [*replaced, *needed][: len(names) - MOST]:
+        replaced = [name for name in names if name not in needed and self._read.get(name) is not None]
+        oldest = [name for name in names if name not in replaced]
+        for name in [*replaced, *oldest][: len(names) - MOST]:
             (self._folder / name).unlink(missing_ok=True)
 
 
@@ -158,22 +157,3 @@ def merged(own: Mapping[str, Learnt], others: Mapping[str, Learnt]) -> list[Lear
     """Both, by names of files: of each key the newest, wherever it was learnt."""
     both = {**others, **own}
     return list({key(both[name]): both[name] for name in sorted(both)}.values())
-
-
-def _place(path: Path, data: bytes) -> None:
-    """Write *data* aside, force it to the disk, and rename it into place."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with aside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
