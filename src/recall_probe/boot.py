@@ -15,14 +15,15 @@ def main(run_dir):
     cargo = os.path.dirname(here)
     with open(os.path.join(run_dir, "cfg.json"), encoding="utf-8") as file:
         cfg = json.load(file)
-    sys.path.insert(0, cargo)  # for our own modules only: taken away again before pytest is imported
+    # Once the package is known its modules are found through it, and `sys.path` need not name the cargo.
+    sys.path.insert(0, cargo)
     from recall_probe import supervise
 
+    del sys.path[0]
     if cfg.get("supervise"):
         supervise.fork(run_dir, cfg)
-    del sys.path[0]
     _restore_signals()
-    _restore_path(here, cargo)
+    _restore_path(here)
     _stack_file(run_dir, cfg.get("dump_signal"))
     _run(run_dir, cfg)
 
@@ -34,8 +35,8 @@ def _restore_signals():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _restore_path(here, cargo):
-    """`sys.path` as `python -m pytest` has it, and the cargo last, where it shadows nothing."""
+def _restore_path(here):
+    """`sys.path` as `python -m pytest` has it."""
     if sys.path and os.path.realpath(sys.path[0] or ".") == os.path.realpath(here):
         del sys.path[0]
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
@@ -43,7 +44,6 @@ def _restore_path(here, cargo):
             sys.path.insert(0, os.getcwd())
         except OSError:  # the folder is gone: pytest says so better than we could
             sys.path.insert(0, "")
-    sys.path.append(cargo)
 
 
 def _stack_file(run_dir, dump_signal):

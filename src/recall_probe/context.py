@@ -14,6 +14,9 @@ from recall_probe.jsonreport import JsonReport
 from recall_probe.reporting import Reporting
 from recall_probe.stream import Stream, cut
 
+_LEND = "import sys; sys.path.insert(0, %r); import recall_probe; del sys.path[0]"
+_LEND_S = 30.0
+
 
 class Session:
     """Of one pytest process: the one that owns the run, an xdist worker of it, or a nested one (silent)."""
@@ -82,7 +85,6 @@ class Session:
         wanted = (self._cfg.get("list") or "none") if tells else "none"
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
         yield Evidence(stream, describer, name)
-        _hide_from_path()
 
     def not_started(self, error):
         """Write why there was no session, or none that ran a test."""
@@ -107,6 +109,12 @@ class Distributed:
 
     def __init__(self, config, stream, json_report):
         self._config, self._stream, self._json_report = config, stream, json_report
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_newgateway(self, gateway):
+        """Make our package known to the worker before pytest is, as `boot.py` does here; not by its `sys.path`."""
+        cargo = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        gateway.remote_exec(_LEND % cargo).waitclose(_LEND_S)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node, ids):
@@ -137,13 +145,6 @@ class Late:
             stacks.enable(*self._where)
         except Exception:  # no evidence is no reason not to run
             pass
-
-
-def _hide_from_path():
-    """All that is ours has been imported; only xdist's controller needs the entry longer, to hand it on."""
-    cargo = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if sys.path and sys.path[-1] == cargo:
-        del sys.path[-1]
 
 
 def _distributes(option):

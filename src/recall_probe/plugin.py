@@ -9,6 +9,7 @@ PYTEST_DONT_REWRITE
 import argparse
 import json
 import os
+import sys
 
 import pytest
 
@@ -28,6 +29,7 @@ def pytest_load_initial_conftests(early_config):
         return
     from recall_probe import context
 
+    _step_aside()
     session = context.Session(run_dir, _settings(run_dir))
     early_config._recall = session
     session.prepare(early_config)
@@ -50,6 +52,12 @@ def pytest_cmdline_main(config):
     session = getattr(config, "_recall", None)
     if session is not None and outcome.excinfo is not None:
         session.not_started(outcome.excinfo[1])
+
+
+def _step_aside():
+    """All of ours is loaded; should the project import a package of our name, it gets its own."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "recall_probe"]:
+        del sys.modules[name]
 
 
 def _settings(run_dir):

@@ -71,6 +71,23 @@ def test_ignored_sigint_is_not_handed_on(probe):
     assert launched.end().rc == 2
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_project_with_a_package_of_our_name_gets_its_own(probe, needs, workers):
+    probe.write(
+        {
+            "recall_probe/__init__.py": "mine = True\n",
+            "recall_probe/plugin.py": "mine = True\n",
+            "conftest.py": "import recall_probe\nassert recall_probe.mine\n",
+            "test_x.py": "import recall_probe.plugin\ndef test_a(): assert recall_probe.plugin.mine\n",
+        }
+    )
+    if workers:
+        needs("xdist")
+    ran = probe.run(*(["-n1"] if workers else []))
+    assert ran.verdicts() == {"test_a": ["passed"]}
+    assert len(ran.all("finish")) == 1
+
+
 NESTED = {
     "conftest.py": "pytest_plugins = 'pytester'\n",
     "test_nested.py": """
@@ -115,7 +132,7 @@ def test_nested_pytest_with_our_own_option_is_silent_too(probe):
             def test_a(request, tmp_path):
                 (tmp_path / "test_inner.py").write_text("def test_inner(): pass")
                 args = [str(a) for a in request.config.invocation_params.args if "recall" in str(a)]
-                cargo = os.path.dirname(os.path.dirname(sys.modules["recall_probe"].__file__))
+                cargo = os.environ["CARGO"]
                 args = [a for pair in zip(["-p"] * 9, [a for a in args if not a.startswith("-")]) for a in pair] + [
                     a for a in args if a.startswith("--")]
                 assert len(args) == 5
@@ -124,6 +141,7 @@ def test_nested_pytest_with_our_own_option_is_silent_too(probe):
             """
         }
     )
+    probe.env["CARGO"] = str(probe.boot.parents[1])
     ran = probe.run()
     assert ran.verdicts() == {"test_a": ["passed"]}
     assert len(ran.all("session")) == 1
