@@ -1,0 +1,255 @@
+"""Runs from elsewhere and back: the reports that plain pytest writes, GitHub's artefacts, and our own export."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILES = {
+    "tests/test_a.py": """
+        import pytest
+
+        @pytest.fixture
+        def till():
+            yield
+            raise RuntimeError("stuck")
+
+        def helper(number):
+            raise ValueError(f"bad {number}")
+
+        class TestCart:
+            @pytest.mark.parametrize("item", ["a.b::c", "plain"])
+            def test_add(self, item): ...
+
+        def test_total(): assert 1 + 1 == 3
+        def test_deep(): helper(7)
+        def test_close(till): ...
+        def test_both(till): assert False
+        @pytest.mark.skip(reason="later")
+        def test_skip(): ...
+        @pytest.mark.xfail
+        def test_xfail(): assert 0
+    """
+}
+COUNTS = {"passed": 2, "failed": 3, "error": 2, "skipped": 1, "xfailed": 1, "collected": 8}
+
+
+def recall(*words: str, project: Path, code: int = 0, stdin: bytes = b"", path: str = "") -> str:
+    """What the command prints."""
+    environ = {**os.environ, "PATH": path or os.environ["PATH"]}
+    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
+    done = subprocess.run(command, capture_output=True, input=stdin, env=environ, check=False, timeout=60)
+    assert done.returncode == code, (done.stdout + done.stderr).decode()
+    return done.stdout.decode() or done.stderr.decode()
+
+
+def take(*words: str, project: Path, **options) -> dict:
+    return json.loads(recall("import", "--json", *words, project=project, **options))
+
+
+def exported(*words: str, project: Path) -> list[dict]:
+    return [json.loads(line) for line in recall("export", *words, project=project).splitlines()]
+
+
+def plain(project: Path, *words: str) -> None:
+    """A run of pytest without us."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1, done.stdout
+
+
+def commit(project: Path) -> str:
+    git = ["git", "-C", str(project), "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    return subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def causes(lines: list[dict]) -> dict[str, list[str]]:
+    return {
+        line["test"]["id"]: [
+            failure["fingerprint"]["strict"]
+            for attempt in line["test"]["attempts"]
+            for failure in attempt.get("failures", [])
+        ]
+        for line in lines
+        if line["kind"] == "test"
+    }
+
+
+def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours(make_project, tmp_path):
+    project = make_project(FILES)
+    head = commit(project)
+    reports = tmp_path / "reports"
+    plain(
+        project, f"--junitxml={reports}/one.xml", "--json-report", f"--json-report-file={reports}/report.json"
+    )
+    plain(project, f"--junitxml={reports}/legacy.xml", "-o", "junit_family=xunit1")
+    recall("run", project=project, code=1)
+    [ours, *told] = exported(project=project)
+    assert ours["run"]["revision"]["commit"] == head
+
+    answer = take(str(reports), "--revision", "HEAD", "--branch", "main", "--job", "linux", project=project)
+    assert [one["format"] for one in answer["imported"]] == ["junit", "junit", "json-report"]
+    for one in answer["imported"]:
+        assert one["counts"] == COUNTS, one
+        assert one["revision"] == head[:12]
+        [theirs, *tests] = exported(one["run_id"], project=project)
+        assert theirs["run"]["revision"]["digest"] == ours["run"]["revision"]["digest"]
+        assert theirs["run"]["space"] == "ci"
+        assert causes(tests) == causes(told)
+
+    again = take(str(reports), "--revision", "HEAD", project=project)
+    assert "imported" not in again
+    assert [one["run_id"] for one in again["known"]] == [one["run_id"] for one in answer["imported"]]
+    view = json.loads(recall("history", "test", "tests/test_a.py::test_total", "--json", project=project))
+    assert view["attempts"] == 4
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_path):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    good = '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="0.1"/></testsuite>'
+    folder = tmp_path / "artefacts"
+    folder.mkdir()
+    for name, text in {
+        "good.xml": good,
+        "torn.xml": good[:-20],
+        "page.html": "<html/>",
+        "x.log": "hi",
+    }.items():
+        (folder / name).write_text(text)
+    answer = take(str(folder), project=project, code=1)
+    assert [Path(one["source"]).name for one in answer["imported"]] == ["good.xml"]
+    assert {Path(one["source"]).name: one["why"][:7] for one in answer["refused"]} == {
+        "torn.xml": "No XML:",
+        "page.html": "XML, bu",
+    }
+    assert answer["passed_over"] == 1
+    assert len(answer["warnings"]) == 2  # neither revision nor job
+    # The same content with another file's time, from stdin, in an archive: it is there already.
+    assert (
+        take("-", stdin=good.encode(), project=project)["known"][0]["run_id"]
+        == answer["imported"][0]["run_id"]
+    )
+
+
+def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path):
+    project, other = make_project(FILES), make_project({}, name="other")
+    recall("run", project=project, code=1)
+    recall("run", "--repeat", "2", "tests/test_a.py::test_deep", project=project, code=1)
+    file = tmp_path / "runs.jsonl"
+    assert "2 runs written" in recall("export", "--since", "1d", "-o", str(file), project=project)
+    assert len(take(str(file), project=other)["imported"]) == 2
+    assert recall("export", "--since", "1d", project=other) == file.read_text()
+    assert len(take(str(file), project=other)["known"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_export_for_other_tools_comes_back_with_its_counts(make_project, kind):
+    project, other = make_project(FILES), make_project({}, name="other")
+    recall("run", project=project, code=1)
+    text = recall("export", "--format", kind, project=project)
+    [one] = take("-", stdin=text.encode(), project=other)["imported"]
+    assert (one["format"], one["counts"]) == (kind, COUNTS | ({"error": 1} if kind == "ctrf" else {}))
+
+
+GH = """#!{python}
+import json, pathlib, sys
+words = sys.argv[1:]
+RUNS = {{
+    "7": dict(databaseId=7, headSha="a" * 40, headBranch="main", event="push", status="completed",
+              createdAt="2026-01-02T03:04:05Z", workflowName="CI"),
+    "8": dict(databaseId=8, headSha="b" * 40, headBranch="fix", event="pull_request", status="completed",
+              createdAt="2026-01-03T03:04:05Z", workflowName="CI"),
+    "9": dict(databaseId=9, headSha="c" * 40, headBranch="main", event="push", status="in_progress",
+              createdAt="2026-01-04T03:04:05Z", workflowName="CI"),
+}}
+CASE = '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="%s"/></testsuite>'
+fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status"
+match words:
+    case ["run", "view", number, "--json", asked] if asked == fields and number in RUNS:
+        print(json.dumps(RUNS[number]))
+    case ["run", "list", "--limit", "500", "--json", asked] if asked == fields:
+        print(json.dumps(list(RUNS.values())))
+    case ["run", "download", "7", "--dir", folder, *rest] if rest in ([], ["--pattern", "junit-*"]):
+        for job in ("junit-py311", "junit-py312") + (() if rest else ("docs",)):
+            place = pathlib.Path(folder, job)
+            place.mkdir()
+            (place / ("index.html" if job == "docs" else "r.xml")).write_text("hi" if job == "docs" else CASE % job[-1])
+    case ["run", "download", "8", "--dir", folder]:
+        sys.exit("no valid artifacts found to download")
+    case ["run", "view", "4", *_]:
+        print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
+        sys.exit(4)
+    case _:
+        sys.exit(f"unknown: {{words}}")
+"""
+
+
+@pytest.fixture
+def gh(tmp_path) -> str:
+    """A PATH with a `gh` that replays what GitHub's own says."""
+    command = tmp_path / "bin" / "gh"
+    command.parent.mkdir()
+    command.write_text(GH.format(python=sys.executable))
+    command.chmod(0o755)
+    return f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    answer = take("--gh", "7", project=project, path=gh)
+    assert [(one["source"], one["revision"]) for one in answer["imported"]] == [
+        ("GitHub run 7/junit-py311/r.xml", "a" * 12),
+        ("GitHub run 7/junit-py312/r.xml", "a" * 12),
+    ]
+    assert "warnings" not in answer
+    [first, second] = [exported(one["run_id"], project=project)[0]["run"] for one in answer["imported"]]
+    assert first["environment"] == {"distributions": "job CI/junit-py311"} != second["environment"]
+    assert len(take("--gh", "7", "--gh-artifact", "junit-*", project=project, path=gh)["known"]) == 2
+
+
+def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=1)
+    assert len(answer["imported"]) == 2
+    [refusal] = answer["refused"]
+    assert refusal["source"] == "GitHub run 8"
+    assert "no valid artifacts" in refusal["why"]
+    assert take("--gh-since", "2026-02-01", project=project, path=gh) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("import",), "Name what to import"),
+        (("import", "a.xml", "--gh", "7"), "Name what to import"),
+        (("import", "--gh", "7", "--revision", "HEAD"), "leave them out"),
+        (("import", "--gh", "seven"), "a run's number"),
+        (("import", "--gh", "4"), "Run `gh auth login`"),
+        (("import", "--gh", "5"), "unknown"),
+        (("import", "a.xml", "--revision", "no-such"), "no commit of the repository"),
+        (("import", "a.xml", "--revision", "--version"), "expected one argument"),
+        (("import", "a.xml", "--format", "tap"), "No format 'tap'"),
+        (("export",), "No run is kept yet"),
+        (("export", "01a1fccf-6767-7ab2-a5b8-0812055dd0bf"), "No run"),
+        (("export", "--since", "soon"), "is no time"),
+        (("export", "-o", "/dev/null"), "is a device"),
+    ],
+)
+def test_wrong_arguments_are_told_what_is_right(make_project, gh, words, says):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    code = 2 if "expected" in says else 4
+    assert says in recall(*words, project=project, code=code, path=gh)
+
+
+def test_missing_gh_is_said_with_what_to_do(make_project, tmp_path):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    said = recall("import", "--gh", "7", project=project, code=4, path=str(tmp_path))
+    assert "Install GitHub's CLI" in said

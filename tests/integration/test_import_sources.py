@@ -1,0 +1,192 @@
+"""Files, folders, archives and stdin: what is a report is found wherever it lies, and nothing else is read far."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pytest_recall.imports import sources
+from pytest_recall.imports.sources import Document, Refused, Sources
+
+XML = b"<testsuites><testsuite name='pytest'/></testsuites>"
+
+
+def found(*places: object, **options) -> tuple[dict[str, bytes], dict[str, str], int]:
+    """Documents by name, refusals by name, and how many files were passed over."""
+    given = Sources([str(place) for place in places], **options)
+    every = list(given)
+    documents = {one.name: one.data for one in every if isinstance(one, Document)}
+    return documents, {one.name: one.why for one in every if isinstance(one, Refused)}, given.passed_over
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def tarred(members: dict[str, bytes], mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_700_000_000
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_folder_is_searched_and_what_is_no_report_is_only_counted(tmp_path):
+    for name, data in {
+        "a/r.xml": XML,
+        "a/b/odd.txt": b' {"x": 1}',
+        "a/shot.png": b"\x89PNG",
+        ".git/r.xml": XML,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "a" / "link.xml").symlink_to(tmp_path / "a" / "r.xml")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    documents, refused, passed_over = found(tmp_path)
+    assert sorted(Path(name).name for name in documents) == ["odd.txt", "r.xml"]
+    assert refused == {}
+    assert passed_over == 2
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [zipped, tarred, lambda m: tarred(m, "w:gz"), lambda m: tarred(m, "w:xz"), lambda m: tarred(m, "w:bz2")],
+    ids=["zip", "tar", "tar.gz", "tar.xz", "tar.bz2"],
+)
+def test_archive_is_known_by_its_content(tmp_path, pack):
+    path = tmp_path / "artefacts"
+    path.write_bytes(pack({"job/junit.xml": XML, "job/log.txt": b"hello", "job/coverage.bin": b"\0" * 99}))
+    documents, refused, passed_over = found(path)
+    assert documents == {f"{path}!job/junit.xml": XML}
+    assert refused == {}
+    assert passed_over == 2
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gz", "bz2", "xz"])
+def test_packed_report_is_unpacked(tmp_path, pack):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(pack(XML))
+    assert found(path)[0] == {str(path): XML}
+
+
+def test_archives_in_archives_are_opened_so_far_and_no_further(tmp_path):
+    inner = zipped({"deep.xml": XML})
+    path = tmp_path / "all.zip"
+    path.write_bytes(zipped({"one.tgz": tarred({"two.zip": inner, "r.xml": XML}, "w:gz"), "top.xml": XML}))
+    documents, refused, _ = found(path)
+    assert set(documents) == {f"{path}!one.tgz!r.xml", f"{path}!top.xml"}
+    assert refused == {f"{path}!one.tgz!two.zip": "is an archive inside 2 others"}
+
+
+def test_members_that_lead_out_or_are_links_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, kind in (
+            ("../out.xml", tarfile.REGTYPE),
+            ("in.xml", tarfile.SYMTYPE),
+            ("/abs.xml", tarfile.REGTYPE),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+        info = tarfile.TarInfo("pipe")
+        info.type = tarfile.FIFOTYPE
+        archive.addfile(info)
+    (tmp_path / "a.tar").write_bytes(buffer.getvalue())
+    link = zipfile.ZipInfo("link.xml")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("C:\\windows.xml", XML)
+        archive.writestr("..\\up.xml", XML)
+    documents, refused, _ = found(tmp_path / "a.tar", tmp_path / "a.zip")
+    assert documents == {}
+    assert len(refused) == 7
+    assert set(refused.values()) == {"leads out of the archive", "is a link or a device", "is a link"}
+
+
+def test_bombs_are_refused_and_what_lies_beside_them_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_BYTES", 16 << 20)
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(
+        zipped({"ratio.xml": b"<" + b" " * (8 << 20), "size.xml": b"<" * (20 << 20), "r.xml": XML})
+    )
+    documents, refused, _ = found(path)
+    assert documents == {f"{path}!r.xml": XML}
+    assert refused == {
+        f"{path}!ratio.xml": "unpacks to more than 500 times its size",
+        f"{path}!size.xml": "is larger than 16 MB",
+    }
+    path.write_bytes(gzip.compress(b"<" + b" " * (8 << 20)))
+    assert found(path)[1] == {str(path): "unpacks to more than 500 times its size"}
+
+
+def test_files_without_number_and_bytes_without_end_are_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_MOST_FILES", 10)
+    path = tmp_path / "many.zip"
+    path.write_bytes(zipped({f"{number}.xml": XML for number in range(20)}))
+    documents, refused, _ = found(path)
+    assert len(documents) == 10
+    assert refused == {str(path): "has more than 10 files; the rest was not looked at"}
+    monkeypatch.setattr(sources, "_MOST_FILES", 1_000)
+    monkeypatch.setattr(sources, "_MOST_TOTAL", 5 * len(XML) + path.stat().st_size)
+    assert len(found(path)[0]) == 5
+
+
+def torn(path: Path, data: bytes) -> dict[str, str]:
+    path.write_bytes(data)
+    documents, refused, _ = found(path)
+    assert documents == {}
+    return refused
+
+
+def test_broken_archives_are_named(tmp_path):
+    big = {"r.xml": XML * 500}
+    path = tmp_path / "torn"
+    for data in (
+        zipped(big)[:-30],
+        tarred(big, "w:gz")[:-20],
+        tarred(big)[:800],
+        lzma.compress(XML)[:-9],
+        b"PK\x03\x04",
+    ):
+        assert "broken" in torn(path, data)[str(path)]
+    data = bytearray(zipped(big))
+    data[60] ^= 0xFF
+    assert "is broken" in torn(path, bytes(data))[f"{path}!r.xml"]
+    encrypted = bytearray(zipped({"r.xml": XML}))
+    encrypted[6] |= 1
+    encrypted[encrypted.rindex(b"PK\x01\x02") + 8] |= 1
+    assert torn(path, bytes(encrypted)) == {f"{path}!r.xml": "is encrypted"}
+
+
+def test_what_was_named_and_is_no_report_is_said_so(tmp_path):
+    text, empty, pipe = tmp_path / "notes.txt", tmp_path / "empty", tmp_path / "pipe"
+    text.write_text("hello")
+    empty.touch()
+    os.mkfifo(pipe)
+    _, refused, _ = found(text, empty, pipe, tmp_path / "gone", "no\0name", "/dev/zero")
+    assert refused[str(text)] == "is no test report: neither XML nor JSON"
+    assert refused[str(empty)] == "is empty"
+    assert "Pass '-'" in refused[str(pipe)]
+    assert "Pass '-'" in refused["/dev/zero"]
+    assert "cannot be read" in refused[str(tmp_path / "gone")]
+    assert "cannot be read" in refused["no\0name"]
+
+
+def test_stdin_may_be_a_report_or_an_archive():
+    assert found("-", stdin=io.BytesIO(XML))[0] == {"stdin": XML}
+    assert found("-", stdin=io.BytesIO(zipped({"r.xml": XML})))[0] == {"stdin!r.xml": XML}
