@@ -392,13 +392,15 @@ class Run:
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
         pytest's last line; one that only failed to tear down counts in `error` and not in `passed`.
         """
-        counts: Counter[str] = Counter(test.outcome.value for test in self.tests)
-        counts.update(collector.outcome.value for collector in self.collectors)
-        for test in self.tests:
-            last = test.decisive
+        decisive = [test.decisive for test in self.tests]
+        outcomes = Counter([attempt.outcome for attempt in decisive])
+        outcomes.update(collector.outcome for collector in self.collectors)
+        counts: Counter[str] = Counter({outcome.value: number for outcome, number in outcomes.items()})
+        for test, last in zip(self.tests, decisive, strict=True):
             if last.outcome is Outcome.FAILED and any(f.phase == "teardown" for f in last.failures):
                 counts["error"] += 1
-            counts["rerun"] += len(test.attempts) - len({a.repetition for a in test.attempts})
+            if len(test.attempts) > 1:
+                counts["rerun"] += len(test.attempts) - len({a.repetition for a in test.attempts})
             for outcome, number in last.subtests:
                 counts[f"subtests_{outcome.value}"] += number
         counts["not_run"] += len(self.not_run)
