@@ -196,10 +196,10 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
     place = _place(name, root)
     if place is None:
         raise UnknownTest(_unknown(test, name, root))
-    if not place.resolve().is_relative_to(root.resolve()):
-        raise BadRequest(f"tests: {quoted(name)} leads out of the project {quoted(str(root))}.")
     # From the root, as a person would write it: pytest takes `[` and `::` in an absolute path for a test id's.
     shown = os.path.relpath(place, root)
+    if not (root / shown).resolve().is_relative_to(root.resolve()):
+        raise BadRequest(f"tests: {quoted(name)} leads out of the project {quoted(str(root))}.")
     return f"{'./' if shown[0] in '-@' else ''}{shown}{colons}{rest}"
 
 
