@@ -24,20 +24,21 @@ from pytest_recall.store.records import Metadata
 T = TypeVar("T")
 
 SCHEMA = 1
-KINDS = ("runs", "outcomes", "tests", "failures")
+KINDS = ("runs", "outcomes", "tests", "failures", "transitions", "notes")
 VERSION = str(chromadb.__version__)
 
 _PAGE = 1_000  # rows of one `get`; far more are refused
 _BATCH = 300  # records of one write
 _ASKED = 100  # values in one `$in`
 _POINT = [1.0]  # the vector of a record that is never searched by one
+_SEARCHED = frozenset({"failures", "transitions", "notes"})  # by vectors of their texts
 _WINDOW_MS = 86_400_000  # how far back the first look for runs goes
 
 logging.getLogger("chromadb").setLevel(logging.ERROR)
 
 
 class Collections:
-    """The four collections of one opened Chroma. Times, limits and locks are the caller's business."""
+    """The collections of one opened Chroma. Times, limits and locks are the caller's business."""
 
     def __init__(self, backend: Backend, writer: str, path: Path | None = None) -> None:
         """Open *backend*, an embedded one in *path*. Raises what Chroma raises."""
@@ -45,12 +46,12 @@ class Collections:
         self.writer = writer
         self._client = _client(backend, path)
         prefix = "" if isinstance(backend, Embedded) else _prefix(backend.project)
-        self._runs, self._outcomes, self._tests, self._failures = (
+        self._runs, self._outcomes, self._tests, self._failures, self._transitions, self._notes = (
             self._client.get_or_create_collection(
                 f"{prefix}{kind}",
                 embedding_function=None,  # or it would load, and download, a model
                 metadata={"schema": SCHEMA, "embedding": embedding.VERSION},
-                configuration={"hnsw": {"space": "cosine"}} if kind == "failures" else None,
+                configuration={"hnsw": {"space": "cosine"}} if kind in _SEARCHED else None,
             )
             for kind in KINDS
         )
@@ -65,7 +66,8 @@ class Collections:
 
     @property
     def all(self) -> dict[str, Any]:
-        return dict(zip(KINDS, (self._runs, self._outcomes, self._tests, self._failures), strict=True))
+        own = (self._runs, self._outcomes, self._tests, self._failures, self._transitions, self._notes)
+        return dict(zip(KINDS, own, strict=True))
 
     def counts(self) -> dict[str, int]:
         return {kind: int(collection.count()) for kind, collection in self.all.items()}
@@ -257,6 +259,39 @@ class Collections:
             found += [(failure, 1.0 - float(distance)) for failure in _readable(records.read_failure, [row])]
         return found
 
+    # --- transitions and notes ------------------------------------------------------------------
+
+    def taught(self) -> set[str]:
+        """Which files of this writer's lore are in the index."""
+        rows = (
+            row
+            for one in (self._transitions, self._notes)
+            for row in self._pages(one, {"writer": self.writer})
+        )
+        return {str(record.get("name", "")) for record in rows}
+
+    def teach(self, rows: Sequence[records.LoreRow]) -> None:
+        """Rows of this writer's lore, written whole; a newer state in the place of the one before."""
+        for kind in ("transitions", "notes"):
+            for part in _parts([row for row in rows if row.kind == kind], _BATCH):
+                self.all[kind].upsert(
+                    ids=[f"{row.key}-{self.writer}" for row in part],
+                    embeddings=[embedding.embed(row.text) for row in part],
+                    documents=[records.document_text(row.text) for row in part],
+                    metadatas=[{**row.record, "writer": self.writer} for row in part],
+                )
+
+    def learnt(self, kind: str, asked: dict[str, Sequence[str]]) -> list[Metadata]:
+        """Rows of every writer: all, or those with one of the values *asked* for in one of these fields."""
+        if not asked:
+            return list(self._pages(self.all[kind], None))
+        found: dict[object, Metadata] = {}
+        for field, values in asked.items():
+            for part in _parts(values, _ASKED):
+                for record in self._pages(self.all[kind], {field: {"$in": list(part)}}):
+                    found[record.get("key"), record.get("writer")] = record
+        return list(found.values())
+
     # --- all of them ------------------------------------------------------------------------
 
     def take_over(self, kind: str, rows: Sequence[tuple[str, Metadata]]) -> None:
@@ -271,7 +306,7 @@ class Collections:
         for kind, collection in self.all.items():
             if not collection.count():
                 continue
-            point = [1.0, *[0.0] * (embedding.DIMENSIONS - 1)] if kind == "failures" else _POINT
+            point = [1.0, *[0.0] * (embedding.DIMENSIONS - 1)] if kind in _SEARCHED else _POINT
             collection.query(query_embeddings=[point], n_results=1, where={"pieces": {"$gte": 0}}, include=[])
             if vectors:
                 for _ in self._pages(collection, None, include="embeddings"):

@@ -13,16 +13,18 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
 from pytest_recall.history import trend
-from pytest_recall.model import FailureHistory, Run, RunFiles, RunRow, TestHistory
-from pytest_recall.store import codec, records, shape
+from pytest_recall.model import FailureHistory, Note, Run, RunFiles, RunRow, TestHistory, Transition
+from pytest_recall.store import codec, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
+
+_Lore = TypeVar("_Lore", Transition, Note)
 
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
@@ -55,6 +57,7 @@ class Store:
         self.backend = backend
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
+        self._lore = lore.Lore(journal.folder)
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._feeding = self._again = False
@@ -82,6 +85,24 @@ class Store:
         """
         self.journal.write(run, files)
         self._feed_later()
+
+    def learn(self, transitions: Sequence[Transition]) -> None:
+        """Keep these, each in its present state: durable when this returns. Safe from any thread.
+
+        Raises `StoreUnavailable` when the disk refuses.
+        """
+        self._keep_lore(transitions)
+
+    def note(self, note: Note) -> None:
+        """Keep *note*: durable when this returns. Raises `StoreUnavailable` when the disk refuses."""
+        self._keep_lore([note])
+
+    def _keep_lore(self, learnt: Sequence[lore.Learnt]) -> None:
+        if not learnt:
+            return
+        self._lore.keep(learnt)
+        if self._line is not None:  # what fails here is made good with the next run that is taken in
+            self._line.call("teach", limit_s=_TAKE_S, later=True)
 
     async def feed(self) -> int:
         """Take the inbox into the index now; returns how many runs. What hinders it is in `troubles`."""
@@ -128,10 +149,11 @@ class Store:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
+        torn = (self._lore.trouble,) if self._lore.trouble else ()
         if not self._error:
-            return ()
+            return torn
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {self._error}{behind}",)
+        return (f"Answered from the journal alone: {self._error}{behind}", *torn)
 
     async def runs(
         self,
@@ -218,6 +240,43 @@ class Store:
             other, likeness = found.get(failure.fingerprint, (failure, score))  # another writer's row of it
             found[failure.fingerprint] = (trend.merge(other, failure), max(likeness, score))
         return sorted(found.values(), key=lambda each: -each[1])[:limit]
+
+    async def transitions(
+        self,
+        *,
+        tests: Sequence[str] | None = None,
+        fingerprints: Sequence[str] | None = None,
+        limit: int = 100,
+    ) -> list[Transition]:
+        """The ways from red to green that are known, the latest first: of all tests, or of these *tests* or causes."""
+        asked = {}
+        if tests is not None:
+            asked["test"] = [records.test_key(test) for test in tests]
+        if fingerprints is not None:
+            asked["fingerprint"] = [records.ascii_text(one)[:200] for one in fingerprints]
+        found = [
+            one
+            for one in await self._learnt("transitions", Transition, asked)
+            if (tests is None and fingerprints is None)
+            or one.test in (tests or ())
+            or one.fingerprint in (fingerprints or ())
+        ]
+        return sorted(found, key=lambda one: (one.at, one.green_run, one.test), reverse=True)[:limit]
+
+    async def notes(self, about: Sequence[str] | None = None) -> list[Note]:
+        """What was said about these runs, tests, causes or other notes (None: about anything), the latest first."""
+        asked = {} if about is None else {"about": [lore.digest((one,)) for one in about]}
+        found = [
+            one for one in await self._learnt("notes", Note, asked) if about is None or one.about in about
+        ]
+        return sorted(found, key=lambda one: one.id, reverse=True)
+
+    async def _learnt(self, kind: str, made: type[_Lore], asked: dict[str, list[str]]) -> list[_Lore]:
+        """The own files have all that was learnt here; a shared index has what others learnt, too."""
+        own = await asyncio.to_thread(self._lore.all)
+        answer = await self._ask("learnt", kind=kind, asked=asked) if self.backend.shared else ()
+        others = {str(name): shape.load(made, value) for name, value in answer or ()}
+        return [one for one in lore.merged(own, others) if isinstance(one, made)]
 
     async def status(self) -> StoreStatus:
         """How the store is, asked now."""

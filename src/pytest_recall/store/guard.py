@@ -178,7 +178,8 @@ class Guard:
         self._opened = collections
         counted, counts = manifest.get("counts", {}), collections.counts()
         # Nothing is ever deleted, so that a writer that died can have left more rows, never fewer.
-        if any(counts[kind] < counted.get(kind, 0) for kind in counts) or (not closely and counts != counted):
+        known = {kind: counted.get(kind, 0) for kind in counts}  # an earlier version had fewer kinds
+        if any(counts[kind] < known[kind] for kind in counts) or (not closely and counts != known):
             raise Damaged(f"it counts {counts} where {counted} were written")
         collections.probe(vectors=closely)
         return collections

@@ -10,15 +10,24 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from pytest_recall.model import FailureHistory, Outcome, RunRow, Sample, Space, TestHistory
-from pytest_recall.store import codec, shape
+from pytest_recall.model import (
+    FailureHistory,
+    Note,
+    Outcome,
+    RunRow,
+    Sample,
+    Space,
+    TestHistory,
+    Transition,
+)
+from pytest_recall.store import codec, lore, shape
 
 Metadata = dict[str, str | int | float | bool]
 
@@ -99,6 +108,48 @@ def failure_record(failure: FailureHistory, writer: str) -> Metadata:
 
 def read_failure(record: Metadata) -> FailureHistory:
     return shape.load(FailureHistory, _value(joined(record)))
+
+
+# --- transitions and notes ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoreRow:
+    """A transition or a note as it lies in its collection."""
+
+    kind: str
+    key: str
+    text: str  # what its vector is made of
+    record: Metadata
+
+
+def lore_row(name: str, learnt: lore.Learnt, failures: Mapping[str, FailureHistory]) -> LoreRow:
+    """*learnt*, from the file *name*; a transition is found by the text of its failure, where that is known."""
+    common: Metadata = {"key": lore.key(learnt), "name": name, "at": learnt.at}
+    if isinstance(learnt, Note):
+        common |= {"about": lore.digest((learnt.about,)), "kind": learnt.kind}
+        packed = cut(_text(shape.dump(learnt)))
+        return LoreRow(kind="notes", key=learnt.id, text=learnt.text, record=common | packed)
+    common |= {"test": test_key(learnt.test), "fingerprint": ascii_text(learnt.fingerprint)[:200]}
+    common |= {"state": learnt.state, "grade": learnt.grade}
+    failure = failures.get(learnt.fingerprint)
+    text = f"{failure.exception}: {failure.message}\n{failure.source}" if failure else learnt.test
+    return LoreRow(kind="transitions", key=lore.key(learnt), text=text, record=common | _fitting(learnt))
+
+
+def _fitting(transition: Transition) -> Metadata:
+    try:
+        return cut(_text(shape.dump(transition)))
+    except ValueError:  # too much for one record: the files have the hunks, others have to do with the paths
+        bare = tuple(replace(change, hunks="") for change in transition.changes)
+        return cut(_text(shape.dump(replace(transition, changes=bare, intents=transition.intents[-1:]))))
+
+
+def read_lore(record: Metadata) -> tuple[str, lore.Learnt]:
+    """The inverse of `lore_row`: the file's name and what it kept. Raises `shape.Misshapen` or another ValueError."""
+    value = _value(joined(record))
+    kind: type[lore.Learnt] = Transition if "fingerprint" in record else Note
+    return str(record.get("name", "")), shape.load(kind, value)
 
 
 # --- a test's history -----------------------------------------------------------------------

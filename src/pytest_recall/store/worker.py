@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_recall.errors import RecallError
-from pytest_recall.store import chroma, shape
+from pytest_recall.model import Transition
+from pytest_recall.store import chroma, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
@@ -78,6 +79,8 @@ class Worker:
         self._journal = Journal(folder)
         self._recent = Recent(self._journal)
         self._intake = Intake(self._journal, self._recent)
+        self._lore = lore.Lore(folder)
+        self._taught: set[str] | None = None  # files of the lore that are in the index
         self._careful = False
         self._place: Guard | Shared
         if isinstance(backend, Embedded):
@@ -86,6 +89,8 @@ class Worker:
             self._place = Shared(backend, folder, self._journal.writer)
         self._calls: dict[str, Callable[..., Any]] = {
             "take": self.take,
+            "teach": self.teach,
+            "learnt": self.learnt,
             "rebuild": self.rebuild,
             "runs": self.runs,
             "run": self.run,
@@ -117,8 +122,39 @@ class Worker:
                     self._journal.set_aside(batch[0])
                 raise
             self._careful = False
+            self._teach(collections)
         self._intake.settle(taken)
         return {"taken": len(taken), "left": len(paths) - len(taken)}
+
+    def teach(self) -> None:
+        """Take in the notes and fixes that are not in the index yet."""
+        if self._taught is None or self._lore.all().keys() - self._taught:
+            with self._place.writing() as collections:
+                self._teach(collections)
+
+    def _teach(self, collections: Collections, *, anew: bool = False) -> None:
+        if self._taught is None or anew:
+            self._taught = set() if anew else collections.taught()
+        late = {name: one for name, one in self._lore.all().items() if name not in (self._taught or ())}
+        prints = {one.fingerprint for one in late.values() if isinstance(one, Transition)}
+        failures = collections.own_failures(sorted(prints)) if prints else {}
+        rows = []
+        for name, one in late.items():
+            with contextlib.suppress(ValueError):  # too large for a record: the files have it
+                rows.append(records.lore_row(name, one, failures))
+        collections.teach(rows)
+        self._taught |= late.keys()
+
+    def learnt(self, kind: str, asked: dict[str, list[str]]) -> list[Any]:
+        """What every machine has learnt: the file's name, and the transition or note."""
+        with self._place.reading() as collections:
+            rows = collections.learnt(kind, dict(asked))
+        found = []
+        for row in rows:
+            with contextlib.suppress(ValueError):  # a row of somebody else's may be anything
+                name, one = records.read_lore(row)
+                found.append([name, shape.dump(one)])
+        return found
 
     def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
         """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
@@ -132,6 +168,7 @@ class Worker:
             salvage(
                 self._journal.folder / "chroma" / "chroma.sqlite3", collections, {path.stem for path in paths}
             )
+            self._teach(collections, anew=True)
 
         return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
 

@@ -1,0 +1,139 @@
+"""What was learnt, through the store: from files when the index is away, and to other machines when it is shared."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from pytest_recall.model import Change, Note, Revision, Transition
+from pytest_recall.store.backend import Embedded, Http
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal, new_id
+
+pytestmark = pytest.mark.anyio
+PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed
+CAUSE = "fp1:aaaaaaaaaaaa"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real `chroma run`; its address."""
+    folder = tmp_path_factory.mktemp("served")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            until = time.monotonic() + PATIENT_S
+            while process.poll() is None and time.monotonic() < until:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def opened(folder: Path, backend: Http | None = None) -> Store:
+    return Store(Journal(folder), backend or Embedded(folder=str(folder)), deadline_s=PATIENT_S)
+
+
+def transition(number: int = 1, **fields) -> Transition:
+    return Transition(
+        **{
+            "test": f"t.py::test_{number}[\ud800]",
+            "fingerprint": CAUSE,
+            "red": Revision(digest="red"),
+            "green": Revision(digest="green"),
+            "red_run": "r1",
+            "green_run": "r2",
+            "at": float(number),
+            "failed": 3,
+            "changes": (Change(path="shop/cart.py", scope="imported", hunks="@@ -1 +1 @@\n-a\n+b\n"),),
+        }
+        | fields
+    )
+
+
+def note(about: str, text: str = "the cart rounds down", **fields) -> Note:
+    made = {"id": new_id(time.time), "about": about, "kind": "diagnosis", "text": text, "at": 1.0} | fields
+    return Note(**made)
+
+
+async def taught(store: Store, **counts: int) -> None:
+    """Wait until the index has so many of each."""
+    until = time.monotonic() + PATIENT_S
+    while (found := (await store.status()).counts) and time.monotonic() < until:
+        if counts.items() <= found.items():
+            return
+    pytest.fail(f"{found} and never {counts}")
+
+
+async def test_what_was_learnt_is_found_by_test_and_by_cause(tmp_path):
+    async with opened(tmp_path) as store:
+        store.learn([transition(1), transition(2, fingerprint="fp1:bbbbbbbbbbbb")])
+        store.note(note(CAUSE))
+        assert await store.transitions() == [transition(2, fingerprint="fp1:bbbbbbbbbbbb"), transition(1)]
+        assert await store.transitions(tests=[transition(1).test]) == [transition(1)]
+        assert await store.transitions(fingerprints=[CAUSE]) == [transition(1)]
+        assert await store.transitions(fingerprints=["fp1:cccccccccccc"]) == []
+        assert [one.about for one in await store.notes([CAUSE, "other"])] == [CAUSE]
+
+
+async def test_index_has_it_and_a_rebuild_gives_it_back(tmp_path):
+    async with opened(tmp_path) as store:
+        store.learn([transition(1), transition(2)])
+        store.note(note(CAUSE))
+        await taught(store, transitions=2, notes=1)
+        store.learn([transition(1, state="confirmed")])
+        await store.rebuild()
+        await taught(store, transitions=2, notes=1)
+        assert [one.state for one in await store.transitions(tests=[transition(1).test])] == ["confirmed"]
+
+
+async def test_files_answer_while_the_index_is_locked_or_gone(tmp_path):
+    async with opened(tmp_path) as store:
+        store.learn([transition(1)])
+        await taught(store, transitions=1)
+    shutil.rmtree(tmp_path / "chroma")
+    store = opened(tmp_path)
+    with FileLock(tmp_path / "chroma.lock"):
+        async with store:
+            start = time.monotonic()
+            assert await store.transitions() == [transition(1)]
+            assert time.monotonic() - start < 1.0
+
+
+async def test_shared_server_gives_it_to_other_machines(tmp_path, server):
+    backend = Http(url=server, project="learning")
+    async with opened(tmp_path / "mine", backend) as mine, opened(tmp_path / "yours", backend) as yours:
+        mine.learn([transition(1), transition(2, fingerprint="fp1:bbbbbbbbbbbb")])
+        mine.note(note(CAUSE))
+        await taught(yours, transitions=2, notes=1)
+        found = await yours.transitions(fingerprints=[CAUSE])
+        assert found == [transition(1)], yours.troubles
+        assert await yours.transitions(tests=[transition(2).test], fingerprints=[]) == [
+            transition(2, fingerprint="fp1:bbbbbbbbbbbb")
+        ]
+        assert [one.text for one in await yours.notes([CAUSE])] == ["the cart rounds down"]
+        # The newer state counts, whoever wrote it.
+        yours.learn([transition(1, state="confirmed", grade="B")])
+        await taught(mine, transitions=3)
+        assert [one.state for one in await mine.transitions(fingerprints=[CAUSE])] == ["confirmed"]
+        assert not mine.troubles
