@@ -181,6 +181,14 @@ def test_explicit_interpreter_that_is_missing_is_an_error_not_a_guess(root: Path
         target.resolve(root, explicit="nowhere/python", explicit_source="--python", environ={})
 
 
+def test_project_s_environment_is_activated_for_its_tests(root: Path) -> None:
+    place = environment(root / ".venv")
+
+    env = command.surroundings(target.resolve(root, environ={}), {"PATH": "/usr/bin"})
+
+    assert env == {"VIRTUAL_ENV": str(place), "PATH": f"{place}/bin{os.pathsep}/usr/bin"}
+
+
 # --- paths in a request ---------------------------------------------------------------------
 
 

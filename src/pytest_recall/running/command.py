@@ -151,10 +151,15 @@ def surroundings(
         path = [part for part in path if part not in own]
         if active == sys.prefix:
             env.pop("PYTHONPATH", None)
-    folder = str(Path(target.python).parent)
-    env["PATH"] = os.pathsep.join([folder, *(part for part in path if part != folder)])
-    if (venv := environment(target.python)) is not None:
+    venv, prefix = environment(target.python), Path(target.python).parent.parent
+    if (
+        venv is not None or (prefix / "conda-meta").is_dir()
+    ):  # what can be activated; any other is only called
+        folder = str(Path(target.python).parent)
+        path = [folder, *(part for part in path if part != folder)]
+    if venv is not None:
         env["VIRTUAL_ENV"] = str(venv)
+    env["PATH"] = os.pathsep.join(path)
     return env | dict(additions)
 
 

@@ -17,7 +17,7 @@ from pytest_recall.running.ledger import Launch
 from pytest_recall.running.report import Ended
 from pytest_recall.running.spool import read, write
 
-_CHUNK = 2**20
+_CHUNK = 2**18
 _MOST_STACK = 20_000
 _UNSEEN = 125  # nobody saw pytest end
 

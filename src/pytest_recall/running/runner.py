@@ -139,6 +139,7 @@ class _Course:
         self._launcher = launcher
         self._began = time.monotonic()
         self._told = (-math.inf, Progress())
+        self._workers = 0
         self.ledger = Ledger(root=origin.target.root, clock=time.monotonic)
         self.output = Output()
         self.ends: list[Ended] = []
@@ -148,6 +149,7 @@ class _Course:
     # --- launches -------------------------------------------------------------------------
 
     async def run(self) -> None:
+        await run_sync(self._find_workers)
         for repetition in range(self._request.repeat):
             while True:
                 known = len(self.ledger.culprits)
@@ -199,16 +201,19 @@ class _Course:
         except OSError as error:
             return evidence.unstarted(launch, error)
         await reader.drain()
-        return self._ended(folder, launch, reader, tree.exit_code, why)
+        return await run_sync(self._ended, folder, launch, reader, tree.exit_code, why)
 
-    def _built(self, folder: Path) -> command.Command:
-        request, target = self._request, self.origin.target
-        workers = request.parallel
-        if workers and not targets.has(target.python, "xdist"):
+    def _find_workers(self) -> None:
+        """How many workers there will be: none where xdist is not installed."""
+        self._workers = self._request.parallel
+        if self._workers and not targets.has(self.origin.target.python, "xdist"):
             self.ledger.note(
                 "parallel: pytest-xdist is not installed there, so the tests ran one after another."
             )
-            workers = 0
+            self._workers = 0
+
+    def _built(self, folder: Path) -> command.Command:
+        request, target = self._request, self.origin.target
         built = command.build(
             request,
             target,
@@ -217,7 +222,7 @@ class _Course:
             environ=self._environ,
             cache_dir=self._cache_dir,
             json_report=cargo.json_report(),
-            workers=workers,
+            workers=self._workers,
             allow_any_args=self._allow_any_args,
         )
         if self.ledger.resumed():
