@@ -433,20 +433,26 @@ class App:
 
         return await run_sync(work, abandon_on_cancel=True)
 
-    async def hand_out(self, project: str, ids: Sequence[str], *, since: float = 0.0) -> AsyncIterator[Run]:
+    async def hand_out(
+        self, project: str, ids: Sequence[str], *, since: float = 0.0
+    ) -> AsyncIterator[tuple[str, Run | None]]:
         """The runs of those *ids*, or all *since* an instant, oldest first; the latest one where neither is given.
 
+        Of a window, a run that can no longer be read is None.
+
         Raises:
-            UnknownRun: no run has that id, or there are none at all.
+            UnknownRun: no run has one of the *ids*, or there are none at all.
         """
         here = await self.workspaces.get(project)
-        if not ids:
-            rows = await here.store.runs(limit=1_000_000 if since else 1, since=since)
-            ids = [row.id for row in reversed(rows)]
-        if not ids:
-            raise UnknownRun("No run is kept yet" + (" of that time." if since else "."))
         for run_id in ids:
-            yield await self._known(here, run_id)
+            yield run_id, await self._known(here, run_id)
+        if ids:
+            return
+        rows = await here.store.runs(limit=1_000_000 if since else 1, since=since)
+        if not rows:
+            raise UnknownRun("No run is kept yet" + (" of that time." if since else "."))
+        for row in reversed(rows):
+            yield row.id, await here.store.run(row.id)
 
     @staticmethod
     def writer(name: str, out: BinaryIO) -> formats.Writer:

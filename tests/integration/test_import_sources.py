@@ -47,8 +47,10 @@ def tarred(members: dict[str, bytes], mode: str = "w") -> bytes:
 def test_folder_is_searched_and_what_is_no_report_is_only_counted(tmp_path):
     for name, data in {
         "a/r.xml": XML,
-        "a/b/odd.txt": b' {"x": 1}',
+        "a/b/odd.txt": b' {"reportFormat": "CTRF"}',
         "a/shot.png": b"\x89PNG",
+        "a/coverage.xml": b"<coverage/>",
+        "a/package.json": b"{}",
         ".git/r.xml": XML,
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,7 @@ def test_folder_is_searched_and_what_is_no_report_is_only_counted(tmp_path):
     documents, refused, passed_over = found(tmp_path)
     assert sorted(Path(name).name for name in documents) == ["odd.txt", "r.xml"]
     assert refused == {}
-    assert passed_over == 2
+    assert passed_over == 4
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,13 @@ def test_bombs_are_refused_and_what_lies_beside_them_is_read(tmp_path, monkeypat
     monkeypatch.setattr(sources, "MOST_BYTES", 16 << 20)
     path = tmp_path / "bomb.zip"
     path.write_bytes(
-        zipped({"ratio.xml": b"<" + b" " * (8 << 20), "size.xml": b"<" * (20 << 20), "r.xml": XML})
+        zipped(
+            {
+                "ratio.xml": b"<testsuite>" + b" " * (8 << 20),
+                "size.xml": b"<testsuite" * (2 << 20),
+                "r.xml": XML,
+            }
+        )
     )
     documents, refused, _ = found(path)
     assert documents == {f"{path}!r.xml": XML}
@@ -130,7 +138,7 @@ def test_bombs_are_refused_and_what_lies_beside_them_is_read(tmp_path, monkeypat
         f"{path}!ratio.xml": "unpacks to more than 500 times its size",
         f"{path}!size.xml": "is larger than 16 MB",
     }
-    path.write_bytes(gzip.compress(b"<" + b" " * (8 << 20)))
+    path.write_bytes(gzip.compress(b"<testsuite>" + b" " * (8 << 20)))
     assert found(path)[1] == {str(path): "unpacks to more than 500 times its size"}
 
 

@@ -175,6 +175,12 @@ def test_doubles_that_are_no_reruns_cannot_hide_a_failure():
     assert run.status is Status.FAILED
 
 
+def test_reruns_of_parallel_workers_lie_between_other_tests():
+    run = one(suite(case("test_b") + case("test_c") + case("test_b", FAILURE) + case("test_c")))
+    assert outcomes(run) == {"tests/test_a.py::test_b": ["failed"], "tests/test_a.py::test_c": ["passed"]}
+    assert run.notes[0].startswith("2 tests are in the report more than once")
+
+
 def test_merged_document_is_a_run_for_each_suite_that_tells_of_the_same_tests():
     first = suite(case("test_b"), timestamp="2026-01-01").removesuffix("</testsuites>")
     second = suite(case("test_b", FAILURE), timestamp="2026-01-02").removeprefix("<testsuites>")

@@ -51,6 +51,7 @@ class ExportAnswer(BaseModel):
     file: str
     format: str
     runs: int
+    missing: Annotated[list[str], Field(description="runs of the window that cannot be read")] = []
 
 
 def imported(taken: Sequence[Taken], *, passed_over: int = 0, warnings: Sequence[str] = ()) -> ImportAnswer:

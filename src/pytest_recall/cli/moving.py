@@ -95,15 +95,21 @@ async def _export(options: argparse.Namespace) -> int:
     if options.runs and options.since:
         raise BadRequest("Name runs, or --since, and not both.")
     stream = formats.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
-    count = 0
+    count, missing = 0, list[str]()
     async with door.app(options) as app:
         with stream as out:
             writer = app.writer(options.format, out)
-            async for run in app.hand_out("", options.runs, since=instant(options.since)):
+            async for run_id, run in app.hand_out("", options.runs, since=instant(options.since)):
+                if run is None:
+                    missing.append(run_id)
+                    continue
                 writer.add(run)
                 count += 1
             writer.close()
             out.flush()
+    answer = ExportAnswer(file=options.output, format=options.format, runs=count, missing=missing)
     if options.output:
-        door.show(options, ExportAnswer(file=options.output, format=options.format, runs=count))
-    return 0
+        door.show(options, answer)
+    elif missing:
+        print(f"pytest-recall: {len(missing)} runs cannot be read: {', '.join(missing[:5])}", file=sys.stderr)
+    return 1 if missing else 0

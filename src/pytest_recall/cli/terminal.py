@@ -292,6 +292,8 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
 
 def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
     yield Text(_plain(f"{answer.runs} runs written to {answer.file} ({answer.format})"), style="bold")
+    for run_id in answer.missing:
+        yield _warning(f"{run_id} cannot be read")
 
 
 def _table(*columns: str) -> Table:

@@ -20,9 +20,10 @@ class JUnit:
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        out.write(b'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="pytest tests">')
+        self._begun = False
 
     def add(self, run: Run) -> None:
+        self._begin()
         cases = [*map(_collector, run.collectors), *map(_test, run.tests), *map(_not_run, run.not_run)]
         failures, errors, skipped = (_number(cases, tag) for tag in ("failure", "error", "skipped"))
         if run.status not in _GREEN and not failures and not errors:
@@ -47,7 +48,13 @@ class JUnit:
         )
 
     def close(self) -> None:
+        self._begin()
         self._out.write(b"</testsuites>\n")
+
+    def _begin(self) -> None:
+        if not self._begun:  # not before there is something to say: an error may come first
+            self._out.write(b'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="pytest tests">')
+            self._begun = True
 
 
 def _known(run: Run) -> Iterator[tuple[str, str]]:

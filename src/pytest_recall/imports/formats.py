@@ -30,10 +30,7 @@ class Found:
 
 def sniff(data: bytes) -> str:
     """What *data* seems to be: "xml", "json", "reportlog", "jsonl", or "" for none of these."""
-    head = data[:_SNIFFED]
-    for mark in _MARKS:
-        head = head.removeprefix(mark)
-    head = head.replace(b"\0", b"").lstrip()  # UTF-16 of what is ASCII
+    head = _head(data)
     if head.startswith(b"<"):
         return "xml"
     first = head.partition(b"\n")[0]
@@ -42,6 +39,28 @@ def sniff(data: bytes) -> str:
     if reportlog.recognises(head) and first.startswith(b"{"):
         return "reportlog"
     return "json" if head.startswith(b"{") else ""
+
+
+def likely(data: bytes) -> bool:
+    """Whether *data* begins like a report, and not like some other XML or JSON that lies beside one."""
+    head = _head(data)
+    match sniff(data):
+        case "xml":
+            return b"<testsuite" in head
+        case "json":
+            return any(all(mark in head for mark in marks) for marks in _LIKELY)
+        case kind:
+            return bool(kind)
+
+
+_LIKELY = ((b'"reportFormat"',), (b'"results"', b'"tool"'), (b'"exitcode"', b'"summary"'))
+
+
+def _head(data: bytes) -> bytes:
+    head = data[:_SNIFFED]
+    for mark in _MARKS:
+        head = head.removeprefix(mark)
+    return head.replace(b"\0", b"").lstrip()  # UTF-16 of what is ASCII
 
 
 def read(

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
 from pytest_recall.errors import Unimportable, quoted
-from pytest_recall.imports.formats import sniff
+from pytest_recall.imports.formats import likely, sniff
 
 MOST_BYTES = 256 << 20  # of one document
 _MOST_TOTAL = 2 << 30  # of all documents of one import
@@ -139,7 +139,7 @@ class Sources:
         """The documents in *file*: one, or those of an archive. *asked*: say so where it is no report."""
         head = file.read(_SNIFFED)
         is_archive = head.startswith((*_PACKED, b"PK\x03\x04")) or head[_TAR_AT:].startswith(_TAR)
-        if not is_archive and not sniff(head):
+        if not is_archive and not (sniff(head) if asked else likely(head)):
             if asked:
                 yield Refused(
                     name=name, why="is no test report: neither XML nor JSON" if head else "is empty"
