@@ -209,16 +209,16 @@ def _pack(run: Run) -> Packed:
             plain.append(test.attempts[0])
         else:
             rest.append([at, [shape.dump(attempt) for attempt in test.attempts]])
-    workers = list(dict.fromkeys(attempt.worker for attempt in plain))
+    workers = list(dict.fromkeys(map(_WORKER, plain)))
     if workers not in ([], [""]):
         head["workers"] = workers
         seats = {worker: seat for seat, worker in enumerate(workers)}
-        numbers.append(array("i", [seats[attempt.worker] for attempt in plain]))
-    orders = [attempt.order for attempt in plain]
+        numbers.append(array("i", map(seats.__getitem__, map(_WORKER, plain))))
+    orders = list(map(_ORDER, plain))
     if orders != list(range(len(plain))):
         head["orders"] = True
         numbers.append(_steps(orders))
-    columns = [_seconds([getattr(attempt, phase) for attempt in plain]) for phase in _PHASES]
+    columns = [_seconds(list(map(phase, plain))) for phase in _PHASES]
     columns += [b"".join(_planes(number.tobytes(), 4)) for number in map(_little, numbers)]
     head["rest"], head["tests"] = rest, len(ids)
     packed = Packed(head=b"", columns=b"".join(columns))
@@ -230,9 +230,11 @@ def _pack(run: Run) -> Packed:
     return replace(packed, head=render(head), digest=head["roster"], roster=roster)
 
 
-_PHASES = ("setup_s", "call_s", "teardown_s")
+_PHASES = (attrgetter("setup_s"), attrgetter("call_s"), attrgetter("teardown_s"))
 
 
+_WORKER = attrgetter("worker")
+_ORDER = attrgetter("order")
 _TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties")
 _NOTHING = (Outcome.PASSED, "call", 0, "", (), (), ())
 
