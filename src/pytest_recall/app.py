@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +16,12 @@ from typing import Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import moving
+from pytest_recall import learning, moving
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.exports import formats
 from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.history.proof import NOTHING
 from pytest_recall.imports import report, revisions
 from pytest_recall.imports.github import GitHub
 from pytest_recall.imports.sources import Document, Refused
@@ -28,8 +29,8 @@ from pytest_recall.jobs import Job, Jobs
 from pytest_recall.model import (
     Discovery,
     FailureHistory,
+    Note,
     Progress,
-    Revision,
     Run,
     RunFiles,
     RunRequest,
@@ -38,14 +39,23 @@ from pytest_recall.model import (
     Status,
     Target,
     TestHistory,
+    Transition,
 )
+from pytest_recall.proof import Bench, Proven
+from pytest_recall.proof import confirm as confirmed
+from pytest_recall.proof import verify as verified
+from pytest_recall.redact import redact
 from pytest_recall.running import command, revision, runner
 from pytest_recall.store import shape
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
 
 JUDGED = 200  # failing tests of one run that are judged by their own history
-CONFIRMED = 20  # tests that one `confirm` reruns
+_SUSPECT = frozenset(
+    {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
+)
+_UNPROVEN = Proven()
+VERIFIED = 20  # tests that one `verify` reruns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,8 @@ class Explained:
     group: groups.Group
     judgement: verdict.Judgement
     seen: FailureHistory | None  # before this run
+    fix: Transition | None = None  # what mended it before
+    notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,7 @@ class Report:
     groups: tuple[Explained, ...] = ()
     before: RunRow | None = None  # the last comparable run
     difference: compare.Difference | None = None  # from that run to this
+    notes: tuple[Note, ...] = ()  # what was said of this run
     warnings: tuple[str, ...] = ()
 
 
@@ -91,6 +104,14 @@ class Judged:
 
     history: TestHistory
     judgement: verdict.Judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Suspects after their reruns."""
+
+    tests: tuple[Judged, ...]
+    remarks: tuple[str, ...] = ()  # what could not be proven, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +194,7 @@ class App:
         """Start a run, or join the identical one that is under way; tells whether it joined."""
         space = await self.workspaces.get(project)
         command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
+        request = dataclasses.replace(request, intent=redact(request.intent))
         work = partial(self._run, space, request, origin, confirm)
         return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
 
@@ -202,39 +224,18 @@ class App:
         run = await self._execute(space, request, origin, job.id, job)
         if run.status is Status.USAGE_ERROR and request.tests:
             await self._teach_ids(space, request)
-        if confirm and run.status is Status.FAILED and not job.stop.is_set():
-            await self._confirm(space, run, origin, confirm, job)
-        return await self._explain(space, run)
+        if not confirm or job.stop.is_set():
+            return await self._explain(space, run)
+        until = anyio.current_time() + request.timeout_s - run.duration_s
+        bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
+        return await self._explain(space, run, await confirmed(bench, run, confirm))
 
     async def _execute(
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
-        target = await run_sync(space.target)
-        tree: Revision = await run_sync(revision.revision, space.root)
-
-        def tell(progress: Progress) -> None:
-            job.progress = progress
-
-        async def keep(run: Run, files: RunFiles) -> None:
-            await run_sync(space.store.keep, run, files)
-
-        run, _ = await runner.run(
-            request,
-            target,
-            run_id=run_id,
-            spool=space.spool,
-            cache_dir=space.cache_dir,
-            environ=space.environ,
-            revision=tree,
-            space=origin.space,
-            source=origin.source,
-            client=origin.client,
-            on_progress=tell,
-            stop=job.stop,
-            allow_any_args=space.settings.allow_any_args,
-            keep=keep,
-        )
-        return run
+        run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
+        trouble = await learning.learn(space, run)
+        return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
 
     async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:
         """*request* with `only` turned into test ids.
@@ -280,19 +281,13 @@ class App:
                 f"No test {quoted(unknown[0])}. Nearest: {listed(near)}. discover_tests lists all ids."
             )
 
-    async def _confirm(
-        self, space: Workspace, run: Run, origin: Origin, times: int, job: Job[Report]
-    ) -> None:
-        failing = tuple(test.id for test in run.tests if test.outcome.bad)[:CONFIRMED]
-        request = dataclasses.replace(
-            run.request, tests=failing, keyword="", markers="", max_failures=0, repeat=times, intent=""
-        )
-        await self._execute(space, request, origin, new_id(time.time), job)
-
     # --- look back --------------------------------------------------------------------------
 
-    async def _explain(self, space: Workspace, run: Run) -> Report:
-        """What *run* means, by what was known of its tests. An answer never waits long for the store."""
+    async def _explain(self, space: Workspace, run: Run, proven: Proven = _UNPROVEN) -> Report:
+        """What *run* means, by what was known of its tests and what was *proven* since.
+
+        An answer never waits long for the store.
+        """
         row = trend.row(run)
         rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
         before = compare.comparable(row, rows)
@@ -303,21 +298,32 @@ class App:
         prints = [cause.fingerprint for cause in causes if cause.fingerprint]
         known = await space.store.failures(fingerprints=prints) if prints else []
         seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
+        learnt = await learning.recall(space, run, causes)
+        judgements = verdict.judge_groups(causes, histories, run, earlier, proofs=proven.proofs)
         explained = tuple(
             Explained(
                 group=cause,
-                judgement=verdict.judge_group(cause, histories, run, earlier),
+                judgement=judgement,
                 seen=seen.get(cause.fingerprint),
+                fix=learnt.fixes.get(cause.fingerprint),
+                notes=learnt.about(cause.fingerprint, *cause.tests),
             )
-            for cause in causes
+            for cause, judgement in zip(causes, judgements, strict=True)
         )
         difference = compare.compare(earlier, run) if earlier else None
         return Report(
             run=run,
             groups=explained,
+            notes=learnt.about(run.id),
             before=before,
             difference=difference,
-            warnings=(*_fewer(difference, before), *run.notes, *run.doubts, *space.store.troubles),
+            warnings=(
+                *_fewer(difference, before),
+                *proven.remarks,
+                *run.notes,
+                *run.doubts,
+                *space.store.troubles,
+            ),
         )
 
     @staticmethod
@@ -339,14 +345,41 @@ class App:
         ]
         judged = [Judged(history=history, judgement=verdict.judge(history)) for history in known]
         flaky = [one for one in judged if one.judgement.verdict is verdict.Verdict.FLAKY]
-        flaky.sort(key=lambda one: -verdict.beta_rank(one.judgement.failures, one.judgement.attempts))
         return Summary(
             project=str(space.root),
             runs=tuple(rows),
             failing=tuple(one for one in judged if one.history.samples[-1].outcome.bad),
-            flaky=tuple(flaky),
+            flaky=tuple(_ranked(flaky)),
             causes=tuple(await space.store.failures(limit=10)),
         )
+
+    async def verify(
+        self, project: str, origin: Origin, *, tests: Sequence[str] = (), times: int, timeout_s: float
+    ) -> Verified:
+        """Rerun *tests*, or else all that are or may be flaky, *times* times each, and judge them anew.
+
+        At most 20 tests, and no longer than *timeout_s*; every rerun is kept as a run.
+
+        Raises:
+            UnknownTest: no run has seen one of *tests*.
+        """
+        space = await self.workspaces.get(project)
+        asked = [await self.test(project, test) for test in tests] or await self._suspects(space)
+        bench = Bench(space, origin, until=anyio.current_time() + timeout_s)
+        proven = await verified(bench, [one.history for one in asked[:VERIFIED]], times)
+        judged = [
+            Judged(history=history, judgement=verdict.judge(history, proof=proof))
+            for one in asked[:VERIFIED]
+            for proof in [proven.proofs.get(one.history.id, NOTHING)]
+            for history in [trend.fold(one.history, one.history.id, (*proof.again, *proof.alone))]
+        ]
+        return Verified(tests=tuple(judged), remarks=proven.remarks)
+
+    async def _suspects(self, space: Workspace) -> list[Judged]:
+        """The tests that are or may be flaky, the likeliest to fail first."""
+        known = [h for h in (await space.store.tests()).values() if h.samples and not h.gone]
+        judged = [Judged(history=history, judgement=verdict.judge(history)) for history in known]
+        return _ranked(one for one in judged if one.judgement.verdict in _SUSPECT)
 
     async def runs(self, project: str, **filters: Any) -> list[RunRow]:
         """Past runs, newest first; `filters` are the store's (limit, before, since, space, status)."""
@@ -501,3 +534,15 @@ def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tupl
             f"{difference.collected_before}. Gone: {listed(difference.vanished, most=3)}."
         ),
     )
+
+
+def _ranked(judged: Iterable[Judged]) -> list[Judged]:
+    """The likeliest to fail first."""
+    return sorted(judged, key=lambda one: -verdict.beta_rank(one.judgement.failures, one.judgement.attempts))
+
+
+def _teller(job: Job[Report]) -> Callable[[Progress], None]:
+    def tell(progress: Progress) -> None:
+        job.progress = progress
+
+    return tell

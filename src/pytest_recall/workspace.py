@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import anyio
 import platformdirs
@@ -14,13 +16,35 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
-from pytest_recall.model import Target
+from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, Space, Target
 from pytest_recall.running import revision, runner, target
+from pytest_recall.running.snapshot import Snapshots
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal
 
 STORE_FOLDER = ".pytest-recall"
+SNAPSHOT_S = 30 * 86_400.0  # how long the sources of a run are kept
+
+
+class Asker(Protocol):
+    """On whose behalf a run is: kept with it."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def client(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Another place than the project's own folder for its tests to run in."""
+
+    target: Target
+    revision: Revision
+    environ: Mapping[str, str]
 
 
 class Workspace:
@@ -41,6 +65,16 @@ class Workspace:
         return _state() / "spool" / _name(self.folder)
 
     @property
+    @property
+    def bases(self) -> Path:
+        """Where work trees of other revisions are made for a moment: outside every project."""
+        return _state() / "bases" / _name(self.folder)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What the sources were at each run, kept as long as a fix may still be found."""
+        return Snapshots(self.folder / "sources")
+
     def cache_dir(self) -> Path:
         return self.folder / "pytest_cache"
 
@@ -54,6 +88,54 @@ class Workspace:
             environ=self.environ,
         )
 
+
+    async def run(
+        self,
+        request: RunRequest,
+        asker: Asker,
+        *,
+        run_id: str,
+        note: str = "",
+        elsewhere: Elsewhere | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        stop: anyio.Event | None = None,
+    ) -> Run:
+        """One run, kept, with *note* in it. Raises what `runner.run` raises."""
+        here = elsewhere or Elsewhere(
+            target=await run_sync(self.target),
+            revision=await run_sync(revision.revision, self.root),
+            environ=self.environ,
+        )
+
+        # Beside the start of the run; what the tests write must not look like an edit of somebody's.
+        snapshot = asyncio.create_task(
+            asyncio.to_thread(self.snapshots.take, self.root, here.revision) if not elsewhere else _nothing()
+        )
+
+        def noted(run: Run, tree: str) -> Run:
+            run = replace(run, revision=replace(run.revision, tree=tree)) if tree else run
+            return replace(run, notes=(note, *run.notes)) if note else run
+
+        async def keep(run: Run, files: RunFiles) -> None:
+            await run_sync(self.store.keep, noted(run, await snapshot), files)
+
+        run, _ = await runner.run(
+            request,
+            here.target,
+            run_id=run_id,
+            spool=self.spool,
+            cache_dir=None if elsewhere else self.cache_dir,
+            environ=here.environ,
+            revision=here.revision,
+            space=asker.space,
+            source=asker.source,
+            client=asker.client,
+            on_progress=on_progress,
+            stop=stop,
+            allow_any_args=self.settings.allow_any_args,
+            keep=keep,
+        )
+        return run
 
 class Workspaces:
     """The projects of one process, each opened once; worktrees of one repository share a store."""
@@ -178,11 +260,16 @@ def main_name(root: Path) -> str:
 
 
 def _tidy(space: Workspace) -> None:
+async def _nothing() -> str:
+    return ""
+
+
     """Keep the runs whose server died before it could, and let go of what has left the retention."""
     for run, files, forget in runner.recover(space.spool):
         space.store.keep(run, files)
         forget()
     keep = space.settings
+    space.snapshots.prune(SNAPSHOT_S)
     space.store.prune(count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20)
 
 

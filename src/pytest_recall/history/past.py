@@ -53,7 +53,7 @@ class Past:
 
     @cached_property
     def alone(self) -> list[Sample]:
-        """The samples of this revision and environment from runs without the tests that passed."""
+        """The samples of this revision and environment from runs without the tests that usually come before."""
         own = without_seed(self.here.environment) + ALONE
         return self.cells.get((self.here.revision, own), [])
 

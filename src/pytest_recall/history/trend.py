@@ -32,7 +32,7 @@ _TESTS = 50  # ids kept of a cause
 _RUNS = 32  # run ids kept of a cause
 _MESSAGE = 1000  # characters
 
-ALONE = "/alone"  # ends the environment of runs without the tests that passed: their order is another one
+ALONE = "/alone"  # ends the environment of runs of a single test, or without those that passed: another order
 
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
 _BROKEN = frozenset(
@@ -93,7 +93,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
         status=run.status,
         counts=run.counts,
         revision=run.revision,
-        environment=without_seed(environment) + ALONE if purpose == "alone" else environment,
+        environment=without_seed(environment) + ALONE if _alone(run) else environment,
         scope=scope_digest(run.request, project, ids),
         space=run.space,
         source=run.source,
@@ -196,6 +196,12 @@ def _cut_short(run: Run) -> bool:
             return not at_exit
         case _:
             return True
+
+
+def _alone(run: Run) -> bool:
+    return run.request.purpose == "alone" or bool(
+        run.request.tests and len(run.tests) + len(run.not_run) == 1
+    )
 
 
 def _one_cause(run: Run) -> bool:

@@ -1,0 +1,81 @@
+"""Is a fresh failure real, and whose is it? Rerun it; what stays red, at the base; what turns green, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+from pytest_recall.history import groups
+from pytest_recall.history.past import both
+from pytest_recall.history.proof import Proof
+from pytest_recall.model import Outcome, Run, Sample, Status
+from pytest_recall.proof.base import at_base
+from pytest_recall.proof.bench import Bench, Proven, named, place, told
+from pytest_recall.proof.order import order
+
+MOST = 20  # tests that one confirmation reruns
+_BASE_LEAST, _BASE_MOST = 3, 5  # times that they are run at the base
+_CONFIRMED = frozenset({Status.FAILED, Status.CRASHED, Status.TIMED_OUT, Status.COLLECTION_FAILED})
+
+
+async def confirm(bench: Bench, run: Run, times: int) -> Proven:
+    """Rerun what failed in *run*, *times* times on its revision, and find out what the outcomes leave open."""
+    failing = list(_failing(run))
+    tests = failing[:MOST]
+    if not tests or run.status not in _CONFIRMED:
+        return Proven()
+    # Where nothing but these ran, they have been alone all the time.
+    alone = len(tests) < len(run.tests)
+    note = f"Reruns what failed in run {run.id}: is it real?"
+    request = named(run, tests, repeat=times, purpose="alone" if alone else "")
+    again = await bench.run(request, note)
+    if again is None:
+        return Proven(remarks=("confirm: no time was left to rerun what failed.",))
+    outcomes = told(again)
+    proofs = {
+        test: Proof(alone=samples) if alone else Proof(again=samples)
+        for test in tests
+        if (samples := outcomes.get(place(test, run), ()))
+    }
+    red = [test for test in proofs if all(s.outcome.bad for s in _seen(proofs[test]))]
+    green = [test for test in proofs if not any(s.outcome.bad for s in _seen(proofs[test]))] if alone else []
+    remarks = _left_out(failing, tests, proofs)
+    if red:
+        found = await at_base(bench, run, red, times=min(max(times, _BASE_LEAST), _BASE_MOST))
+        remarks += found.remarks
+        proofs |= {test: _with_base(proofs[test], found.samples.get(test, ())) for test in red}
+    if green:
+        ordered = await order(bench, run, {test: proofs[test] for test in green})
+        remarks += ordered.remarks
+        proofs |= ordered.proofs
+    return Proven(proofs=proofs, remarks=tuple(remarks))
+
+
+def _failing(run: Run) -> Iterator[str]:
+    """The tests that ran and failed: of each cause the first, then of each the second, …"""
+    ran = {test.id for test in run.tests if test.outcome.bad and test.outcome is not Outcome.NOT_RUN}
+    causes = [[test for test in cause.tests if test in ran] for cause in groups.group(run)]
+    yield from dict.fromkeys(test for row in zip_longest(*causes) for test in row if test is not None)
+
+
+def _seen(proof: Proof) -> Sequence[Sample]:
+    return (*proof.again, *proof.alone)
+
+
+def _with_base(proof: Proof, base: tuple[Sample, ...]) -> Proof:
+    # Both outcomes at the base are a flake there, which is the test's history and no comparison.
+    return replace(proof, again=proof.again + base) if both(base) else replace(proof, base=base)
+
+
+def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:
+    remarks = []
+    if len(tests) < len(failing):
+        remarks.append(
+            f"confirm: {len(tests)} of {len(failing)} failing tests were rerun, some of each cause."
+        )
+    if len(proofs) < len(tests):
+        remarks.append(
+            f"confirm: {len(tests) - len(proofs)} tests did not come to an end when rerun in the time left."
+        )
+    return remarks

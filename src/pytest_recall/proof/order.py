@@ -1,0 +1,200 @@
+"""Does it depend on the tests before it? The same order once more, then halves of it, down to the one that does it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_recall.errors import quoted
+from pytest_recall.history.past import both
+from pytest_recall.history.proof import Proof
+from pytest_recall.model import Attempt, Run, RunRequest, Sample
+from pytest_recall.proof.bench import Bench, Proven, named, place, steady, told
+from pytest_recall.running import command, options
+
+_TWICE = 2  # a proof is seen so often
+_MOST_MORE = 4  # runs beside those that halve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """The tests that one process ran, in their order, up to and with the last *victims* among them."""
+
+    tests: tuple[str, ...]
+    victims: tuple[str, ...]
+    duration_s: float
+    args: tuple[str, ...]  # that keep this order
+    alike: bool  # and are those of the run
+
+
+async def order(bench: Bench, run: Run, proofs: Mapping[str, Proof], *, times: int = 1) -> Proven:
+    """What the order of *run* has to do with the tests of *proofs*, which ended otherwise alone than there.
+
+    Each is run again after the same tests, *times* times. Where it then ends as in *run*, the one among them that
+    makes it do so is looked for: at most log2(n) + 4 runs a test, within the bench's time.
+    """
+    found, remarks = dict(proofs), list[str]()
+    culprits: list[str] = []
+    for line in _lines(run, list(proofs)):
+        if not bench.fits(line.duration_s, times):
+            remarks.append(
+                f"No time was left to rerun {quoted(line.victims[0])} after the {len(line.tests) - 1} tests before it."
+            )
+            continue
+        again = await bench.run(
+            replace(_request(run, line, line.tests, alike=line.alike), repeat=times),
+            f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?",
+        )
+        outcomes = told(again) if again is not None else {}
+        for victim in line.victims:
+            hunt = _Hunt(bench, run, line, victim)
+            samples = outcomes.get(place(victim, run), ())
+            proof = found[victim]
+            proof = (
+                replace(proof, again=proof.again + samples)
+                if line.alike
+                else replace(proof, together=proof.together + samples)
+            )
+            if samples and hunt.as_there(samples):
+                proof = await hunt.alone_twice(proof)
+                proof, remark = await hunt.polluter(proof, culprits)
+                culprits += [proof.polluter] if proof.polluter else []
+                remarks += [remark] if remark else []
+            found[victim] = proof
+    return Proven(proofs=found, remarks=tuple(remarks))
+
+
+class _Hunt:
+    """The search for what makes one test end as in the suite."""
+
+    def __init__(self, bench: Bench, run: Run, line: _Line, victim: str) -> None:
+        self._bench = bench
+        self._run = run
+        self._line = line
+        self._victim = victim
+        self._before = line.tests[: line.tests.index(victim)]
+        self._seconds = _seconds(run)
+        there = told(run).get(place(victim, run), ())
+        self._red = any(sample.outcome.bad for sample in there)
+        self._prints = {sample.group for sample in there if sample.outcome.bad and sample.group}
+        self._runs = math.ceil(math.log2(max(len(self._before), 1))) + _MOST_MORE
+
+    def as_there(self, samples: Sequence[Sample]) -> bool:
+        """Whether *samples* ended as the test did in the run: well, or with the same cause."""
+        if not samples or both(samples) or samples[0].outcome.bad is not self._red:
+            return False
+        return not self._red or not self._prints or bool(self._prints & {s.group for s in samples})
+
+    async def alone_twice(self, proof: Proof) -> Proof:
+        """*proof* with what shows twice how the test ends alone."""
+        lacking = _TWICE - len(proof.alone)
+        if lacking <= 0:
+            return proof
+        request = named(self._run, [self._victim], repeat=lacking, parallel=0, purpose="alone")
+        again = await self._bench.run(request, f"Runs {quoted(self._victim)} alone.")
+        more = told(again).get(place(self._victim, self._run), ()) if again is not None else ()
+        return replace(proof, alone=proof.alone + more)
+
+    async def polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
+        """*proof* with the test that makes this one end as in the suite; or why it has not been found."""
+        for suspect in known:
+            if suspect in self._before and await self._ends_so([suspect], times=_TWICE):
+                return self._found(proof, suspect), ""
+        for suspect in await self._halved():
+            if await self._ends_so([suspect], times=_TWICE):
+                return self._found(proof, suspect), ""
+        what, number = quoted(self._victim), len(self._before)
+        if self._runs <= 0 or not self._bench.fits(self._time(())):
+            return proof, f"No time was left to find which of the {number} tests before {what} matters to it."
+        return proof, f"No single one of the {number} tests before {what} makes it end so."
+
+    def _found(self, proof: Proof, polluter: str) -> Proof:
+        return replace(proof, polluter=polluter, command=self._command(polluter))
+
+    async def _halved(self) -> Sequence[str]:
+        """The one test that is left after halving, or none where that could not be done."""
+        suspects = self._before
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            ended = await self._ends_so(suspects[half:])
+            if ended is None:
+                return ()
+            # Checked in the end, instead of each half on its own.
+            suspects = suspects[half:] if ended else suspects[:half]
+        return suspects
+
+    async def _ends_so(self, before: Sequence[str], times: int = 1) -> bool | None:
+        """Whether the test ends as in the suite after just these; None where it could not be run."""
+        self._runs -= 1
+        if self._runs < 0 or not self._bench.fits(self._time(before), times):
+            return None
+        request = _request(self._run, self._line, (*before, self._victim), alike=False)
+        note = (
+            f"Looks for what {quoted(self._victim)} depends on: after {len(before)} of the tests before it."
+        )
+        again = await self._bench.run(replace(request, repeat=times), note)
+        samples = told(again).get(place(self._victim, self._run), ()) if again is not None else ()
+        return self.as_there(samples) if len(samples) >= times else None
+
+    def _time(self, before: Sequence[str]) -> float:
+        return sum(self._seconds.get(test, 0.0) for test in (*before, self._victim))
+
+    def _command(self, polluter: str) -> str:
+        paths = tuple(place(test, self._run) for test in (polluter, self._victim))
+        root = Path(self._run.target.root)
+        words = command.selection(RunRequest(tests=paths), root)
+        spelled = [
+            word for arg in self._line.args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])
+        ]
+        return shlex.join(["pytest", *spelled, *words])
+
+
+def _lines(run: Run, victims: Sequence[str]) -> list[_Line]:
+    """The processes in which *victims* ended as they did, each as far as the last of them."""
+    ends = {test.id: test.decisive for test in run.tests if test.id in victims}
+    seconds = _seconds(run)
+    args, alike = _orderly(run)
+    found = []
+    for process in dict.fromkeys(_process(end) for end in ends.values()):
+        starts = {
+            test.id: attempt.order
+            for test in run.tests
+            for attempt in reversed(test.attempts)
+            if _process(attempt) == process
+        }
+        mine = tuple(test for test, end in ends.items() if _process(end) == process)
+        last = max(starts[test] for test in mine)
+        tests = tuple(sorted((test for test, at in starts.items() if at <= last), key=starts.__getitem__))
+        duration = sum(seconds[test] for test in tests)
+        found.append(_Line(tests=tests, victims=mine, duration_s=duration, args=args, alike=alike))
+    return found
+
+
+def _process(attempt: Attempt) -> tuple[str, int]:
+    return attempt.worker, attempt.repetition
+
+
+def _seconds(run: Run) -> dict[str, float]:
+    return {test.id: test.attempts[-1].duration_s for test in run.tests}
+
+
+def _orderly(run: Run) -> tuple[tuple[str, ...], bool]:
+    """The arguments with which named tests run one after another as they are named; whether that is as in *run*."""
+    args = steady(run.request.args)
+    alike = args == tuple(options.normalise(run.request.args, allow_any=True))
+    plugins = {plugin.rpartition("-")[0] for plugin in run.environment.plugins}
+    more = []
+    if "pytest-randomly" in plugins:
+        more.append("-pno:randomly")
+    if "pytest-random-order" in plugins and run.environment.seed:
+        more.append("--random-order-bucket=none")
+    if run.environment.workers:
+        more.append("-n0")
+    return (*args, *more), alike and not more
+
+
+def _request(run: Run, line: _Line, tests: Sequence[str], *, alike: bool) -> RunRequest:
+    return named(run, tests, args=line.args, parallel=0, repeat=1, purpose="" if alike else "order")

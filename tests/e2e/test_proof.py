@@ -1,0 +1,241 @@
+"""What a failure means, proven by reruns: real or chance, yours or older, or made by another test."""
+
+import os
+import shlex
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from pytest_recall.app import App, Origin
+from pytest_recall.model import RunRequest
+
+pytestmark = pytest.mark.anyio
+
+ORIGIN = Origin(space="agent", source="mcp")
+
+
+@pytest.fixture
+def environ(tmp_path, monkeypatch):
+    """What the tests of a project see; this environment's plugins would be most of the time."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("COUNTERS", str(tmp_path / "counters"))
+    (tmp_path / "counters").mkdir()
+
+
+@pytest.fixture
+def make_repository(make_project, environ):
+    """A project with its files committed, and a function that runs git in it."""
+
+    def make(files, **more):
+        root = make_project({".gitignore": "__pycache__/\n.pytest-recall/\n", **files}, **more)
+        git(root, "init", "-q", "-b", "main")
+        commit(root)
+        return root
+
+    return make
+
+
+def git(root, *args):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *args], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def commit(root):
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "a step")
+
+
+def state(root):
+    """All that is the user's: files, index, references, stashes, settings, work trees, each with its time."""
+    files = {}
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root).parts
+        if path.is_file() and "__pycache__" not in inside and ".pytest-recall" not in inside:
+            files["/".join(inside)] = (path.stat().st_mtime_ns, path.read_bytes())
+    return files, git(root, "worktree", "list"), git(root, "stash", "list")
+
+
+@asynccontextmanager
+async def opened(root, **environ):
+    async with App(flags={}, environ={**os.environ, **environ}, default=root) as app:
+        yield app
+
+
+async def run(app, *, confirm=0, **request):
+    job, _ = await app.start("", RunRequest(timeout_s=60, **request), ORIGIN, confirm=confirm)
+    with anyio.fail_after(90):
+        await job.done.wait()
+    return job.outcome()
+
+
+def judged(report):
+    return {test: cause.judgement for cause in report.groups for test in cause.group.tests}
+
+
+def verdicts(report):
+    return {test: judgement.verdict.value for test, judgement in judged(report).items()}
+
+
+async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_is_touched(make_repository):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return a + b\n",
+            "test_calc.py": """
+                from calc import add
+                def test_add():
+                    assert add(1, 2) == 3
+                def test_old():
+                    assert add("a", "b") == "ba"
+                def test_fine():
+                    assert add(2, 2) == 4
+            """,
+        }
+    )
+    git(root, "worktree", "add", "-q", "--detach", str(root.parent / "theirs"))
+    (root / "calc.py").write_text("def add(a, b):\n    return 'stashed'\n")
+    git(root, "stash")
+    hook = root / ".git" / "hooks" / "post-checkout"
+    hook.write_text("#!/bin/sh\ntouch hooked\n")
+    hook.chmod(0o755)
+    (root / "calc.py").write_text("def add(a, b):\n    return a + b if a != 1 else 0\n")
+    (root / "test_new.py").write_text("def test_new():\n    assert 'new' == 'old'\n")
+    git(root, "status")
+    before = state(root)
+
+    async with opened(root) as app:
+        report = await run(app, confirm=3)
+        runs = await app.runs("")
+
+    assert state(root) == before
+    found = judged(report)
+    assert verdicts(report) == {
+        "test_calc.py::test_add": "regression",
+        "test_calc.py::test_old": "pre_existing",
+        "test_new.py::test_new": "not_enough_evidence",
+    }
+    assert found["test_calc.py::test_add"].evidence == "the base passes 3/3, now red 4/4, P(real) .99"
+    assert found["test_calc.py::test_old"].evidence == "also fails 3/3 at the base revision"
+    assert "red 4/4, P(real) .89" in found["test_new.py::test_new"].evidence
+    assert any("'test_new.py::test_new' does not exist" in warning for warning in report.warnings)
+    assert [row.purpose for row in reversed(runs)] == ["", "alone", "base"]
+
+
+CHANCE_AND_ORDER = {
+    "state.py": "seen = []\n",
+    "test_a.py": """
+        import state
+        def test_one(): ...
+        def test_leaves_a_trace():
+            state.seen.append(1)
+        def test_two(): ...
+        def test_three(): ...
+    """,
+    "test_b.py": """
+        import os, pathlib, state
+        def test_by_chance():
+            counter = pathlib.Path(os.environ["COUNTERS"], "chance")
+            tried = counter.exists()
+            counter.touch()
+            assert tried
+        def test_clean_state():
+            assert state.seen == []
+    """,
+}
+
+
+async def test_chance_is_told_from_order_and_the_polluter_is_named_with_a_command_that_shows_it(
+    make_repository,
+):
+    root = make_repository(CHANCE_AND_ORDER)
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+        found = judged(report)
+        assert verdicts(report) == {
+            "test_b.py::test_by_chance": "flaky",
+            "test_b.py::test_clean_state": "order_dependent",
+        }
+        assert "1 red and 1 green" in found["test_b.py::test_by_chance"].evidence
+        order = found["test_b.py::test_clean_state"]
+        assert order.evidence == (
+            "fails 2/2 in the suite, passes 2/2 alone; fails after test_a.py::test_leaves_a_trace, which leaves state behind"
+        )
+
+        shown = shlex.split(order.action.partition("Reproduce: ")[2])
+        assert shown == ["pytest", "test_a.py::test_leaves_a_trace", "test_b.py::test_clean_state"]
+        done = subprocess.run([sys.executable, "-m", *shown, "-q"], cwd=root, capture_output=True, text=True)
+        assert "1 failed, 1 passed" in done.stdout
+
+        # It passes alone, as it was told; that makes it neither fixed nor flaky.
+        again = await run(app, only="failed")
+        assert [test.id for test in again.run.tests] == ["test_b.py::test_clean_state"]
+        assert again.run.status == "passed"
+        known = await app.test("", "test_b.py::test_clean_state")
+        assert known.judgement.verdict == "order_dependent"
+
+
+async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_they_failed(make_repository):
+    root = make_repository(CHANCE_AND_ORDER)
+    async with opened(root) as app:
+        await run(app)
+        (root / "state.py").write_text("seen = []  # edited\n")
+        await run(app)
+        found = await app.verify("", ORIGIN, tests=["test_b.py::test_clean_state"], times=2, timeout_s=60)
+        [one] = found.tests
+        assert one.judgement.verdict == "order_dependent"
+        assert "test_a.py::test_leaves_a_trace" in one.judgement.evidence
+
+        os.remove(os.path.join(os.environ["COUNTERS"], "chance"))
+        found = await app.verify("", ORIGIN, tests=["test_b.py::test_by_chance"], times=2, timeout_s=60)
+        assert [one.judgement.verdict for one in found.tests] == ["flaky"]
+
+
+SOURCES = {
+    "src/shop/__init__.py": "def total(n):\n    return n\n",
+    "test_shop.py": "import shop\ndef test_total():\n    assert shop.total(2) == 2\ndef test_fine(): ...\n",
+}
+
+
+async def test_base_is_run_with_its_own_sources_although_the_path_leads_to_the_users(make_repository):
+    root = make_repository(SOURCES)
+    (root / "src/shop/__init__.py").write_text("def total(n):\n    return 0\n")
+    commit(root)
+    async with opened(root, PYTHONPATH=str(root / "src")) as app:
+        report = await run(app, confirm=1)
+    assert verdicts(report) == {"test_shop.py::test_total": "regression"}
+    assert judged(report)["test_shop.py::test_total"].evidence.startswith("the base passes 3/3, now red 2/2")
+
+
+async def test_base_that_imports_the_users_files_proves_nothing_and_the_answer_says_so(
+    make_repository, tmp_path
+):
+    root = make_repository(SOURCES)
+    (root / "src/shop/__init__.py").write_text("def total(n):\n    return 0\n")
+    hook = tmp_path / "hook"
+    hook.mkdir()
+    # As the hooks of some build backends' editable installs: before sys.path is asked.
+    (hook / "sitecustomize.py").write_text(
+        "import importlib.util, sys\n"
+        "class Editable:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'shop':\n"
+        f"            return importlib.util.spec_from_file_location(name, {str(root / 'src/shop/__init__.py')!r})\n"
+        "sys.meta_path.insert(0, Editable())\n"
+    )
+    async with opened(root, PYTHONPATH=str(hook)) as app:
+        report = await run(app, confirm=1)
+    assert verdicts(report) == {"test_shop.py::test_total": "not_enough_evidence"}
+    [said] = [warning for warning in report.warnings if "could not be proven" in warning]
+    assert "'shop' is imported from" in said
+    assert "editable install" in said
+
+
+async def test_without_git_no_base_is_claimed(make_project, environ):
+    root = make_project({"test_a.py": "def test_a():\n    assert 0\n"})
+    async with opened(root) as app:
+        report = await run(app, confirm=1)
+    assert verdicts(report) == {"test_a.py::test_a": "not_enough_evidence"}
+    assert any("no git commit to compare with" in warning for warning in report.warnings)
