@@ -95,7 +95,7 @@ async def start(command: Command, *, cwd: str, output: Output) -> AsyncIterator[
         start_new_session=sys.platform != "win32",
         creationflags=_OWN_GROUP,
     )
-    tree = _Started(popen)
+    tree = _started(popen)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tree.read_output, output.add)
@@ -109,7 +109,28 @@ async def start(command: Command, *, cwd: str, output: Output) -> AsyncIterator[
         tree.close(output.add)
 
 
-class _Started:
+def _started(popen: subprocess.Popen[bytes]) -> _Started:
+    if sys.platform == "win32":
+        from pytest_recall.running.windows import WindowsTree  # noqa: PLC0415 - there only
+
+        return WindowsTree(popen)
+    return _Posix(popen)
+
+
+class _Started(Tree, Protocol):
+    """A tree as `start` has it in hand."""
+
+    async def end(self) -> None:
+        """Kill what is left and wait until it is gone."""
+
+    async def read_output(self, take: Callable[[bytes], None]) -> None:
+        """Hand on what is printed, until cancelled."""
+
+    def close(self, take: Callable[[bytes], None]) -> None:
+        """Take what has not been read yet, and close our ends."""
+
+
+class _Posix:
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         assert popen.stdin is not None  # noqa: S101 - for the type checker
         assert popen.stdout is not None  # noqa: S101
@@ -132,6 +153,8 @@ class _Started:
         reading = True
         while reading:
             if self._popen.poll() is not None:
+                if sys.platform != "linux":  # there is one supervisor, and it is gone
+                    break
                 # Our child is dead: if a supervisor still lives, it was the outer one that was killed.
                 self.tell(b"K")
             with anyio.move_on_after(_POLL_SECONDS):

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -50,6 +51,8 @@ class RunFolder:
         self._lock.release()
 
     def remove(self) -> None:
+        if sys.platform == "win32":  # where an open file cannot be removed
+            self.release()
         shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -65,6 +68,8 @@ class Spool:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         hidden = self._root / f".{run_id}-{secrets.token_hex(4)}"
         hidden.mkdir(mode=0o700)
+        if sys.platform == "win32":  # where a folder with an open file in it cannot be renamed
+            hidden = hidden.rename(self._root / run_id)
         lock = FileLock(hidden / _LOCK, thread_local=False)
         lock.acquire(blocking=False)
         return RunFolder(hidden.rename(self._root / run_id), lock)
