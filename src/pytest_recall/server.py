@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pytest_recall import __version__
 from pytest_recall.answers import discovery as discovered
 from pytest_recall.answers import history as looked_back
-from pytest_recall.answers import resource
+from pytest_recall.answers import resource, views
 from pytest_recall.answers import run as ran
 from pytest_recall.app import App, Origin
 from pytest_recall.errors import RecallError, UnknownTest
@@ -83,7 +83,7 @@ def build(make_app: Callable[[], App]) -> MCPServer[App]:
         tools=[
             _tool(discover_tests, "Discover tests", discovered.DiscoveryAnswer),
             _tool(run_tests, "Run tests", ran.RunAnswer),
-            _tool(test_history, "Test history", looked_back.AnyView, read_only=True),
+            _tool(test_history, "Test history", views.AnyView, read_only=True),
         ],
     )
     _add_resources(server)
@@ -217,9 +217,14 @@ async def test_history(
     ctx: Context[App],
     *,
     project: Project = "",
-    view: Annotated[looked_back.View, Field(description="what to look at")] = "summary",
+    view: Annotated[views.View, Field(description="what to look at")] = "summary",
     test: Annotated[str, Field(description="node id, for view 'test'")] = "",
-    run_id: Annotated[str, Field(description="for view 'run'")] = "",
+    run_id: Annotated[
+        str, Field(description="for view 'run' and 'compare': a run id, revision or space")
+    ] = "",
+    base_run_id: Annotated[
+        str, Field(description="what to compare with; '' is the last comparable run")
+    ] = "",
     text: Annotated[str, Field(max_length=20_000, description="error text, for view 'similar'")] = "",
     fingerprint: Annotated[str, Field(description="one cause, for view 'failures', e.g. 'fp1:9c2e…'")] = "",
     since: Annotated[str, Field(description="'12h', '7d' or a date")] = "",
@@ -227,9 +232,10 @@ async def test_history(
     limit: Annotated[int, Field(ge=1, le=500)] = 20,
     cursor: Cursor = "",
     detail: Detail = "concise",
-) -> looked_back.HistoryAnswer:
+) -> views.HistoryAnswer:
     """What past runs say, without running anything: how the project stands (summary), past runs, one run again,
-    one test's record, known causes of failure, flaky tests, failures similar to a pasted error text.
+    one test's record, known causes of failure, flaky and slow tests, failures similar to a pasted error text, two
+    runs side by side, local against ci.
 
     Use it before hunting a failure: it may be known, flaky or older than your change. E.g. view='test',
     test='tests/test_cart.py::test_total'.
@@ -238,6 +244,7 @@ async def test_history(
         view=view,
         test=test,
         run_id=run_id,
+        base_run_id=base_run_id,
         text=text,
         fingerprint=fingerprint,
         since=since,

@@ -58,13 +58,13 @@ class Workspace:
         self.environ = environ
         self.store = store
         self.folder = folder  # of the store: journal, Chroma, pytest's cache
+        self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
 
     @property
     def spool(self) -> Path:
         """Where run folders live while runs go on: outside every project, one for each store."""
         return _state() / "spool" / _name(self.folder)
 
-    @property
     @property
     def bases(self) -> Path:
         """Where work trees of other revisions are made for a moment: outside every project."""
@@ -75,6 +75,7 @@ class Workspace:
         """What the sources were at each run, kept as long as a fix may still be found."""
         return Snapshots(self.folder / "sources")
 
+    @property
     def cache_dir(self) -> Path:
         return self.folder / "pytest_cache"
 
@@ -87,7 +88,6 @@ class Workspace:
             explicit_source=settings.origins.get("python", ""),
             environ=self.environ,
         )
-
 
     async def run(
         self,
@@ -136,6 +136,7 @@ class Workspace:
             keep=keep,
         )
         return run
+
 
 class Workspaces:
     """The projects of one process, each opened once; worktrees of one repository share a store."""
@@ -259,17 +260,17 @@ def main_name(root: Path) -> str:
     return revision.main_root(root).name
 
 
-def _tidy(space: Workspace) -> None:
 async def _nothing() -> str:
     return ""
 
 
+def _tidy(space: Workspace) -> None:
     """Keep the runs whose server died before it could, and let go of what has left the retention."""
     for run, files, forget in runner.recover(space.spool):
         space.store.keep(run, files)
         forget()
-    keep = space.settings
     space.snapshots.prune(SNAPSHOT_S)
+    keep = space.settings
     space.store.prune(count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20)
 
 

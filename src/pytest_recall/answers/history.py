@@ -1,4 +1,4 @@
-"""The answers of history, one shape a view: evidence in numbers, then what to do."""
+"""The answers of history: evidence in numbers, then what to do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,36 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import get_args
 
-from pydantic import BaseModel, Field, RootModel
-
+from pytest_recall import survey
 from pytest_recall.answers import run as run_answer
+from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.page import decode, page
-from pytest_recall.answers.run import RunAnswer, Seen, day, short_revision
+from pytest_recall.answers.run import Seen
 from pytest_recall.answers.text import first_ids, head, middle
+from pytest_recall.answers.views import (
+    CauseLine,
+    CompareView,
+    FailuresView,
+    FlakyView,
+    HistoryAnswer,
+    RunLine,
+    RunsView,
+    RunView,
+    SimilarView,
+    SlowLine,
+    SlowView,
+    SpaceLine,
+    SpacesView,
+    SummaryView,
+    TestLine,
+    TestView,
+    View,
+)
 from pytest_recall.app import App, Judged
 from pytest_recall.errors import BadRequest, listed, quoted
+from pytest_recall.history import trend
 from pytest_recall.history.verdict import Judgement
 from pytest_recall.model import FailureHistory, Outcome, RunRow, TestHistory
 
@@ -35,110 +55,6 @@ _LETTERS = {
 }
 
 
-class RunLine(BaseModel):
-    run_id: str
-    at: Annotated[str, Field(description="UTC")]
-    status: str
-    counts: dict[str, int] = {}
-    duration_s: float = 0
-    revision: str = ""
-    source: str = ""
-    intent: str = ""
-    suspect: bool = False
-
-
-class TestLine(BaseModel):
-    id: str
-    outcomes: Annotated[
-        str, Field(description="oldest first: . passed, F failed, E error, T timed out, C crashed")
-    ] = ""
-    verdict: str = ""
-    evidence: str = ""
-
-
-class CauseLine(BaseModel):
-    fingerprint: str
-    error: str
-    message: str = ""
-    at: str = ""
-    tests: list[str] = []
-    tests_omitted: int = 0
-    seen: Seen
-    similarity: float | None = None
-
-
-class _Degraded(BaseModel):
-    warnings: list[str] = []  # the index is behind or out of reach
-
-
-class SummaryView(_Degraded):
-    view: Literal["summary"]
-    project: str
-    last_run: RunLine | None = None
-    recent_runs: Annotated[dict[str, int], Field(description="statuses of the last 20")] = {}
-    failing: list[TestLine] = []
-    failing_omitted: int = 0
-    flaky: list[TestLine] = []
-    causes: list[CauseLine] = []
-
-
-class RunsView(_Degraded):
-    view: Literal["runs"]
-    runs: list[RunLine] = []
-    next_cursor: str = ""
-
-
-class RunView(_Degraded):
-    view: Literal["run"]
-    run: RunAnswer
-
-
-class TestView(_Degraded):
-    view: Literal["test"]
-    id: str
-    verdict: str = ""
-    evidence: str = ""
-    action: str = ""
-    failed: int = 0
-    attempts: int = 0
-    outcomes: str = ""
-    first_seen: str = ""
-    last_run: str = ""
-    last_failed: str = ""
-    mean_s: float = 0
-    gone: bool = False
-    fingerprints: Annotated[dict[str, int], Field(description="cause → how often")] = {}
-
-
-class FailuresView(_Degraded):
-    view: Literal["failures"]
-    failures: list[CauseLine] = []
-    next_cursor: str = ""
-
-
-class SimilarView(_Degraded):
-    view: Literal["similar"]
-    failures: list[CauseLine] = []
-
-
-class FlakyView(_Degraded):
-    view: Literal["flaky"]
-    tests: list[TestLine] = []
-    next_cursor: str = ""
-
-
-HistoryAnswer = Annotated[
-    SummaryView | RunsView | RunView | TestView | FailuresView | SimilarView | FlakyView,
-    Field(discriminator="view"),
-]
-
-class AnyView(RootModel[HistoryAnswer]):
-    """Whichever view was asked for, as one model."""
-
-
-View = Literal["summary", "runs", "run", "test", "failures", "flaky", "similar"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One question about the past; which fields matter depends on `view`."""
@@ -146,11 +62,13 @@ class Query:
     view: View = "summary"
     test: str = ""
     run_id: str = ""
+    base_run_id: str = ""
     text: str = ""
     fingerprint: str = ""
     since: str = ""  # a date, or "7d", "12h"
     space: str = ""
     status: str = ""
+    threshold: float = 0.0  # least rate of failures, for `flaky`
     limit: int = 20
     cursor: str = ""
     full: bool = False
@@ -238,7 +156,13 @@ async def _failures(app: App, project: str, query: Query) -> FailuresView:
 
 
 async def _flaky(app: App, project: str, query: Query) -> FlakyView:
-    ranked = (await app.summary(project)).flaky
+    since = instant(query.since)
+    ranked = [
+        judged
+        for judged in (await app.summary(project)).flaky
+        if judged.judgement.failures >= query.threshold * judged.judgement.attempts
+        and any(sample.outcome.bad and sample.at >= since for sample in judged.history.samples)
+    ]
     shown, following = page(ranked, "flaky", query.cursor, query.limit)
     return FlakyView(view="flaky", tests=[_test_line(judged) for judged in shown], next_cursor=following)
 
@@ -250,6 +174,45 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
     )
 
 
+async def _slow(app: App, project: str, query: Query) -> SlowView:
+    found = await survey.slow(await app.workspaces.get(project))
+    shown, following = page(found, "slow", query.cursor, query.limit)
+    return SlowView(view="slow", tests=[_slow_line(one) for one in shown], next_cursor=following)
+
+
+async def _compare(app: App, project: str, query: Query) -> CompareView:
+    space = await app.workspaces.get(project)
+    found = await survey.compare(space, query.run_id, query.base_run_id)
+    names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
+    lists: dict[str, tuple[str, ...]] = {name: getattr(found.difference, name) for name in names}
+    return CompareView(
+        view="compare",
+        before=_run_line(trend.row(found.before)),
+        after=_run_line(trend.row(found.after)),
+        environment=[head(line, 200) for line in found.environment[: query.limit]],
+        omitted={name: len(ids) - query.limit for name, ids in lists.items() if len(ids) > query.limit},
+        **{name: first_ids(ids, query.limit) for name, ids in lists.items()},
+    )
+
+
+async def _spaces(app: App, project: str, query: Query) -> SpacesView:
+    found = await survey.spaces(await app.workspaces.get(project))
+    return SpacesView(
+        view="spaces",
+        spaces=[
+            SpaceLine(
+                space=one.space,
+                runs=one.runs,
+                passed=one.passed,
+                last_run=_run_line(one.last),
+                fails_only_here=first_ids(one.fails_only_here, query.limit),
+                omitted=max(0, len(one.fails_only_here) - query.limit),
+            )
+            for one in found
+        ],
+    )
+
+
 _ASK: dict[View, Callable[[App, str, Query], Awaitable[HistoryAnswer]]] = {
     "summary": _summary,
     "runs": _runs,
@@ -257,7 +220,10 @@ _ASK: dict[View, Callable[[App, str, Query], Awaitable[HistoryAnswer]]] = {
     "test": _test,
     "failures": _failures,
     "flaky": _flaky,
+    "slow": _slow,
     "similar": _similar,
+    "compare": _compare,
+    "spaces": _spaces,
 }
 
 
@@ -311,6 +277,13 @@ def _test_line(judged: Judged) -> TestLine:
         verdict=_verdict(judged.judgement),
         evidence=head(judged.judgement.evidence, 200),
     )
+
+
+def _slow_line(one: survey.Slow) -> SlowLine:
+    line = SlowLine(id=middle(one.id, 300), median_s=round(one.median_s, 3), runs=one.runs)
+    if one.slower is not None:
+        line.before_s, line.now_s = round(one.slower.before_s, 3), round(one.slower.now_s, 3)
+    return line
 
 
 def _cause_line(failure: FailureHistory, similarity: float | None = None) -> CauseLine:

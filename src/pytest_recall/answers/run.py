@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from pytest_recall.answers import learnt
+from pytest_recall.answers.brief import day, short_revision
+from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
 from pytest_recall.app import Explained, Report
 from pytest_recall.jobs import Job
@@ -19,7 +21,6 @@ from pytest_recall.model import (
     InternalError,
     Interrupted,
     NotStarted,
-    Revision,
     Run,
     Status,
     TimedOut,
@@ -49,6 +50,8 @@ class FailureGroup(BaseModel):
     evidence: str = ""
     action: str = ""
     seen_before: Seen | None = None
+    fix: Fix | None = None
+    notes: list[str] = []
     traceback: str = ""
     locals: dict[str, str] = {}
     captured: str = ""
@@ -70,6 +73,7 @@ class RunAnswer(BaseModel):
     progress: str = ""
     failures: list[FailureGroup] = []
     failures_omitted: Annotated[int, Field(description="failing tests in groups not shown")] = 0
+    notes: list[str] = []
     newly_failing: list[str] = []
     newly_passing: list[str] = []
     culprit: Annotated[list[str], Field(description="tests that hung or crashed")] = []
@@ -93,6 +97,11 @@ class _Level:
     ids: int
     warnings: int
     stacks: int
+    hunk: int = 0
+    intents: int = 0
+    fixed: int = 0  # files of a fix; 0: none is shown
+    notes: int = 0
+    note: int = 200
     local: int = 0
     slowest: int = 0
     test_id: int = 300
@@ -108,6 +117,11 @@ _FULL = (
         ids=200,
         warnings=50,
         stacks=8_000,
+        hunk=8_000,
+        intents=10,
+        fixed=20,
+        notes=20,
+        note=2_000,
         local=200,
         slowest=10,
         test_id=4_200,
@@ -121,14 +135,71 @@ _FULL = (
         ids=50,
         warnings=20,
         stacks=4_000,
+        hunk=1_000,
+        intents=4,
+        fixed=5,
+        notes=5,
+        note=400,
         slowest=10,
     ),
 )
 _CONCISE = (
-    _Level(groups=20, tests=8, message=900, frames=4, captured=400, ids=8, warnings=6, stacks=1_200),
-    _Level(groups=16, tests=4, message=400, frames=2, captured=160, ids=5, warnings=5, stacks=900),
-    _Level(groups=16, tests=2, message=220, frames=0, captured=0, ids=3, warnings=4, stacks=500, test_id=160),
-    _Level(groups=16, tests=1, message=120, frames=0, captured=0, ids=1, warnings=3, stacks=300, test_id=120),
+    _Level(
+        groups=20,
+        tests=8,
+        message=900,
+        frames=4,
+        captured=400,
+        ids=8,
+        warnings=6,
+        stacks=1_200,
+        hunk=400,
+        intents=2,
+        fixed=3,
+        notes=3,
+        note=300,
+    ),
+    _Level(
+        groups=16,
+        tests=4,
+        message=400,
+        frames=2,
+        captured=160,
+        ids=5,
+        warnings=5,
+        stacks=900,
+        hunk=400,
+        intents=1,
+        fixed=2,
+        notes=2,
+    ),
+    _Level(
+        groups=16,
+        tests=2,
+        message=220,
+        frames=0,
+        captured=0,
+        ids=3,
+        warnings=4,
+        stacks=500,
+        test_id=160,
+        hunk=200,
+        intents=1,
+        fixed=1,
+        notes=1,
+    ),
+    _Level(
+        groups=16,
+        tests=1,
+        message=120,
+        frames=0,
+        captured=0,
+        ids=1,
+        warnings=3,
+        stacks=300,
+        test_id=120,
+        fixed=1,
+    ),
     _Level(groups=8, tests=1, message=80, frames=0, captured=0, ids=1, warnings=2, stacks=200, test_id=100),
 )
 
@@ -193,6 +264,7 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
         joined=joined,
         failures=[_group(explained, run, level) for explained in groups],
         failures_omitted=sum(len(explained.group.tests) for explained in report.groups[level.groups :]),
+        notes=learnt.notes(report.notes, number=level.notes, most=level.note),
         newly_failing=first_ids(difference.newly_failing, level.ids, level.test_id) if difference else [],
         newly_passing=first_ids(difference.newly_passing, level.ids, level.test_id) if difference else [],
         culprit=first_ids(run.culprits, level.ids, level.test_id),
@@ -221,6 +293,10 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         evidence=head(judgement.evidence, 200),
         action=head(judgement.action, 160) if level.frames else "",
         seen_before=_seen(explained.seen),
+        fix=learnt.fix(explained.fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
+        if explained.fix and level.fixed
+        else None,
+        notes=learnt.notes(explained.notes, number=level.notes, most=level.note),
         traceback=_traceback(failure, run, level.frames) if failure else "",
         locals={head(name, 60): head(value, level.local) for name, value in failure.locals}
         if failure and level.local
@@ -312,18 +388,3 @@ def _next_step(report: Report) -> str:
     if len(report.groups) > MOST // EACH:
         return f"test_history(view='run', run_id='{run.id}', detail='full') shows more."
     return ""
-
-
-def short_revision(revision: Revision) -> str:
-    """`3f2a91c08b` of a clean tree, `3f2a91c08b+9d01` with uncommitted changes (the digest's first digits)."""
-    if not revision.commit:
-        return revision.digest[:10]
-    return revision.commit[:10] + (f"+{revision.digest[:4]}" if revision.dirty else "")
-
-
-def day(instant: float) -> str:
-    """An instant as UTC date and minute."""
-    try:
-        return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        return "?"

@@ -12,11 +12,20 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pytest_recall import __version__
-from pytest_recall.cli import demonstrating, examining, installing, moving, remembering, running, serving
+from pytest_recall.cli import (
+    demonstrating,
+    examining,
+    installing,
+    moving,
+    remembering,
+    running,
+    serving,
+    storing,
+)
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, moving, examining, installing, demonstrating)
+FAMILIES = (serving, running, remembering, storing, moving, examining, installing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`history`: what past runs say."""
+"""`history` and its short forms: what past runs say."""
 
 from __future__ import annotations
 
@@ -6,36 +6,84 @@ import argparse
 
 from pytest_recall.cli import door
 
-SUBJECTS = {"run": "run_id", "test": "test", "similar": "text", "failures": "fingerprint"}
+SUBJECTS = {
+    "run": "run_id",
+    "test": "test",
+    "similar": "text",
+    "failures": "fingerprint",
+    "compare": "run_id",
+}
+SHORT = {
+    "stats": ("summary", "how the project stands: runs, failing and flaky tests, causes"),
+    "flaky": ("flaky", "tests with both outcomes on unchanged code, the likeliest to fail first"),
+    "slow": ("slow", "tests that got slower, then the slowest"),
+    "compare": ("compare", "two runs side by side: run ids, revisions, or spaces such as local and ci"),
+    "similar": ("similar", "known failures like a pasted error text"),
+}
 
 
 def add(commands: door.Commands) -> None:
     history = commands.add("history", "what past runs say", _history)
     history.add_argument(
-        "view", nargs="?", default="summary", help="summary, runs, run, test, failures, flaky, similar"
+        "view",
+        nargs="?",
+        default="summary",
+        help="summary, runs, run, test, failures, flaky, slow, similar, compare, spaces",
     )
     history.add_argument(
         "subject", nargs="?", default="", help="the run id, test id, fingerprint or error text"
     )
-    history.add_argument("--since", default="", help="'12h', '7d' or a date")
-    history.add_argument("--space", default="", choices=["", "local", "ci", "agent"])
-    history.add_argument("--limit", type=int, default=20)
-    history.add_argument("--cursor", default="")
-    history.add_argument("--full", action="store_true")
+    history.add_argument("--base", default="", metavar="RUN", help="for compare: what to compare with")
+    _narrowing(history)
+    for name, (view, text) in SHORT.items():
+        short = commands.add(name, text, _history)
+        short.set_defaults(view=view, subject="")
+        if view == "compare":
+            short.add_argument(
+                "subject", nargs="?", default="", metavar="AFTER", help="default: the last run"
+            )
+            short.add_argument(
+                "base", nargs="?", default="", metavar="BEFORE", help="default: the last comparable run"
+            )
+        elif view == "similar":
+            short.add_argument("subject", metavar="TEXT", help="the error text; '-' reads standard input")
+        elif view == "flaky":
+            short.add_argument(
+                "--threshold", type=float, default=0.0, metavar="RATE", help="least rate of failures"
+            )
+            short.add_argument(
+                "--window", default="", metavar="TIME", help="that failed since: '7d', or a date"
+            )
+        _narrowing(short)
+
+
+def _narrowing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", default="", help="'12h', '7d' or a date")
+    parser.add_argument("--space", default="", choices=["", "local", "ci", "agent"])
+    parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--cursor", default="")
+    parser.add_argument("--full", action="store_true")
 
 
 async def _history(options: argparse.Namespace) -> int:
+    import sys
+
     from pytest_recall.answers import history
 
     subject = SUBJECTS.get(options.view)
+    asked = (
+        sys.stdin.read(100_000) if options.view == "similar" and options.subject == "-" else options.subject
+    )
     query = history.Query(
         view=options.view,
-        since=options.since,
+        base_run_id=getattr(options, "base", ""),
+        threshold=getattr(options, "threshold", 0.0),
+        since=getattr(options, "window", "") or options.since,
         space=options.space,
         limit=options.limit,
         cursor=options.cursor,
         full=options.full,
-        **({subject: options.subject} if subject else {}),
+        **({subject: asked} if subject else {}),
     )
     async with door.app(options) as app:
         answer = await history.ask(app, "", query)

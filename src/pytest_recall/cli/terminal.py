@@ -24,20 +24,24 @@ from rich.text import Text
 
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
-from pytest_recall.answers.history import (
+from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
+from pytest_recall.answers.run import FailureGroup, RunAnswer
+from pytest_recall.answers.storing import StoreAnswer
+from pytest_recall.answers.views import (
     CauseLine,
+    CompareView,
     FailuresView,
     FlakyView,
     RunLine,
     RunsView,
     RunView,
     SimilarView,
+    SlowView,
+    SpacesView,
     SummaryView,
     TestLine,
     TestView,
 )
-from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
-from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.demo import Turn
 from pytest_recall.model import Progress as Done
 
@@ -247,6 +251,34 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
     yield table
 
 
+def _slow(answer: SlowView) -> Table:
+    table = _table("median s", "runs", "slower", "test")
+    for line in answer.tests:
+        slower = f"{line.before_s:.3f} → {line.now_s:.3f} s" if line.now_s is not None else ""
+        table.add_row(f"{line.median_s:.3f}", str(line.runs), slower, Text(_plain(line.id)))
+    return table
+
+
+def _compare(answer: CompareView) -> Iterator[RenderableType]:
+    yield _runs([answer.before, answer.after])
+    yield from (Text(_plain(line), style="yellow") for line in answer.environment)
+    names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
+    for name in names:
+        ids = getattr(answer, name)
+        yield from (Text(f"{name.replace('_', ' ')}: {_plain(test_id)}") for test_id in ids)
+        if more := answer.omitted.get(name):
+            yield Text(f"… and {more} more {name.replace('_', ' ')}", style="dim")
+
+
+def _spaces(answer: SpacesView) -> Table:
+    table = _table("space", "runs", "passed", "last run", "fails only there")
+    for line in answer.spaces:
+        last = f"{line.last_run.status} {line.last_run.at}"
+        only = "\n".join([*line.fails_only_here, *([f"… and {line.omitted} more"] if line.omitted else [])])
+        table.add_row(line.space, str(line.runs), str(line.passed), last, Text(_plain(only)))
+    return table
+
+
 def _causes(lines: Sequence[CauseLine]) -> Table:
     table = _table("cause", "error", "at", "runs", "last seen", "tests")
     for line in lines:
@@ -303,6 +335,24 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
+    if answer.done:
+        yield Text(_plain(answer.done), style="bold")
+    table = _table("what", "is")
+    table.add_row("folder", Text(_plain(f"{answer.folder} ({answer.backend})")))
+    table.add_row("runs", f"{answer.runs}, {answer.behind} not yet in the index")
+    table.add_row(
+        "index", ", ".join(f"{number} {name}" for name, number in answer.counts.items()) or "no answer"
+    )
+    table.add_row(
+        "size", f"journal {answer.journal_bytes / 1e6:.1f} MB, index {answer.index_bytes / 1e6:.1f} MB"
+    )
+    table.add_row("versions", ", ".join(f"{name} {version}" for name, version in answer.versions.items()))
+    yield table
+    if answer.error:
+        yield Text(_plain(answer.error), style="red")
+
+
 def _warning(text: str) -> Text:
     return Text(f"! {_plain(text)}", style="yellow")
 
@@ -317,12 +367,16 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     RunAnswer: _run,
     DiscoveryAnswer: _discovery,
     DoctorAnswer: _doctor,
+    StoreAnswer: _store,
     SummaryView: _summary,
     RunsView: lambda view: [_runs(view.runs)],
     RunView: lambda view: _run(view.run),
     TestView: _test,
     FlakyView: lambda view: [_tests("flaky", view.tests)],
     FailuresView: lambda view: [_causes(view.failures)],
+    SlowView: lambda view: [_slow(view)],
+    CompareView: _compare,
+    SpacesView: lambda view: [_spaces(view)],
     SimilarView: lambda view: [_causes(view.failures)],
     ImportAnswer: _imported,
     ExportAnswer: _exported,

@@ -1,0 +1,78 @@
+"""What was learnt, as answers show it: how a failure was mended before, in whose words, and what was said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from pytest_recall.answers.brief import day, short_revision
+from pytest_recall.answers.text import clean, head, middle
+from pytest_recall.model import Note, Transition
+
+
+class Fix(BaseModel):
+    """How a failure ended before."""
+
+    at: str = ""
+    revision: str = ""
+    state: str = ""
+    grade: Annotated[str, Field(description="A proven by undoing it, B confirmed, C correlation")] = ""
+    weakened: Annotated[list[str], Field(description="no fix: the test was weakened")] = []
+    files: list[str] = []
+    hunk: str = ""
+    intents: Annotated[list[str], Field(description="what was said to be done")] = []
+
+
+class NoteAnswer(BaseModel):
+    """A note as it was kept."""
+
+    id: str
+    about: str
+    kind: str
+    text: Annotated[str, Field(description="without secrets")] = ""
+    worked: bool | None = None
+
+
+def fix(transition: Transition, *, hunk: int, intents: int, files: int) -> Fix:
+    """*transition* with at most so many characters of its nearest hunk, so many intents and files."""
+    hunks = next((change.hunks for change in transition.changes if change.hunks), "")
+    said = transition.intents[-intents:] if intents else ()
+    return Fix(
+        at=day(transition.at),
+        revision=short_revision(transition.green),
+        state=transition.state,
+        grade=transition.grade,
+        weakened=[head(reason, 120) for reason in transition.weakened[:3]],
+        files=[middle(change.path, 120) for change in transition.changes[:files]],
+        hunk=head(_telling(hunks, hunk), hunk) if hunk else "",
+        intents=[head(intent, 200) for intent in said],
+    )
+
+
+def _telling(hunks: str, most: int) -> str:
+    """*hunks* whole where they fit, else without the lines that stayed."""
+    if len(hunks) <= most:
+        return hunks
+    return "\n".join(line for line in hunks.splitlines() if line[:1] in {"+", "-"})
+
+
+def notes(kept: Iterable[Note], *, number: int, most: int) -> list[str]:
+    """The first *number* notes, each in one line of at most *most* characters and who said it when."""
+    found = []
+    for note in list(kept)[:number]:
+        worked = {True: " (worked)", False: " (did not work)", None: ""}[note.worked]
+        who = ", ".join(part for part in (day(note.at), head(note.author, 40)) if part)
+        found.append(f"{note.kind}{worked}, {who}: {head(note.text, most)}")
+    return found
+
+
+def noted(note: Note) -> NoteAnswer:
+    return NoteAnswer(
+        id=note.id,
+        about=middle(clean(note.about), 300),
+        kind=note.kind,
+        text=head(note.text, 300),
+        worked=note.worked,
+    )

@@ -1,0 +1,165 @@
+"""The shapes of history's answers, one a view, told apart by `view`. Fields at their default are left out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, RootModel
+
+from pytest_recall.answers.run import RunAnswer, Seen
+
+
+class RunLine(BaseModel):
+    run_id: str
+    at: Annotated[str, Field(description="UTC")]
+    status: str
+    counts: dict[str, int] = {}
+    duration_s: float = 0
+    revision: str = ""
+    source: str = ""
+    intent: str = ""
+    suspect: bool = False
+
+
+class TestLine(BaseModel):
+    id: str
+    outcomes: Annotated[
+        str, Field(description="oldest first: . passed, F failed, E error, T timed out, C crashed")
+    ] = ""
+    verdict: str = ""
+    evidence: str = ""
+
+
+class CauseLine(BaseModel):
+    fingerprint: str
+    error: str
+    message: str = ""
+    at: str = ""
+    tests: list[str] = []
+    tests_omitted: int = 0
+    seen: Seen
+    similarity: float | None = None
+
+
+class _Degraded(BaseModel):
+    warnings: list[str] = []  # the index is behind or out of reach
+
+
+class SummaryView(_Degraded):
+    view: Literal["summary"]
+    project: str
+    last_run: RunLine | None = None
+    recent_runs: Annotated[dict[str, int], Field(description="statuses of the last 20")] = {}
+    failing: list[TestLine] = []
+    failing_omitted: int = 0
+    flaky: list[TestLine] = []
+    causes: list[CauseLine] = []
+
+
+class RunsView(_Degraded):
+    view: Literal["runs"]
+    runs: list[RunLine] = []
+    next_cursor: str = ""
+
+
+class RunView(_Degraded):
+    view: Literal["run"]
+    run: RunAnswer
+
+
+class TestView(_Degraded):
+    view: Literal["test"]
+    id: str
+    verdict: str = ""
+    evidence: str = ""
+    action: str = ""
+    failed: int = 0
+    attempts: int = 0
+    outcomes: str = ""
+    first_seen: str = ""
+    last_run: str = ""
+    last_failed: str = ""
+    mean_s: float = 0
+    gone: bool = False
+    fingerprints: Annotated[dict[str, int], Field(description="cause → how often")] = {}
+
+
+class FailuresView(_Degraded):
+    view: Literal["failures"]
+    failures: list[CauseLine] = []
+    next_cursor: str = ""
+
+
+class SimilarView(_Degraded):
+    view: Literal["similar"]
+    failures: list[CauseLine] = []
+
+
+class FlakyView(_Degraded):
+    view: Literal["flaky"]
+    tests: list[TestLine] = []
+    next_cursor: str = ""
+
+
+class SlowLine(BaseModel):
+    id: str
+    median_s: float
+    runs: int
+    before_s: float | None = None  # of a test that got slower, free of the machine's noise
+    now_s: float | None = None
+
+
+class SlowView(_Degraded):
+    view: Literal["slow"]
+    tests: list[SlowLine] = []
+    next_cursor: str = ""
+
+
+class CompareView(_Degraded):
+    view: Literal["compare"]
+    before: RunLine
+    after: RunLine
+    environment: list[str] = []
+    newly_failing: list[str] = []
+    newly_passing: list[str] = []
+    still_failing: list[str] = []
+    silenced: list[str] = []
+    appeared: list[str] = []
+    vanished: list[str] = []
+    omitted: dict[str, int] = {}
+
+
+class SpaceLine(BaseModel):
+    space: str
+    runs: int
+    passed: int
+    last_run: RunLine
+    fails_only_here: list[str] = []
+    omitted: int = 0
+
+
+class SpacesView(_Degraded):
+    view: Literal["spaces"]
+    spaces: list[SpaceLine] = []
+
+
+HistoryAnswer = Annotated[
+    SummaryView
+    | RunsView
+    | RunView
+    | TestView
+    | FailuresView
+    | SimilarView
+    | FlakyView
+    | SlowView
+    | CompareView
+    | SpacesView,
+    Field(discriminator="view"),
+]
+
+
+class AnyView(RootModel[HistoryAnswer]):
+    """Whichever view was asked for, as one model."""
+
+
+View = Literal["summary", "runs", "run", "test", "failures", "flaky", "slow", "similar", "compare", "spaces"]

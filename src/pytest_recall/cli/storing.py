@@ -1,0 +1,30 @@
+"""`store`: look after what is kept: its state, its index, its size."""
+
+from __future__ import annotations
+
+import argparse
+
+from pytest_recall.cli import door
+
+ACTS = {
+    "status": "what is kept, where, and whether the index is well",
+    "verify": "look closely at the index",
+    "rebuild": "make the index anew from the journal",
+    "prune": "let go of runs beyond keep_runs, keep_days and keep_mb",
+}
+
+
+def add(commands: door.Commands) -> None:
+    store = commands.add("store", "look after what is kept", _store)
+    store.add_argument(
+        "act", choices=list(ACTS), help="; ".join(f"{name}: {text}" for name, text in ACTS.items())
+    )
+
+
+async def _store(options: argparse.Namespace) -> int:
+    from pytest_recall.answers import storing
+
+    async with door.app(options) as app:
+        answer = await storing.look_after(app, "", options.task)
+    door.show(options, answer)
+    return 0 if answer.healthy else 3

@@ -1,0 +1,99 @@
+"""What is looked up in the past: two runs side by side, slow tests, spaces, and the store itself."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+A = {
+    "test_a.py": "import time\ndef test_one(): time.sleep(0.05)\ndef test_two(): assert 1 == 2\ndef test_three(): ...\n"
+}
+
+
+def recall(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+    )
+
+
+async def test_two_runs_are_set_side_by_side(make_project, connect):
+    project = make_project(A)
+    async with connect(project) as agent:
+        first = await agent.call("run_tests")
+        (project / "test_a.py").write_text(
+            "def test_one(): assert False\ndef test_two(): ...  # mended\ndef test_four(): ...\n"
+        )
+        second = await agent.call("run_tests")
+        for names in ({}, {"run_id": second["run_id"], "base_run_id": first["run_id"]}):
+            view = await agent.call("test_history", view="compare", **names)
+            assert view["newly_failing"] == ["test_a.py::test_one"]
+            assert view["newly_passing"] == ["test_a.py::test_two"]
+            assert view["appeared"] == ["test_a.py::test_four"]
+            assert view["vanished"] == ["test_a.py::test_three"]
+        assert "No run fits 'nowhere'" in await agent.error(
+            "test_history", view="compare", base_run_id="nowhere"
+        )
+
+
+async def test_the_slowest_tests_come_first(make_project, connect):
+    async with connect(make_project(A)) as agent:
+        await agent.call("run_tests")
+        view = await agent.call("test_history", view="slow", limit=1)
+        assert [line["id"] for line in view["tests"]] == ["test_a.py::test_one"]
+        assert view["tests"][0]["median_s"] >= 0.05
+        following = await agent.call("test_history", view="slow", limit=1, cursor=view["next_cursor"])
+        assert [line["id"] for line in following["tests"]] == ["test_a.py::test_three"]
+
+
+async def test_spaces_show_what_fails_only_there(make_project, connect):
+    project = make_project(
+        {"test_a.py": "import os\ndef test_agent_only(): assert 'AGENT' not in os.environ\n"}
+    )
+    recall("run", project=project)
+    async with connect(project) as agent:
+        await agent.call("run_tests", env={"AGENT": "1"})
+        view = await agent.call("test_history", view="spaces")
+    assert {line["space"]: line.get("fails_only_here", []) for line in view["spaces"]} == {
+        "local": [],
+        "agent": ["test_a.py::test_agent_only"],
+    }
+
+
+def test_the_short_commands_give_the_views(make_project):
+    project = make_project(A)
+    recall("run", project=project)
+    recall("run", project=project)
+    for words, view in (
+        (("stats",), "summary"),
+        (("flaky", "--threshold", "0.1", "--window", "7d"), "flaky"),
+        (("slow",), "slow"),
+        (("compare",), "compare"),
+        (("similar", "assert 1 == 2"), "similar"),
+        (("history", "spaces"), "spaces"),
+    ):
+        assert recall(*words, project=project).returncode == 0, words
+        as_json = recall(words[0], "--json", *words[1:], project=project)
+        assert json.loads(as_json.stdout)["view"] == view
+
+
+@pytest.mark.parametrize("act", ["status", "verify", "rebuild", "prune"])
+def test_the_store_is_looked_after(make_project, act):
+    project = make_project(A)
+    recall("run", project=project)
+    done = recall("store", "--json", act, project=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["act"], answer["runs"], answer["healthy"]) == (act, 1, True)
+    assert answer["counts"]["runs"] == 1
+    assert recall("store", act, project=project).returncode == 0
+
+
+async def test_the_server_tells_no_view_apart_wrongly(make_project, connect):
+    async with connect(make_project({})) as agent:
+        for view in ("summary", "runs", "failures", "flaky", "slow", "spaces"):
+            assert (await agent.call("test_history", view=view))["view"] == view
