@@ -17,7 +17,7 @@ ACTS = {
 def add(commands: door.Commands) -> None:
     store = commands.add("store", "look after what is kept", _store)
     store.add_argument(
-        "act", choices=list(ACTS), help="; ".join(f"{name}: {text}" for name, text in ACTS.items())
+        "task", choices=list(ACTS), help="; ".join(f"{name}: {text}" for name, text in ACTS.items())
     )
 
 
