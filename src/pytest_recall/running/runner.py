@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -214,6 +215,8 @@ class _Course:
 
     def _built(self, folder: Path) -> command.Command:
         request, target = self._request, self.origin.target
+        if request.max_failures:
+            request = replace(request, max_failures=max(request.max_failures - self.ledger.failed, 1))
         built = command.build(
             request,
             target,

@@ -19,6 +19,12 @@ TARGET = os.environ.get("RECALL_TARGET_PYTHON", sys.executable)  # the same test
 
 
 @pytest.fixture
+def python() -> str:
+    """The interpreter whose pytest runs the projects."""
+    return TARGET
+
+
+@pytest.fixture
 def run_project(tmp_path: Path) -> RunProject:
     """`run_project(folder, request)`: that run, by this interpreter's pytest; other arguments are the runner's."""
 
