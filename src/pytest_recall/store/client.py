@@ -249,7 +249,7 @@ class Store:
         limit: int = 100,
     ) -> list[Transition]:
         """The ways from red to green that are known, the latest first: of all tests, or of these *tests* or causes."""
-        asked = {}
+        asked, wanted = {}, {*(tests or ()), *(fingerprints or ())}
         if tests is not None:
             asked["test"] = [records.test_key(test) for test in tests]
         if fingerprints is not None:
@@ -257,9 +257,7 @@ class Store:
         found = [
             one
             for one in await self._learnt("transitions", Transition, asked)
-            if (tests is None and fingerprints is None)
-            or one.test in (tests or ())
-            or one.fingerprint in (fingerprints or ())
+            if (tests is None and fingerprints is None) or one.test in wanted or one.fingerprint in wanted
         ]
         return sorted(found, key=lambda one: (one.at, one.green_run, one.test), reverse=True)[:limit]
 

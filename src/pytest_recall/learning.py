@@ -1,0 +1,322 @@
+"""What a run teaches beyond itself: which change made a failing test pass, and what was said about it since.
+
+Learning follows a run that is kept already. Whatever goes wrong here costs a lesson, never an answer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+import anyio
+from anyio.to_thread import run_sync
+
+from pytest_recall.errors import BadRequest, RecallError, listed, quoted
+from pytest_recall.history import fixes, reach, trend
+from pytest_recall.history.groups import Group
+from pytest_recall.history.patch import FileDiff, read_diff
+from pytest_recall.model import (
+    Change,
+    Note,
+    NoteKind,
+    Revision,
+    Run,
+    RunRow,
+    Sample,
+    TestHistory,
+    Transition,
+)
+from pytest_recall.redact import redact
+from pytest_recall.store.journal import new_id
+from pytest_recall.workspace import Workspace
+
+TEXT = 4_000  # characters of a note
+
+_SECONDS = 5.0  # for all that one run teaches
+_READING = 0.3  # seconds for the project's sources
+_SOURCES = 3_000  # files
+_SOURCE = 200_000  # characters of one
+_FLIPS = 200  # of one run
+_ROWS = 1_000  # runs that a flip is looked for in
+_HUNKS = 60_000  # characters kept of one change, the nearest files first
+_NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
+_STANDING = {"confirmed": 0, "candidate": 1, "reverted": 2}
+
+
+# --- from runs ------------------------------------------------------------------------------
+
+
+async def learn(space: Workspace, run: Run) -> str:
+    """Keep what *run*, itself kept already, shows of changes that mended something; why not, where it could not."""
+    row = trend.row(run)
+    if row.suspect or row.purpose:
+        return ""
+    try:
+        with anyio.move_on_after(_SECONDS) as limit:
+            await _learn(space, run, row)
+    except Exception as error:  # noqa: BLE001 - a lesson lost is no reason to lose the answer
+        return f"What this run says of earlier changes was not kept: {type(error).__name__}: {error!s:.200}"
+    if limit.cancelled_caught:
+        return f"What this run says of earlier changes was not kept: it took more than {_SECONDS:g} s."
+    return ""
+
+
+async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
+    known = await space.store.tests()
+    now = trend.observed(run, row, known.keys())
+    flips = [one for test, samples in now.items() if (one := fixes.flip(known[test], samples))][:_FLIPS]
+    before = await space.store.transitions(tests=list(now), limit=1_000) if now else []
+    if not flips and not before:
+        return
+    rows = {row.id: row} | {each.id: each for each in await space.store.runs(limit=_ROWS)}
+    made = await run_sync(_made, space, run, flips, rows, abandon_on_cancel=True) if flips else []
+    moved = [
+        new
+        for one in before
+        if one.test in now and (new := _moved(one, known[one.test], now[one.test], [*before, *made])) != one
+    ]
+    await run_sync(space.store.learn, [*made, *moved])
+
+
+def _moved(
+    one: Transition, known: TestHistory, now: Sequence[Sample], others: Sequence[Transition]
+) -> Transition:
+    history = trend.fold(known, one.test, now)
+    later = [other for other in others if other.test == one.test]
+    moved = fixes.advance(one, history, later)
+    # Nobody saw what was changed, so nobody can say that it mended something.
+    return one if moved.state == "confirmed" and not one.changes else moved
+
+
+def _made(
+    space: Workspace, run: Run, flips: Sequence[fixes.Flip], rows: Mapping[str, RunRow]
+) -> list[Transition]:
+    """The transitions of *flips*, each with what was changed on its way."""
+    made: list[Transition] = []
+    sources: dict[str, str] | None = None
+
+    def red_run(flip: fixes.Flip) -> str:
+        return flip.red[-1].run
+
+    for red, ending in groupby(sorted(flips, key=red_run), key=red_run):
+        diff = _diff(space, Path(run.rootdir), rows.get(red), rows[run.id])
+        if diff and sources is None:
+            sources = _sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
+        for flip in ending:
+            path = flip.test.partition("::")[0]
+            reached = reach.reach(path, sources) if sources else frozenset[str]()
+            made.append(_bounded(fixes.transition(flip, diff, runs=rows, reached=reached)))
+    return made
+
+
+def _diff(space: Workspace, root: Path, red: RunRow | None, green: RunRow) -> list[FileDiff]:
+    """What was changed between two runs, with paths relative to pytest's rootdir; nothing where nobody knows."""
+    if red is None:
+        return []
+    text = space.snapshots.diff(space.root, _tree(red.revision), _tree(green.revision))
+    within = _within_repository(root)
+    diff = read_diff(text)
+    for one in diff:
+        one.path = one.path.removeprefix(within)
+    return diff
+
+
+def _tree(revision: Revision) -> str:
+    return revision.tree or ("" if revision.dirty else revision.commit)
+
+
+def _within_repository(root: Path) -> str:
+    """`packages/shop/` for a *root* that lies so in its repository, whose top git's paths begin at."""
+    for parent in (root, *root.parents):
+        if (parent / ".git").exists():
+            inside = root.relative_to(parent).as_posix()
+            return "" if inside == "." else f"{inside}/"
+    return ""
+
+
+def _sources(root: Path, first: Iterable[str]) -> dict[str, str]:
+    """The texts of the project's Python files, the changed ones first, as many as the time allows.
+
+    A file that was not read is one that nobody imports: then the change is called farther than it is.
+    """
+    until = time.monotonic() + _READING
+    found: dict[str, str] = {}
+    for path in (*first, *_python_files(root)):
+        if time.monotonic() > until or len(found) >= _SOURCES:
+            break
+        if path.endswith(".py") and path not in found:
+            try:
+                with (root / path).open(encoding="utf-8", errors="replace") as file:
+                    found[path] = file.read(_SOURCE)
+            except OSError:
+                continue
+    return found
+
+
+def _python_files(root: Path) -> Iterator[str]:
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".") and name not in _NO_SOURCES]
+        inside = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        yield from (str(inside / name) for name in files if name.endswith(".py"))
+
+
+def _bounded(transition: Transition) -> Transition:
+    """*transition* as it may be kept: without secrets, and no larger than a record."""
+    room = _HUNKS
+    changes: list[Change] = []
+    for change in transition.changes:
+        hunks = redact(change.hunks)[:room]
+        room -= len(hunks)
+        changes.append(replace(change, hunks=hunks))
+    intents = tuple(redact(intent)[:500] for intent in transition.intents)
+    return replace(transition, changes=tuple(changes), intents=intents)
+
+
+# --- to answers -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What was learnt of the causes of one run."""
+
+    fixes: Mapping[str, Transition]  # by fingerprint of the cause
+    notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
+
+    def about(self, *names: str) -> tuple[Note, ...]:
+        """The notes about one of these; those about a test are about each of its parameters too."""
+        meant = {*names, *map(_plain, names)}
+        return tuple(note for note in self.notes if note.about in meant)
+
+
+async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembered:
+    """What is known of *causes* of failure in *run*: how each was mended before, and what was said."""
+    prints = [cause.fingerprint for cause in causes if cause.fingerprint]
+    tests = [test for cause in causes for test in cause.tests[:20]]
+    known = await space.store.transitions(fingerprints=prints, limit=1_000) if prints else []
+    about = [run.id, *prints, *tests, *(_plain(test) for test in tests)]
+    return Remembered(
+        fixes={
+            cause.fingerprint: best
+            for cause in causes
+            if (best := _best([one for one in known if one.fingerprint == cause.fingerprint], cause.tests))
+        },
+        notes=await said(space, list(dict.fromkeys(about))),
+    )
+
+
+def _best(known: Sequence[Transition], tests: Sequence[str]) -> Transition | None:
+    """The one to show: a fix rather than a weakened test, of this very test rather than another, proven, late."""
+    standing = [one for one in known if one.state in _STANDING]
+    own = frozenset(tests)
+    return min(
+        standing,
+        key=lambda one: (
+            bool(one.weakened),
+            one.test not in own,
+            _STANDING[one.state],
+            one.grade,
+            not one.changes,
+            -one.at,
+        ),
+        default=None,
+    )
+
+
+async def said(space: Workspace, about: Sequence[str]) -> list[Note]:
+    """Notes about these, the latest first, each with how it worked where a later note on it tells."""
+    notes = await space.store.notes(about)
+    outcomes = (
+        {one.about: one for one in reversed(await space.store.notes([note.id for note in notes]))}
+        if notes
+        else {}
+    )
+    return [replace(one, worked=outcomes[one.id].worked) if one.id in outcomes else one for one in notes]
+
+
+async def transitions(
+    space: Workspace, *, test: str = "", fingerprint: str = "", limit: int = 100
+) -> list[Transition]:
+    """The ways from red to green, the latest first; of one test, of one cause, or all."""
+    found = await space.store.transitions(
+        tests=[test] if test else None, fingerprints=[fingerprint] if fingerprint else None, limit=5_000
+    )
+    both = [one for one in found if test in ("", one.test) and fingerprint in ("", one.fingerprint)]
+    return both[:limit]
+
+
+# --- from people and agents -----------------------------------------------------------------
+
+
+async def note(
+    space: Workspace, *, about: str, kind: NoteKind, text: str, worked: bool | None = None, author: str = ""
+) -> Note:
+    """Keep what somebody says about a run, a test, a cause of failure, or an earlier note.
+
+    Raises:
+        BadRequest: nothing has that name, or there is nothing to keep; with what there is.
+    """
+    if not text.strip() and worked is None:
+        raise BadRequest("Nothing to keep: give a text, or with kind='outcome' whether it worked.")
+    about = about.strip()
+    if not await _exists(space, about):
+        raise BadRequest(await _what_there_is(space, about))
+    made = Note(
+        id=new_id(time.time),
+        about=about,
+        kind="outcome" if worked is not None and not text.strip() else kind,
+        text=redact(text.strip()[: 2 * TEXT])[:TEXT],
+        at=time.time(),
+        author=author[:100],
+        worked=worked,
+    )
+    await run_sync(space.store.note, made)
+    return made
+
+
+async def _exists(space: Workspace, about: str) -> bool:
+    if not about:
+        return False
+    if about.startswith("fp1:"):
+        return bool(await space.store.failures(fingerprints=[about], limit=1))
+    if "::" in about or "/" in about or about.endswith(".py"):
+        return about in await space.store.tests([about]) or about in await _seen(space)
+    if await _run_exists(space, about):
+        return True
+    return any(one.id == about for one in await space.store.notes())
+
+
+async def _run_exists(space: Workspace, run_id: str) -> bool:
+    try:
+        return await space.store.run(run_id) is not None
+    except (RecallError, ValueError):
+        return False
+
+
+async def _seen(space: Workspace) -> set[str]:
+    """Ids of the tests and test files of the last run, without parameters."""
+    rows = await space.store.runs(limit=1)
+    run = await space.store.run(rows[0].id) if rows else None
+    tests = [test.id for test in run.tests] if run else []
+    collectors = [one.id for one in run.collectors] if run else []
+    return {*tests, *map(_plain, tests), *(test.partition("::")[0] for test in tests), *collectors}
+
+
+async def _what_there_is(space: Workspace, about: str) -> str:
+    causes = await space.store.failures(limit=200)
+    rows = await space.store.runs(limit=3)
+    tests = sorted({test for cause in causes for test in cause.tests} | await _seen(space))
+    near = difflib.get_close_matches(about, tests, n=3, cutoff=0.3)
+    return (
+        f"Nothing is known about {quoted(about)}. A note is about a test id (nearest: {listed(near or tests, most=3)}), "
+        f"a fingerprint (latest: {listed((cause.fingerprint for cause in causes), most=3)}), "
+        f"or a run id (latest: {listed((row.id for row in rows), most=3)})."
+    )
+
+
+def _plain(test: str) -> str:
+    return test.partition("[")[0]
