@@ -28,6 +28,7 @@ _MOST_SECONDS = 7 * 86_400.0
 _MOST_WORKERS = 256
 _MOST_REPEAT = 1_000
 _MOST_ENV = 32_768
+_MOST_REPORTED = 1_000  # tests: pytest-json-report takes 0.17 ms a test, which longer suites of short tests feel
 
 # The server's own, or the agent's: a test has no use for them, and what it prints is kept and shown.
 _OWN = re.compile(
@@ -122,7 +123,7 @@ def build(
             "collect_only": collect != "no",
             "locals": request.detail,
             "max_text": 20_000,
-            "json_report_most": 2_000,
+            "json_report_most": _MOST_REPORTED,
         },
     )
 
