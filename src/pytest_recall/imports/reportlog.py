@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_recall.errors import Unimportable
+from pytest_recall.imports import traces
 from pytest_recall.imports.bounded import instant, json_value, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
@@ -237,14 +238,14 @@ def _entries(told: Mapping[str, Any]) -> tuple[list[Place], str]:
         lines = [line for line in data.get("lines") or () if isinstance(line, str)]
         if isinstance(at, dict):
             path, line, message = at.get("path"), at.get("lineno"), at.get("message")
-            marked = [text[1:].strip() for text in lines if text.startswith(">")]
+            marked = [traces.source(text[1:]) for text in lines if text.startswith(">")]
             kind = message if isinstance(message, str) and message else kind
             places.append(
                 Place(
                     path if isinstance(path, str) else "",
                     line if type(line) is int and 0 <= line < 1 << 31 else 0,
                     "",
-                    (marked or [""])[-1][:300],
+                    (marked or [""])[-1],
                 )
             )
     return places[-40:], kind[:300]

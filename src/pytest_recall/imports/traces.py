@@ -57,10 +57,10 @@ _ENDED = "\0"  # no function has that name: the exception follows, as the source
 
 
 def _places(lines: list[str]) -> Iterator[Place]:
-    source = ""
+    marked = ""
     for number, line in enumerate(lines):
         if line.startswith(">"):
-            source = line[1:].strip()[:_SOURCE]
+            marked = source(line[1:])
         elif line.startswith('  File "') and (found := _NATIVE.match(line)):
             yield Place(found[1], int(found[2]), found[3], _following(lines, number))
         elif ":" in line and (found := _PLACE.match(line)):
@@ -68,14 +68,20 @@ def _places(lines: list[str]) -> Iterator[Place]:
             if rest.startswith("in "):
                 yield Place(path, at, rest[3:], _following(lines, number))
                 continue
-            yield Place(path, at, "", source)
-            source = ""
+            yield Place(path, at, "", marked)
+            marked = ""
             if rest:
                 yield Place("", 0, _ENDED, rest)
 
 
 def _following(lines: list[str], number: int) -> str:
-    return lines[number + 1].strip()[:_SOURCE] if number + 1 < len(lines) else ""
+    return source(lines[number + 1]) if number + 1 < len(lines) else ""
+
+
+def source(text: str) -> str:
+    """A line of source as pytest shows it, without its margin."""
+    text = text.strip()[:_SOURCE]
+    return "" if text == "???" else text  # pytest's, where it has no source
 
 
 def _dedented(lines: list[str]) -> list[str]:
