@@ -299,7 +299,9 @@ class App:
         known = await space.store.failures(fingerprints=prints) if prints else []
         seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
         learnt = await learning.recall(space, run, causes)
-        judgements = verdict.judge_groups(causes, histories, run, earlier, proofs=proven.proofs)
+        judgements = verdict.judge_groups(
+            causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
+        )
         explained = tuple(
             Explained(
                 group=cause,
@@ -337,7 +339,7 @@ class App:
     async def summary(self, project: str) -> Summary:
         """What is known of a project: its last runs, what fails now, what is flaky."""
         space = await self.workspaces.get(project)
-        rows = await space.store.runs(limit=20)
+        rows = [row for row in await space.store.runs(limit=80) if not row.purpose][:20]
         known = [
             history
             for history in (await space.store.tests()).values()

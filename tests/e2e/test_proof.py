@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import pytest
@@ -102,26 +103,31 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
     hook.write_text("#!/bin/sh\ntouch hooked\n")
     hook.chmod(0o755)
     (root / "calc.py").write_text("def add(a, b):\n    return a + b if a != 1 else 0\n")
-    (root / "test_new.py").write_text("def test_new():\n    assert 'new' == 'old'\n")
+    with (root / "test_calc.py").open("a") as file:  # pytest runs none where one is not there
+        file.write("def test_new():\n    assert 'new' == 'old'\n")
+    (root / "test_file.py").write_text("def test_file():\n    assert 'file' == 'new'\n")
     git(root, "status")
     before = state(root)
 
     async with opened(root) as app:
         report = await run(app, confirm=3)
-        runs = await app.runs("")
+        runs, known = await app.runs(""), await app.summary("")
 
     assert state(root) == before
     found = judged(report)
     assert verdicts(report) == {
         "test_calc.py::test_add": "regression",
         "test_calc.py::test_old": "pre_existing",
-        "test_new.py::test_new": "not_enough_evidence",
+        "test_calc.py::test_new": "not_enough_evidence",
+        "test_file.py::test_file": "not_enough_evidence",
     }
     assert found["test_calc.py::test_add"].evidence == "the base passes 3/3, now red 4/4, P(real) .99"
     assert found["test_calc.py::test_old"].evidence == "also fails 3/3 at the base revision"
-    assert "red 4/4, P(real) .89" in found["test_new.py::test_new"].evidence
-    assert any("'test_new.py::test_new' does not exist" in warning for warning in report.warnings)
-    assert [row.purpose for row in reversed(runs)] == ["", "alone", "base"]
+    assert "red 4/4, P(real) .89" in found["test_calc.py::test_new"].evidence
+    [said] = [warning for warning in report.warnings if "not exist" in warning]
+    assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist" in said
+    assert [row.purpose for row in reversed(runs)] == ["", "alone", "base", "base"]
+    assert [row.id for row in known.runs] == [report.run.id]
 
 
 CHANCE_AND_ORDER = {
@@ -166,7 +172,9 @@ async def test_chance_is_told_from_order_and_the_polluter_is_named_with_a_comman
 
         shown = shlex.split(order.action.partition("Reproduce: ")[2])
         assert shown == ["pytest", "test_a.py::test_leaves_a_trace", "test_b.py::test_clean_state"]
-        done = subprocess.run([sys.executable, "-m", *shown, "-q"], cwd=root, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", *shown, "-q"], cwd=root, capture_output=True, text=True, check=False
+        )
         assert "1 failed, 1 passed" in done.stdout
 
         # It passes alone, as it was told; that makes it neither fixed nor flaky.
@@ -188,7 +196,7 @@ async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_th
         assert one.judgement.verdict == "order_dependent"
         assert "test_a.py::test_leaves_a_trace" in one.judgement.evidence
 
-        os.remove(os.path.join(os.environ["COUNTERS"], "chance"))
+        Path(os.environ["COUNTERS"], "chance").unlink()
         found = await app.verify("", ORIGIN, tests=["test_b.py::test_by_chance"], times=2, timeout_s=60)
         assert [one.judgement.verdict for one in found.tests] == ["flaky"]
 

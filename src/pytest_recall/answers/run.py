@@ -290,8 +290,8 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         tests=first_ids(group.tests, level.tests, level.test_id),
         tests_omitted=max(0, len(group.tests) - level.tests),
         verdict=judgement.verdict.value if judgement.verdict else "",
-        evidence=head(judgement.evidence, 200),
-        action=head(judgement.action, 160) if level.frames else "",
+        evidence=head(judgement.evidence, 240),
+        action=head(judgement.action, 300) if level.frames else "",  # it may be a command
         seen_before=_seen(explained.seen),
         fix=learnt.fix(explained.fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
         if explained.fix and level.fixed
