@@ -56,7 +56,7 @@ def failed(phase="call", message="AssertionError: no \x00 \x1b[31m"):
 
 def run(*tests: OneTest, **more) -> Run:
     values = {
-        "id": "01a1fccf-6767-7ab2-a5b8-0812055dd0bf",
+        "id": "018bcfe5-6800-7ab2-a5b8-0812055dd0bf",
         "started_at": 1.7e9,
         "duration_s": 1.25,
         "target": Target(root="/p", python="/p/python", source="explicit"),
@@ -142,12 +142,12 @@ def back(data: bytes) -> formats.Found:
 
 
 def test_lines_give_back_equal_runs():
-    other = replace(EVERY, id="01a1fccf-6767-7ab2-a5b8-0812055dd0be", tests=(), status=Status.NO_TESTS)
+    other = replace(EVERY, id="018bcfe5-6800-7ab2-a5b8-0812055dd0be", tests=(), status=Status.NO_TESTS)
     assert back(export("jsonl", EVERY, other)) == formats.Found(runs=(EVERY, other))
 
 
 def test_lines_that_break_off_give_the_whole_runs_and_name_the_torn_one():
-    other = replace(EVERY, id="01a1fccf-6767-7ab2-a5b8-0812055dd0be")
+    other = replace(EVERY, id="018bcfe5-6800-7ab2-a5b8-0812055dd0be")
     data = export("jsonl", EVERY, other)
     found = back(b"\n".join(data.split(b"\n")[:-5]))
     assert found.runs == (EVERY,)
@@ -156,10 +156,30 @@ def test_lines_that_break_off_give_the_whole_runs_and_name_the_torn_one():
         back(b"\n".join(export("jsonl", EVERY).split(b"\n")[:8]))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"started_at": 1e300}, "at no time that can be"),
+        ({"started_at": -1.0}, "at no time that can be"),
+        ({"duration_s": -1.0}, "at no time that can be"),
+        ({"id": "ffffffff-6767-7ab2-a5b8-0812055dd0bf"}, "an id of another time"),
+        ({"id": "../../etc/passwd"}, "is no run id"),
+        ({"tests": (OneTest(id="a", attempts=()),)}, "not whole"),
+        (
+            {"tests": (OneTest(id="a", attempts=(Attempt(outcome=Outcome.PASSED, call_s=1e300),)),)},
+            "not whole",
+        ),
+    ],
+)
+def test_lines_that_would_spoil_a_memory_are_refused(wrong, why):
+    with pytest.raises(Unimportable, match=why):
+        back(export("jsonl", replace(EVERY, **wrong)))
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_lines_give_whole_runs_or_an_error(data):
-    whole = export("jsonl", EVERY, replace(EVERY, id="01a1fccf-6767-7ab2-a5b8-0812055dd0be"))
+    whole = export("jsonl", EVERY, replace(EVERY, id="018bcfe5-6800-7ab2-a5b8-0812055dd0be"))
     at = data.draw(st.integers(0, len(whole)))
     cut = whole[:at] + data.draw(st.binary(max_size=20)) + whole[at + data.draw(st.integers(0, 40)) :]
     try:

@@ -15,7 +15,7 @@ from pytest_recall.store import shape
 
 NOWHERE = Path("/nowhere/at/all")
 RECORDED = Path(__file__).parents[1] / "recorded"
-ORIGIN = Origin(root=NOWHERE, revision=of_commit("a" * 40), job="linux")
+ORIGIN = Origin(root=NOWHERE, revision=of_commit("a" * 40), job="linux", now=2e9)
 
 
 def read(text: str | bytes, *, origin: Origin = ORIGIN, wanted: str = "") -> tuple[Run, ...]:
@@ -165,7 +165,10 @@ def test_report_of_an_unknown_commit_or_place_proves_no_flake():
         suite(case("test_b"), timestamp="2026-01-01"),
         suite(case("test_b", FAILURE), timestamp="2026-01-02"),
     )
-    for origin in (Origin(root=NOWHERE, job="linux"), Origin(root=NOWHERE, revision=of_commit("a" * 40))):
+    for origin in (
+        Origin(root=NOWHERE, job="linux", now=2e9),
+        Origin(root=NOWHERE, revision=of_commit("a" * 40), now=2e9),
+    ):
         assert not proven_flaky(one(good, origin=origin), one(bad, origin=origin))
 
 
@@ -187,6 +190,26 @@ def test_merged_document_is_a_run_for_each_suite_that_tells_of_the_same_tests():
     runs = read(first + second)
     assert [run.status for run in runs] == [Status.PASSED, Status.FAILED]
     assert len({run.id for run in runs}) == 2
+
+
+def test_one_double_in_a_large_document_does_not_tear_it_apart():
+    suites = [suite(case(name))[12:-13] for name in ("test_a", "test_b", "test_c", "test_b", "test_d")]
+    runs = read(f"<testsuites>{''.join(suites)}</testsuites>")
+    assert [len(run.tests) for run in runs] == [3, 2]
+    with pytest.raises(Unimportable, match="more than 200 runs"):
+        read(f"<testsuites>{suites[0] * 300}</testsuites>")
+
+
+def test_failure_that_only_an_attribute_tells_is_a_failure():
+    for attribute in ('status="failed"', 'result="Failure"'):
+        row = f'<testcase classname="tests.test_a" name="test_b" {attribute}/>'
+        assert one(suite(row)).status is Status.FAILED
+
+
+def test_time_that_has_not_come_yet_is_not_believed():
+    run = one(suite(case("test_b"), timestamp="9998-01-01"))
+    assert run.started_at == 1.7e9
+    assert "time" in run.lost
 
 
 def test_suites_of_different_tests_are_one_run():
@@ -379,7 +402,7 @@ def test_ctrf_names_the_commit_where_nobody_else_does():
         '"status": "passed", "duration": 12, "filePath": "cart.test.js"},'
         '{"name": "later", "status": "pending", "duration": 0}]}}' % ("b" * 40)
     )
-    run = one(text, origin=Origin(root=NOWHERE))
+    run = one(text, origin=Origin(root=NOWHERE, now=2e9))
     assert run.revision == of_commit("b" * 40, "main")
     assert one(text).revision == ORIGIN.revision
     assert outcomes(run) == {"cart.test.js::adds": ["passed"], "later": ["skipped"]}

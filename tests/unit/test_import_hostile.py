@@ -85,6 +85,10 @@ REPORT = '{"created": 1.7e9, "exitcode": 0, "root": "/x", "summary": {}, "tests"
         ('{"kind": "run", "version": 9}', "version 9 of these lines"),
         ('{"kind": "run", "version": 1, "tests": 0, "run": {}}', "a Run without"),
         ('{"kind": "test"}', "No whole run in it"),
+        (
+            '{"created": 1, "exitcode": 0, "root": "", "summary": {"total": 9}}',
+            "without --json-report-summary",
+        ),
     ],
 )
 def test_hostile_report_is_refused_with_the_reason(data, why):
@@ -108,6 +112,13 @@ def test_refusing_a_bomb_costs_no_memory(depth):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60 << 20
+
+
+def test_names_of_countless_parts_cost_no_time():
+    rows = "".join(f'<testcase classname="{"a." * 5_000}{number}" name="x"/>' for number in range(500))
+    [run] = read((JUNIT % rows).encode()).runs
+    assert len(run.tests) == 500
+    assert max(len(test.id) for test in run.tests) == 8_000
 
 
 def test_ids_and_texts_of_any_length_and_any_characters_are_bounded():

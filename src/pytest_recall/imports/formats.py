@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from io import BytesIO
 from typing import Any
 
@@ -80,11 +81,14 @@ def read(
         return _own(lines.read(BytesIO(data), load))
     reports = _reports(kind, wanted, data, places)
     origin = replace(origin, at=at)
-    # The content of a run in a document of several: the document, and which of them.
+    contents = [data]
+    if len(reports) > 1:  # the content of one run: its document, and which of the runs in it
+        whole = blake2b(data).digest()
+        contents = [b"%d %b" % (number, whole) for number in range(len(reports))]
     return Found(
         runs=tuple(
-            run(report, _told(origin, report), data if len(reports) == 1 else b"%d:%b" % (number, data))
-            for number, report in enumerate(reports)
+            run(report, _told(origin, report), content)
+            for report, content in zip(reports, contents, strict=True)
         )
     )
 

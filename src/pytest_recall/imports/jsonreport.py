@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_recall.errors import Unimportable
 from pytest_recall.imports.bounded import instant, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
@@ -35,6 +36,8 @@ def recognises(value: Mapping[str, Any]) -> bool:
 
 def read(value: Any, places: Places) -> list[Report]:
     """The run of a report. Raises `Unimportable`."""
+    if "tests" not in value and part(part(value, "summary", dict), "total", int, 0, where="summary"):
+        raise Unimportable("A summary without tests. Write it without --json-report-summary.")
     reader = _Reader(part(value, "root", str, ""), places)
     tests: dict[str, list[Attempt]] = {}
     for number, test in enumerate(parts(value, "tests")):

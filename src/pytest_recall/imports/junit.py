@@ -21,24 +21,39 @@ if TYPE_CHECKING:
 
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
+_MOST_RUNS = 200  # in one document
+_FAILED = frozenset({"failed", "failure", "error", "broken"})
+
 _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) failure)')
 
 
 def read(root: Element, places: Places) -> list[Report]:
-    """The runs in a JUnit document: one, or one a suite where suites tell of the same tests. Raises `Unimportable`."""
+    """The runs in a JUnit document: one, or several where its suites tell of the same tests. Raises `Unimportable`."""
     if root.tag == "testsuites":
         suites = root.findall("testsuite")
     elif root.tag == "testsuite":
         suites = [root]
     else:
         raise Unimportable(f"XML, but no JUnit: it begins with <{quoted(root.tag[:80])}>.")
-    scanned = [_scan([suite], places) for suite in suites]
+    groups = _groups(suites, places)
+    total = seconds(root.get("time", "")) if len(groups) == 1 else 0.0
+    return [_report(group, _scan(group, places), places, total=total) for group in groups]
+
+
+def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
+    """The suites of each run: documents merged from several runs tell of the same tests again."""
+    groups: list[list[Element]] = [[]]
     seen: set[str] = set()
-    for one in scanned:
-        if not seen.isdisjoint(one.cases):  # merged from several runs of the same tests
-            return [_report([suite], each, places) for suite, each in zip(suites, scanned, strict=True)]
-        seen.update(one.cases)
-    return [_report(suites, _scan(suites, places), places, total=seconds(root.get("time", "")))]
+    for suite in suites:
+        names = _scan([suite], places).cases.keys()
+        if not seen.isdisjoint(names):
+            groups.append([])
+            seen = set()
+        groups[-1].append(suite)
+        seen.update(names)
+        if len(groups) > _MOST_RUNS:
+            raise Unimportable(f"JUnit of more than {_MOST_RUNS} runs of the same tests in one file.")
+    return groups
 
 
 class _Scan:
@@ -213,6 +228,8 @@ class _Reader:
             last = _failed(last, told)
         elif skipped is not None:
             last = _skipped(last, skipped)
+        elif not _FAILED.isdisjoint({_attribute(case, "status").lower(), _attribute(case, "result").lower()}):
+            last = replace(last, outcome=Outcome.FAILED)  # told by an attribute alone
         elif _attribute(case, "status") == "notrun" or _attribute(case, "result") in {
             "skipped",
             "suppressed",

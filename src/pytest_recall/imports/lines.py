@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ VERSION = 1
 
 T = TypeVar("T")
 Load = Callable[[type[T], object], T]  # JSON values into a dataclass; raises ValueError
+
+_DAY_S, _LONGEST_S = 86_400.0, 1e9
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -81,13 +84,23 @@ def _begun(fact: Any, load: Load[Any]) -> _Open:
     run: Run = load(Run, part(fact, "run", dict, where="a run"))
     if not _RUN_ID.fullmatch(run.id):
         raise Unimportable(f"{quoted(run.id)} is no run id.")
+    if not 0 < run.started_at < time.time() + _DAY_S or not 0 <= run.duration_s < _LONGEST_S:
+        raise Unimportable(f"run {run.id} took place at no time that can be.")
+    if abs(int(run.id.replace("-", "")[:12], 16) / 1_000 - run.started_at) > _DAY_S:
+        raise Unimportable(f"run {run.id} has an id of another time than its own.")
     return _Open(run, part(fact, "tests", int, where="a run"))
 
 
 def _whole(one: _Open) -> Run | str:
-    if len(one.tests) != one.promised or not all(test.attempts for test in one.tests):
+    if len(one.tests) != one.promised or not all(map(_sane, one.tests)):
         return _torn(one)
     return replace(one.run, tests=tuple(one.tests))
+
+
+def _sane(test: Test) -> bool:
+    """Whether it was run at all, and in times that can be added."""
+    times = [time for one in test.attempts for time in (one.setup_s, one.call_s, one.teardown_s)]
+    return bool(test.attempts) and all(0 <= each < _LONGEST_S for each in times)
 
 
 def _torn(one: _Open) -> str:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 _MOST_FILES = 50_000
+_MOST_PARTS = 64  # of a dotted name
 _ID_MOST = 8_000  # characters; as the probe cuts them
 _NO_SOURCES = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "build", "dist"})
 _MODULE = re.compile(r"test_\w+|\w+_tests?")
@@ -28,12 +29,16 @@ class Places:
         pytest writes `tests/test_a.py::TestB::test_c` as `tests.test_a.TestB` and `test_c`. *file* is xunit1's
         attribute: where the function stands, which for an inherited test is another file than that of its id.
         """
-        parts = classname.split(".") if classname else []
+        parts = classname.split(".", _MOST_PARTS) if classname else []
         path = file.replace("\\", "/").removeprefix("./")
         own = _dotted(path).split(".") if path else []
         if own and parts[: len(own)] == own:
             return _joined(path, parts[len(own) :], name), True
-        for skipped in range(max(len(parts), 1)):  # `--junitprefix` puts words before it
+        if len(parts) > _MOST_PARTS:
+            return short(f"{classname}::{name}"), False
+        for skipped in range(len(parts)):  # `--junitprefix` puts words before it
+            if parts[skipped] not in self._tops:
+                continue
             for taken in range(len(parts), skipped, -1):
                 here = self._files.get(".".join(parts[skipped:taken]))
                 if here:
@@ -87,6 +92,10 @@ class Places:
             if len(found) > _MOST_FILES:
                 break
         return found
+
+    @cached_property
+    def _tops(self) -> frozenset[str]:
+        return frozenset(dotted.partition(".")[0] for dotted in self._files)
 
     @cached_property
     def _paths(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from pytest_recall.model import (
     Warned,
 )
 
+_SLACK_S = 86_400.0  # clocks that go wrong, and local times without their zone
+
 _PASSED, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = range(6)
 
 
@@ -39,6 +42,7 @@ class Origin:
     revision: Revision = field(default_factory=lambda: Revision(digest=""))
     job: str = ""  # a name for where it ran: runs of one job share their environment
     at: float = 0.0  # when it was written, for a report that does not say
+    now: float = field(default_factory=time.time)  # no run begins later, whatever a report says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +72,9 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
     """The Run that *report* makes. Its id comes from *content*: the same content is the same run."""
     lost = set(report.lost)
     started_at = report.started_at
-    if not started_at:
+    if not 0 < started_at < origin.now + _SLACK_S:
         lost.add("time")
-        started_at = origin.at
+        started_at = origin.at if 0 < origin.at < origin.now + _SLACK_S else origin.now
     environment = report.environment
     if not (environment.os and environment.python):
         lost.add("environment")
