@@ -1,13 +1,15 @@
 """What the store costs, over real Chroma: `python benchmarks/store.py [tests] [runs]`, a table in Markdown.
 
-`--kills N` instead kills the worker N times at random moments of taking runs in, and checks that every
-run is there afterwards, that the index repaired itself, and that it says what a fresh one says.
+`--kills N` instead kills the worker N times while it takes runs in, at random moments and as it begins to
+write its index to the disk, and checks that every run is there afterwards, that the index repaired
+itself, and that it says what a fresh one says.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -37,6 +39,7 @@ from pytest_recall.model import (
     Test,
     TestHistory,
 )
+from pytest_recall.store import line
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -208,27 +211,60 @@ def outcomes(history: TestHistory) -> list[tuple[str, Outcome]]:
     return [(sample.run, sample.outcome) for sample in history.samples]
 
 
+# The index is written to disk after every fourth record here, not every thousandth: more moments to die in.
+EAGER = """
+import sys; sys.path.append(sys.argv[1])
+import chromadb.api.client as client
+made = client.Client.get_or_create_collection
+def eager(self, name, **options):
+    hnsw = {**(options.pop("configuration", None) or {}).get("hnsw", {}), "sync_threshold": 4, "batch_size": 2}
+    return made(self, name, configuration={"hnsw": hnsw}, **options)
+client.Client.get_or_create_collection = eager
+from pytest_recall.store.worker import main; main()
+"""
+
+
+def strike(process: subprocess.Popen[bytes], index: Path, dice: random.Random, *, worst: bool) -> None:
+    """Kill the worker at a random moment, or just as it begins to write its index to the disk."""
+
+    def stamps() -> list[int]:
+        return [path.stat().st_mtime_ns for path in sorted(index.glob("*/*.*"))]
+
+    if worst:
+        with contextlib.suppress(FileNotFoundError):
+            before, until = stamps(), time.monotonic() + 10
+            while stamps() == before and time.monotonic() < until:
+                pass
+        time.sleep(dice.choice([0, 0, 0.0005, 0.001, 0.005]))
+    else:
+        time.sleep(dice.random() * 0.15)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
+
+
 async def kill(rounds: int, folder: Path) -> None:
     """Every run must survive, and the index must end up saying what one made anew says."""
+    line._BOOT = EAGER  # noqa: SLF001
     suite = Suite(400)
     kept: list[str] = []
     rebuilt = 0
+    old = folder / "chroma.old"
     async with Store(Journal(folder), Embedded(folder=str(folder)), deadline_s=60) as store:
-        await store.status()
         for number in range(rounds):
+            await store.status()
+            process = store._line._process  # noqa: SLF001
+            before = old.stat().st_mtime_ns if old.exists() else 0
+            blow = asyncio.create_task(
+                asyncio.to_thread(strike, process, folder / "chroma", suite.random, worst=number % 2 == 0)
+            )
             for _ in range(3):
                 run = suite.run()
                 kept.append(run.id)
                 store.keep(run)
-            process = store._line._process  # noqa: SLF001
-            await asyncio.sleep(suite.random.random() * 0.15)
-            if process is not None and process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-            before = (folder / "chroma.old").stat().st_mtime if (folder / "chroma.old").exists() else 0
+            await blow
             while store.behind:
                 await store.feed()
-            after = (folder / "chroma.old").stat().st_mtime if (folder / "chroma.old").exists() else 0
-            rebuilt += after != before
+            rebuilt += (old.stat().st_mtime_ns if old.exists() else 0) != before
             if number % 20 == 19:
                 print(f"{number + 1} kills, {rebuilt} rebuilds, {len(kept)} runs", flush=True)
         rows = [row.id for row in await store.runs(limit=100_000)]
