@@ -155,10 +155,17 @@ def test_teardown_that_failed_is_not_ok(ran):
     assert bad == {"test_passes_and_leaks", "test_fails_and_leaks"}
 
 
-def test_quiet_phases_are_folded_and_slow_ones_told(ran):
-    quiet = ran.one("finish", id="test_all.py::test_passes")
-    assert 0 < quiet["setup"] < 1
-    assert 0 < quiet["teardown"] < 1
+def test_every_setup_and_teardown_is_told_once_folded_or_apart(ran):
+    apart = {(fact["id"], fact["when"]) for fact in ran.all("phase", outcome="passed")}
+    folded = {
+        (fact["id"], when) for fact in ran.all("finish") for when in ("setup", "teardown") if when in fact
+    }
+    assert not apart & folded
+    ok = {fact["id"] for fact in ran.all("finish") if fact["teardown_ok"]}
+    assert ok == {nodeid for nodeid, when in apart | folded if when == "teardown"}
+
+
+def test_slow_phases_stand_apart(ran):
     for when in ("setup", "teardown"):
         assert ran.one("phase", id="test_all.py::test_uses_slow", when=when)["dur"] >= 0.02
         assert when not in ran.one("finish", id="test_all.py::test_uses_slow")

@@ -106,7 +106,7 @@ def test_every_attempt_of_a_rerun_is_told(probe, needs):
         "test_always": ["rerun", "failed"],
         "test_once": ["passed"],
     }
-    attempts = ran.all("phase", id="test_x.py::test_flaky")
+    attempts = ran.all("phase", id="test_x.py::test_flaky", when="call")
     assert ["assert 2 == 3" in str(fact.get("failure")) for fact in attempts] == [False, True, False]
     assert all(fact["failure"]["frames"] for fact in attempts[:2])
     # rerunfailures < 13 starts and finishes every attempt, and tears down the last one only
