@@ -185,6 +185,7 @@ class Remembered:
     """What was learnt of the causes of one run."""
 
     fixes: Mapping[str, Transition]  # by fingerprint of the cause
+    fixed: frozenset[str]  # causes of which a test was mended for good, and fails again
     notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
 
     def about(self, *names: str) -> tuple[Note, ...]:
@@ -199,20 +200,22 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
     tests = [test for cause in causes for test in cause.tests[:20]]
     known = await space.store.transitions(fingerprints=prints, limit=1_000) if prints else []
     about = [run.id, *prints, *tests, *(_plain(test) for test in tests)]
+    by_cause = {
+        cause.fingerprint: [one for one in known if one.fingerprint == cause.fingerprint] for cause in causes
+    }
+    own = {cause.fingerprint: frozenset(cause.tests) for cause in causes}
     return Remembered(
-        fixes={
-            cause.fingerprint: best
-            for cause in causes
-            if (best := _best([one for one in known if one.fingerprint == cause.fingerprint], cause.tests))
-        },
+        fixes={name: best for name, all_of_it in by_cause.items() if (best := _best(all_of_it, own[name]))},
+        fixed=fixes.confirmed(
+            [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
+        ),
         notes=await said(space, list(dict.fromkeys(about))),
     )
 
 
-def _best(known: Sequence[Transition], tests: Sequence[str]) -> Transition | None:
+def _best(known: Sequence[Transition], own: frozenset[str]) -> Transition | None:
     """The one to show: a fix rather than a weakened test, of this very test rather than another, proven, late."""
     standing = [one for one in known if one.state in _STANDING]
-    own = frozenset(tests)
     return min(
         standing,
         key=lambda one: (

@@ -33,14 +33,14 @@ from mcp.types import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
-from pytest_recall import __version__
+from pytest_recall import __version__, learning
 from pytest_recall.answers import discovery as discovered
 from pytest_recall.answers import history as looked_back
-from pytest_recall.answers import resource, views
+from pytest_recall.answers import learnt, resource, views
 from pytest_recall.answers import run as ran
 from pytest_recall.app import App, Origin
 from pytest_recall.errors import RecallError, UnknownTest
-from pytest_recall.model import Only, Progress, RunRequest
+from pytest_recall.model import NoteKind, Only, Progress, RunRequest
 
 INSTRUCTIONS = (
     "Runs this project's pytest in its own environment and remembers every run: use run_tests instead of pytest in a "
@@ -84,6 +84,7 @@ def build(make_app: Callable[[], App]) -> MCPServer[App]:
             _tool(discover_tests, "Discover tests", discovered.DiscoveryAnswer),
             _tool(run_tests, "Run tests", ran.RunAnswer),
             _tool(test_history, "Test history", views.AnyView, read_only=True),
+            _tool(record_note, "Record a note", learnt.NoteAnswer),
         ],
     )
     _add_resources(server)
@@ -218,7 +219,7 @@ async def test_history(
     *,
     project: Project = "",
     view: Annotated[views.View, Field(description="what to look at")] = "summary",
-    test: Annotated[str, Field(description="node id, for view 'test'")] = "",
+    test: Annotated[str, Field(description="node id, for views 'test' and 'fixes'")] = "",
     run_id: Annotated[
         str, Field(description="for view 'run' and 'compare': a run id, revision or space")
     ] = "",
@@ -226,7 +227,9 @@ async def test_history(
         str, Field(description="what to compare with; '' is the last comparable run")
     ] = "",
     text: Annotated[str, Field(max_length=20_000, description="error text, for view 'similar'")] = "",
-    fingerprint: Annotated[str, Field(description="one cause, for view 'failures', e.g. 'fp1:9c2e…'")] = "",
+    fingerprint: Annotated[
+        str, Field(description="one cause, for views 'failures' and 'fixes', e.g. 'fp1:9c2e…'")
+    ] = "",
     since: Annotated[str, Field(description="'12h', '7d' or a date")] = "",
     space: Literal["", "local", "ci", "agent"] = "",
     limit: Annotated[int, Field(ge=1, le=500)] = 20,
@@ -235,7 +238,7 @@ async def test_history(
 ) -> views.HistoryAnswer:
     """What past runs say, without running anything: how the project stands (summary), past runs, one run again,
     one test's record, known causes of failure, flaky and slow tests, failures similar to a pasted error text, two
-    runs side by side, local against ci.
+    runs side by side, local against ci, what made failing tests pass (fixes).
 
     Use it before hunting a failure: it may be known, flaky or older than your change. E.g. view='test',
     test='tests/test_cart.py::test_total'.
@@ -254,6 +257,32 @@ async def test_history(
         full=detail == "full",
     )
     return await looked_back.ask(_app(ctx), project, query)
+
+
+async def record_note(
+    ctx: Context[App],
+    *,
+    project: Project = "",
+    about: Annotated[str, Field(description="test id, fingerprint, run id, or a note's id")],
+    kind: Annotated[NoteKind, Field(description="outcome: of a suggestion")] = "diagnosis",
+    text: Annotated[str, Field(max_length=4_000, description="one sentence")] = "",
+    worked: Annotated[bool | None, Field(description="null: not known")] = None,
+) -> learnt.NoteAnswer:
+    """Keep what you found out about a failure; it comes back when that test or cause fails again.
+
+    E.g. about='fp1:9c2e…', kind='remedy', text='the fixture closes the session: use db_session'. Secrets are taken
+    out. Later, how it worked: about=the note's id, kind='outcome', worked=true.
+    """
+    app = _app(ctx)
+    kept = await learning.note(
+        await app.workspaces.get(project),
+        about=about,
+        kind=kind,
+        text=text,
+        worked=worked,
+        author=_client(ctx),
+    )
+    return learnt.noted(kept)
 
 
 def _tool(

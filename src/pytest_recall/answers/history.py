@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
-from pytest_recall import survey
+from pytest_recall import learning, survey
+from pytest_recall.answers import learnt
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.page import decode, page
@@ -19,6 +20,8 @@ from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
     FailuresView,
+    FixesView,
+    FixLine,
     FlakyView,
     HistoryAnswer,
     RunLine,
@@ -38,9 +41,16 @@ from pytest_recall.app import App, Judged
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.verdict import Judgement
-from pytest_recall.model import FailureHistory, Outcome, RunRow, TestHistory
+from pytest_recall.model import FailureHistory, Outcome, Purpose, RunRow, TestHistory
 
 STRIP = 40  # recent outcomes shown as letters
+
+_OWN: dict[Purpose, str] = {
+    "": "",
+    "alone": "our own: is a failure real?",
+    "order": "our own: does it depend on the tests before it?",
+    "base": "our own: does it fail at the base revision too?",
+}
 
 _LETTERS = {
     Outcome.PASSED: ".",
@@ -143,6 +153,7 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         mean_s=round(sum(passing) / len(passing), 3) if passing else 0,
         gone=judged.history.gone,
         fingerprints={cause: causes.count(cause) for cause in list(dict.fromkeys(causes))[:10]},
+        notes=await _notes(app, project, query, judged.history.id, judged.history.id.partition("[")[0]),
     )
 
 
@@ -150,9 +161,42 @@ async def _failures(app: App, project: str, query: Query) -> FailuresView:
     offset = decode(query.cursor, "failures")
     known = await app.failures(project, fingerprint=query.fingerprint, limit=offset + query.limit + 1)
     shown, following = page(known, "failures", query.cursor, query.limit)
-    return FailuresView(
-        view="failures", failures=[_cause_line(failure) for failure in shown], next_cursor=following
+    lines = [_cause_line(failure) for failure in shown]
+    said = await learning.said(await app.workspaces.get(project), [line.fingerprint for line in lines])
+    for line in lines:
+        about = (note for note in said if note.about == line.fingerprint)
+        line.notes = learnt.notes(about, number=3, most=_note_length(query))
+    return FailuresView(view="failures", failures=lines, next_cursor=following)
+
+
+async def _fixes(app: App, project: str, query: Query) -> FixesView:
+    space = await app.workspaces.get(project)
+    found = await learning.transitions(space, test=query.test, fingerprint=query.fingerprint, limit=5_000)
+    since = instant(query.since)
+    shown, following = page([one for one in found if one.at >= since], "fixes", query.cursor, query.limit)
+    hunk, files = (8_000, 50) if query.full else (400, 3)
+    return FixesView(
+        view="fixes",
+        fixes=[
+            FixLine(
+                **learnt.fix(one, hunk=hunk, intents=10 if query.full else 2, files=files).model_dump(),
+                test=middle(one.test, 300),
+                fingerprint=one.fingerprint,
+                failed=one.failed,
+            )
+            for one in shown
+        ],
+        next_cursor=following,
     )
+
+
+async def _notes(app: App, project: str, query: Query, *about: str) -> list[str]:
+    said = await learning.said(await app.workspaces.get(project), about)
+    return learnt.notes(said, number=20 if query.full else 3, most=_note_length(query))
+
+
+def _note_length(query: Query) -> int:
+    return 2_000 if query.full else 300
 
 
 async def _flaky(app: App, project: str, query: Query) -> FlakyView:
@@ -224,6 +268,7 @@ _ASK: dict[View, Callable[[App, str, Query], Awaitable[HistoryAnswer]]] = {
     "similar": _similar,
     "compare": _compare,
     "spaces": _spaces,
+    "fixes": _fixes,
 }
 
 
@@ -265,7 +310,7 @@ def _run_line(row: RunRow) -> RunLine:
         duration_s=round(row.duration_s, 2),
         revision=short_revision(row.revision),
         source=f"{row.space}/{row.source}",
-        intent=head(row.intent, 200),
+        intent=head(row.intent or _OWN[row.purpose], 200),
         suspect=row.suspect,
     )
 

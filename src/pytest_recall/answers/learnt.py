@@ -18,11 +18,11 @@ class Fix(BaseModel):
     at: str = ""
     revision: str = ""
     state: str = ""
-    grade: Annotated[str, Field(description="A proven by undoing it, B confirmed, C correlation")] = ""
-    weakened: Annotated[list[str], Field(description="no fix: the test was weakened")] = []
+    grade: Annotated[str, Field(description="A proven, B confirmed, C correlation")] = ""
+    weakened: Annotated[list[str], Field(description="why it is no fix")] = []
     files: list[str] = []
     hunk: str = ""
-    intents: Annotated[list[str], Field(description="what was said to be done")] = []
+    intents: list[str] = []
 
 
 class NoteAnswer(BaseModel):
@@ -31,7 +31,7 @@ class NoteAnswer(BaseModel):
     id: str
     about: str
     kind: str
-    text: Annotated[str, Field(description="without secrets")] = ""
+    text: str = ""  # without secrets
     worked: bool | None = None
 
 

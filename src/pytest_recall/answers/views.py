@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, RootModel
 
+from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.run import RunAnswer, Seen
 
 
@@ -39,6 +40,7 @@ class CauseLine(BaseModel):
     tests_omitted: int = 0
     seen: Seen
     similarity: float | None = None
+    notes: list[str] = []
 
 
 class _Degraded(BaseModel):
@@ -82,6 +84,7 @@ class TestView(_Degraded):
     mean_s: float = 0
     gone: bool = False
     fingerprints: Annotated[dict[str, int], Field(description="cause → how often")] = {}
+    notes: list[str] = []
 
 
 class FailuresView(_Degraded):
@@ -143,6 +146,20 @@ class SpacesView(_Degraded):
     spaces: list[SpaceLine] = []
 
 
+class FixLine(Fix):
+    """One way of one test from red to green."""
+
+    test: str
+    fingerprint: str = ""
+    failed: Annotated[int, Field(description="attempts before it passed")] = 0
+
+
+class FixesView(_Degraded):
+    view: Literal["fixes"]
+    fixes: list[FixLine] = []
+    next_cursor: str = ""
+
+
 HistoryAnswer = Annotated[
     SummaryView
     | RunsView
@@ -153,7 +170,8 @@ HistoryAnswer = Annotated[
     | FlakyView
     | SlowView
     | CompareView
-    | SpacesView,
+    | SpacesView
+    | FixesView,
     Field(discriminator="view"),
 ]
 
@@ -162,4 +180,6 @@ class AnyView(RootModel[HistoryAnswer]):
     """Whichever view was asked for, as one model."""
 
 
-View = Literal["summary", "runs", "run", "test", "failures", "flaky", "slow", "similar", "compare", "spaces"]
+View = Literal[
+    "summary", "runs", "run", "test", "failures", "flaky", "slow", "similar", "compare", "spaces", "fixes"
+]

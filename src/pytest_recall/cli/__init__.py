@@ -17,6 +17,7 @@ from pytest_recall.cli import (
     examining,
     installing,
     moving,
+    noting,
     remembering,
     running,
     serving,
@@ -25,7 +26,7 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, storing, moving, examining, installing, demonstrating)
+FAMILIES = (serving, running, remembering, noting, storing, moving, examining, installing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ SUBJECTS = {
     "test": "test",
     "similar": "text",
     "failures": "fingerprint",
+    "fixes": "test",
     "compare": "run_id",
 }
 SHORT = {
@@ -28,7 +29,7 @@ def add(commands: door.Commands) -> None:
         "view",
         nargs="?",
         default="summary",
-        help="summary, runs, run, test, failures, flaky, slow, similar, compare, spaces",
+        help="summary, runs, run, test, failures, flaky, slow, similar, compare, spaces, fixes",
     )
     history.add_argument(
         "subject", nargs="?", default="", help="the run id, test id, fingerprint or error text"
@@ -83,9 +84,14 @@ async def _history(options: argparse.Namespace) -> int:
         limit=options.limit,
         cursor=options.cursor,
         full=options.full,
-        **({subject: asked} if subject else {}),
+        **({_field(subject, asked): asked} if subject else {}),
     )
     async with door.app(options) as app:
         answer = await history.ask(app, "", query)
     door.show(options, answer)
     return 0
+
+
+def _field(subject: str, asked: str) -> str:
+    """Fixes are asked for by test, or by the cause that they mended."""
+    return "fingerprint" if asked.startswith("fp1:") else subject

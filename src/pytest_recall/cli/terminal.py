@@ -24,6 +24,7 @@ from rich.text import Text
 
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
+from pytest_recall.answers.learnt import Fix, NoteAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.answers.storing import StoreAnswer
@@ -31,6 +32,7 @@ from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
     FailuresView,
+    FixesView,
     FlakyView,
     RunLine,
     RunsView,
@@ -172,7 +174,31 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
     )
     if says:
         yield Text(f"  {_plain(says)}", style="yellow")
+    if group.fix:
+        yield from _fix(group.fix)
+    yield from (Text(f"  {_plain(note)}", style="cyan") for note in group.notes)
     yield Text("")
+
+
+def _fix(fix: Fix) -> Iterator[RenderableType]:
+    """How a failure ended before; a test that was weakened is called so first."""
+    what = (
+        f"no fix: {', '.join(fix.weakened)};"
+        if fix.weakened
+        else f"mended before ({fix.state}, grade {fix.grade})"
+    )
+    yield Text(_plain(f"  {what} {fix.at} in {', '.join(fix.files)} at {fix.revision}"), style="cyan")
+    yield from (Text(_plain(f"  “{intent}”"), style="cyan") for intent in fix.intents)
+    if fix.hunk:
+        yield Padding(Text(_plain(fix.hunk), style="dim"), (0, 0, 0, 4))
+
+
+def _fixes(view: FixesView) -> Iterator[RenderableType]:
+    for line in view.fixes:
+        yield Text(_plain(f"{line.test} ({line.fingerprint}), after {line.failed} failed attempts"))
+        yield from _fix(line)
+    if not view.fixes:
+        yield Text("No failing test has been seen to pass again after a change.", style="dim")
 
 
 def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
@@ -378,6 +404,8 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     CompareView: _compare,
     SpacesView: lambda view: [_spaces(view)],
     SimilarView: lambda view: [_causes(view.failures)],
+    FixesView: _fixes,
+    NoteAnswer: lambda kept: [Text(_plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
     ImportAnswer: _imported,
     ExportAnswer: _exported,
 }
