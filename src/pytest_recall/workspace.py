@@ -17,7 +17,7 @@ from anyio.to_thread import run_sync
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, Space, Target
-from pytest_recall.running import revision, runner, target
+from pytest_recall.running import revision, runner, target, worktree
 from pytest_recall.running.snapshot import Snapshots
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
@@ -269,6 +269,7 @@ def _tidy(space: Workspace) -> None:
     for run, files, forget in runner.recover(space.spool):
         space.store.keep(run, files)
         forget()
+    worktree.tidy(space.root, space.bases)
     space.snapshots.prune(SNAPSHOT_S)
     keep = space.settings
     space.store.prune(count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20)

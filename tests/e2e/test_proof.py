@@ -241,9 +241,15 @@ async def test_base_that_imports_the_users_files_proves_nothing_and_the_answer_s
     assert "editable install" in said
 
 
-async def test_without_git_no_base_is_claimed(make_project, environ):
-    root = make_project({"test_a.py": "def test_a():\n    assert 0\n"})
-    async with opened(root) as app:
-        report = await run(app, confirm=1)
-    assert verdicts(report) == {"test_a.py::test_a": "not_enough_evidence"}
-    assert any("no git commit to compare with" in warning for warning in report.warnings)
+async def test_without_git_no_base_is_claimed_and_the_agent_reads_what_is_open(
+    make_project, environ, connect
+):
+    root = make_project({"test_a.py": "def test_a():\n    assert 0\ndef test_b(): ...\n"})
+    async with connect(root) as agent:
+        answer = await agent.call("run_tests", confirm=1)
+    [failure] = answer["failures"]
+    assert failure["verdict"] == "not_enough_evidence"
+    assert failure["evidence"] == "n=2; red 2/2, P(real) .69"
+    assert failure["action"].startswith("No flake, most likely; whether it is yours, no base could tell.")
+    [said] = answer["warnings"]
+    assert said.startswith("Whether it fails at the base too could not be proven: there is no git commit")

@@ -15,12 +15,20 @@ from pytest_recall.proof.bench import Bench, Proven, named, place, told
 from pytest_recall.proof.order import order
 
 MOST = 20  # tests that one confirmation reruns
+_WHOLE = 8_000  # characters: a longer id is told cut, and one that pytest does not know stops all
 _BASE_LEAST, _BASE_MOST = 3, 5  # times that they are run at the base
 _CONFIRMED = frozenset({Status.FAILED, Status.CRASHED, Status.TIMED_OUT, Status.COLLECTION_FAILED})
 
 
 async def confirm(bench: Bench, run: Run, times: int) -> Proven:
     """Rerun what failed in *run*, *times* times on its revision, and find out what the outcomes leave open."""
+    try:
+        return await _confirm(bench, run, times)
+    except Exception as error:  # noqa: BLE001 - a proof lost is no reason to lose the answer of the run
+        return Proven(remarks=(f"confirm came to nothing: {type(error).__name__}: {error!s:.200}",))
+
+
+async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     failing = list(_failing(run))
     tests = failing[:MOST]
     if not tests or run.status not in _CONFIRMED:
@@ -54,7 +62,11 @@ async def confirm(bench: Bench, run: Run, times: int) -> Proven:
 
 def _failing(run: Run) -> Iterator[str]:
     """The tests that ran and failed: of each cause the first, then of each the second, …"""
-    ran = {test.id for test in run.tests if test.outcome.bad and test.outcome is not Outcome.NOT_RUN}
+    ran = {
+        test.id
+        for test in run.tests
+        if test.outcome.bad and test.outcome is not Outcome.NOT_RUN and len(test.id) < _WHOLE
+    }
     causes = [[test for test in cause.tests if test in ran] for cause in groups.group(run)]
     yield from dict.fromkeys(test for row in zip_longest(*causes) for test in row if test is not None)
 

@@ -1,0 +1,175 @@
+"""How the tests before a failing one are searched, with a fake bench that knows the polluter."""
+
+import math
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from pytest_recall.history.proof import Proof
+from pytest_recall.model import (
+    Attempt,
+    Environment,
+    Failure,
+    Fingerprint,
+    Finished,
+    Outcome,
+    Revision,
+    Run,
+    RunRequest,
+    Status,
+    Target,
+    Test,
+)
+from pytest_recall.proof.bench import place, steady, told
+from pytest_recall.proof.order import order
+
+Test.__test__ = False
+
+PRINT = Fingerprint(group="fp1:a", strict="fp1:b", loose="fp1:c")
+VICTIM = "t/test_z.py::test_victim"
+
+
+def attempt(number, *, bad=False, **more):
+    if not bad:
+        return Attempt(outcome=Outcome.PASSED, order=number, **more)
+    failure = Failure(phase="call", exception="AssertionError", message="", fingerprint=PRINT)
+    return Attempt(outcome=Outcome.FAILED, order=number, failures=(failure,), **more)
+
+
+def run_of(tests, request=None, *, rootdir="/p", **more):
+    return Run(
+        id="r",
+        started_at=0.0,
+        duration_s=0.0,
+        target=Target(root="/p", python="python", source=""),
+        rootdir=rootdir,
+        request=request or RunRequest(),
+        status=Status.FAILED,
+        terminations=(Finished(exit_code=1),),
+        revision=Revision(digest="d"),
+        environment=more.pop("environment", Environment()),
+        tests=tuple(tests),
+        **more,
+    )
+
+
+class FakeBench:
+    """Its tests fail where all of *polluters* ran before the victim."""
+
+    def __init__(self, polluters, most=1_000):
+        self.polluters = polluters
+        self.most = most
+        self.requests = []
+
+    def fits(self, tests_s, launches=1):
+        return len(self.requests) < self.most
+
+    async def run(self, request, note, elsewhere=None):
+        self.requests.append(request)
+        bad = all(polluter in request.tests for polluter in self.polluters)
+        tests = [
+            Test(
+                id=test,
+                attempts=tuple(
+                    attempt(n, bad=bad and test == VICTIM, repetition=again)
+                    for again in range(request.repeat)
+                ),
+            )
+            for n, test in enumerate(request.tests)
+        ]
+        return run_of(tests, request)
+
+
+@pytest.fixture
+def suite():
+    tests = [Test(id=f"t/test_a.py::test_{n}", attempts=(attempt(n),)) for n in range(100)]
+    return run_of([*tests, Test(id=VICTIM, attempts=(attempt(100, bad=True),))])
+
+
+def searched(bench, run, proof=None):
+    async def main():
+        alone = told(run_of([Test(id=VICTIM, attempts=(attempt(0), attempt(1, repetition=1)))]))[VICTIM]
+        return await order(bench, run, {VICTIM: proof or Proof(alone=alone)})
+
+    return anyio.run(main)
+
+
+@pytest.mark.parametrize("place", [0, 37, 99])
+def test_polluter_is_found_by_halving_and_then_seen_twice_alone_with_its_victim(
+    suite, place, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("pytest_recall.running.command.selection", lambda request, root: list(request.tests))
+    polluter = f"t/test_a.py::test_{place}"
+    bench = FakeBench([polluter])
+    proof = searched(bench, suite).proofs[VICTIM]
+    assert proof.polluter == polluter
+    assert proof.command == f"pytest {polluter} {VICTIM}"
+    assert len(bench.requests) <= math.log2(100) + 4
+    assert bench.requests[-1].tests == (polluter, VICTIM)
+    assert bench.requests[-1].repeat == 2
+    assert [request.purpose for request in bench.requests] == ["", *["order"] * (len(bench.requests) - 1)]
+
+
+def test_two_tests_that_only_pollute_together_are_not_blamed_one_by_one(suite):
+    found = searched(FakeBench(["t/test_a.py::test_3", "t/test_a.py::test_70"]), suite)
+    assert found.proofs[VICTIM].polluter == ""
+    assert "No single one of the 100 tests" in found.remarks[0]
+
+
+def test_search_without_time_left_says_so(suite):
+    found = searched(FakeBench(["t/test_a.py::test_3"], most=3), suite)
+    assert found.proofs[VICTIM].polluter == ""
+    assert "No time was left" in found.remarks[0]
+
+
+def test_test_that_ends_otherwise_in_the_same_order_needs_no_search(suite):
+    bench = FakeBench(["nowhere"])
+    proof = searched(bench, suite).proofs[VICTIM]
+    assert len(bench.requests) == 1
+    assert [sample.outcome for sample in proof.again] == [Outcome.PASSED]
+
+
+def test_only_tests_of_the_same_worker_came_before(suite):
+    tests = [
+        replace(test, attempts=(replace(test.attempts[0], worker="gw0" if n % 10 == 0 else "gw1"),))
+        for n, test in enumerate(suite.tests)
+    ]
+    bench = FakeBench(["nowhere"])
+    searched(bench, replace(suite, tests=tuple(tests), environment=Environment(workers=2)))
+    [request] = bench.requests
+    assert request.tests == (*(f"t/test_a.py::test_{n}" for n in range(0, 100, 10)), VICTIM)
+    assert request.args == ("-n0",)
+    assert request.purpose == "order"
+
+
+def test_shuffled_order_is_repeated_without_the_shuffler(suite):
+    bench = FakeBench(["nowhere"])
+    environment = Environment(plugins=("pytest-randomly-4.0.1",), seed="7")
+    request = RunRequest(args=("--randomly-seed=7", "-Werror"))
+    searched(bench, replace(suite, environment=environment, request=request))
+    assert bench.requests[0].args == ("-Werror", "-pno:randomly")
+
+
+def test_what_selects_stops_or_measures_is_left_out_where_tests_are_named():
+    args = (
+        "-x",
+        "-vx",
+        "--maxfail=2",
+        "-k",
+        "a or b",
+        "--lf",
+        "--cov=src",
+        "-n",
+        "4",
+        "-W",
+        "error",
+        "--tb=short",
+    )
+    assert steady(args) == ("-v", "-Werror", "--tb=short")
+
+
+def test_test_has_one_place_wherever_the_rootdir_is():
+    assert place("t/test_a.py::test_a[x::y]", run_of([])) == "t/test_a.py::test_a[x::y]"
+    assert place("p/t/test_a.py::test_a", run_of([], rootdir="/")) == "t/test_a.py::test_a"
+    assert place("q/test_a.py::test_a", run_of([], rootdir="/")) == "q/test_a.py::test_a"
