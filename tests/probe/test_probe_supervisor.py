@@ -297,6 +297,41 @@ def test_orphans_are_reaped_while_the_tests_run(probe):
     assert probe.run().rc == 0
 
 
+@pytest.fixture
+def without_reaper(probe):
+    """As where there is no sub-reaper: a Python without ctypes, macOS."""
+    probe.write({"../hide/ctypes.py": "raise ImportError('hidden')\n"})
+    probe.env["PYTHONPATH"] = str(probe.folder / "hide")
+    return probe
+
+
+GROUP = """
+    import os, subprocess, sys, time
+    def test_leaves_a_child():
+        code = "import os, time; open(os.path.join(os.environ['NOTES'], str(os.getpid())), 'w').close(); time.sleep(600)"
+        subprocess.Popen([sys.executable, "-c", code])
+        while not os.listdir(os.environ["NOTES"]):
+            time.sleep(0.01)
+    """
+
+
+def test_group_of_pytest_does_not_survive_where_there_is_no_reaper(without_reaper, notes):
+    without_reaper.write({"test_x.py": GROUP})
+    launched = without_reaper.launch()
+    ran = launched.end()
+    assert ran.rc == ran.json("exit.json")["rc"] == 0
+    gone(launched, *(path.name for path in notes.iterdir()))
+
+
+def test_run_ends_when_told_where_there_is_no_reaper(without_reaper, notes):
+    without_reaper.write({"test_x.py": GROUP + HANG})
+    launched = without_reaper.launch()
+    launched.wait_for_fact("start", id="test_x.py::test_hang")
+    launched.tell(b"K")
+    assert launched.end().json("exit.json")["rc"] == -signal.SIGKILL
+    gone(launched, launched.wait_for_fact("session")["pid"], *(path.name for path in notes.iterdir()))
+
+
 def test_missing_pytest_is_told_with_the_interpreter(probe, tmp_path):
     subprocess.run([probe.python, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     probe.python = str(tmp_path / "bare" / "bin" / "python")
