@@ -148,6 +148,7 @@ class App:
         self.workspaces = Workspaces(flags, environ, default)
         self._closing = AsyncExitStack()
         self._discovered: dict[object, Discovery] = {}
+        self._proven: dict[str, Proven] = {}  # by run, of the last ones that were confirmed
 
     async def __aenter__(self) -> Self:
         await self._closing.enter_async_context(self.workspaces)
@@ -205,7 +206,8 @@ class App:
             UnknownRun: no run has that id, or a run that is still going on has it.
         """
         space = await self.workspaces.get(project)
-        return await self._explain(space, await self._known(space, run_id))
+        run = await self._known(space, run_id)
+        return await self._explain(space, run, self._proven.get(run.id, _UNPROVEN))
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
@@ -228,7 +230,9 @@ class App:
             return await self._explain(space, run)
         until = anyio.current_time() + request.timeout_s - run.duration_s
         bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
-        return await self._explain(space, run, await confirmed(bench, run, confirm))
+        proven = await confirmed(bench, run, confirm)
+        self._proven = dict(list(self._proven.items())[-49:]) | {run.id: proven}
+        return await self._explain(space, run, proven)
 
     async def _execute(
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]

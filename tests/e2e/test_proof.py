@@ -112,6 +112,7 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
     async with opened(root) as app:
         report = await run(app, confirm=3)
         runs, known = await app.runs(""), await app.summary("")
+        assert verdicts(await app.report("", report.run.id)) == verdicts(report)
 
     assert state(root) == before
     found = judged(report)

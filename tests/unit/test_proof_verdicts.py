@@ -1,0 +1,87 @@
+"""What runs on purpose make of a verdict: a test run alone is in another cell than one in its suite."""
+
+import pytest
+
+from pytest_recall.history.proof import Proof
+from pytest_recall.history.trend import ALONE
+from pytest_recall.history.verdict import Verdict, judge
+from pytest_recall.model import Outcome, Sample, TestHistory
+
+TestHistory.__test__ = False
+
+
+def samples(outcomes, *, run, alone=False, revision="a", group="A"):
+    return tuple(
+        Sample(
+            run=run,
+            at=float(run[1:]),
+            revision=revision,
+            environment="e" + (ALONE if alone else ""),
+            space="agent",
+            outcome=Outcome.FAILED if letter == "F" else Outcome.PASSED,
+            group=group if letter == "F" else "",
+            attempt=number,
+        )
+        for number, letter in enumerate(outcomes)
+    )
+
+
+def told(suite, alone, **proof):
+    """The judgement on run r1 of the *suite*, after reruns *alone* in r2."""
+    now = samples(suite, run="r1")
+    apart = samples(alone, run="r2", alone=True)
+    history = TestHistory(id="t", first_seen=0.0, samples=(*now, *apart))
+    return judge(history, now, proof=Proof(alone=apart, **proof))
+
+
+@pytest.mark.parametrize("alone", [".", "..."])
+def test_one_failure_in_the_suite_and_passes_alone_excuse_nobody(alone):
+    found = told("F", alone)
+    assert found.verdict is Verdict.SUSPECTED_FLAKY
+    assert "verify=2" in found.action
+
+
+def test_pass_in_the_same_order_proves_chance():
+    again = samples(".", run="r3")
+    now, apart = samples("F", run="r1"), samples("..", run="r2", alone=True)
+    history = TestHistory(id="t", first_seen=0.0, samples=(*now, *apart, *again))
+    assert judge(history, now).verdict is Verdict.FLAKY
+
+
+def test_both_outcomes_alone_prove_chance():
+    assert told("F", "F.").verdict is Verdict.FLAKY
+
+
+def test_order_is_proven_by_the_history_alone():
+    found = told("FF", "..")
+    assert found.verdict is Verdict.ORDER_DEPENDENT
+    assert found.evidence == "fails 2/2 in the suite, passes 2/2 alone"
+
+
+def test_test_that_needs_another_one_before_it_is_told_as_such():
+    found = told("..", "FF", polluter="test_sets_up", command="pytest a b")
+    assert found.verdict is Verdict.ORDER_DEPENDENT
+    assert found.evidence == (
+        "passes 2/2 in the suite, fails 2/2 alone; passes after test_sets_up, which leaves state that it needs"
+    )
+    assert found.action.endswith("pytest a b")
+
+
+def test_order_that_was_proven_is_no_known_flake_on_the_next_revision():
+    past = (*samples("FF", run="r1"), *samples("...", run="r2", alone=True))
+    now = samples("F", run="r3", revision="b")
+    history = TestHistory(id="t", first_seen=0.0, samples=past)
+    assert judge(history, now).verdict is not Verdict.FLAKY
+
+
+def test_base_that_fails_with_the_same_cause_was_there_before_and_with_another_says_nothing():
+    before = samples("FFF", run="r3", revision="base")
+    assert told("F", "FFF", base=before).verdict is Verdict.PRE_EXISTING
+    other = samples("FFF", run="r3", revision="base", group="B")
+    assert told("F", "FFF", base=other).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+
+
+def test_base_that_passes_and_reruns_that_stay_red_are_a_regression():
+    found = told("F", "FFF", base=samples("...", run="r3", revision="base"))
+    assert found.verdict is Verdict.REGRESSION
+    assert found.evidence == "the base passes 3/3, now red 4/4, P(real) .99"
