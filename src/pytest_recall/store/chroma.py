@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,23 +114,27 @@ class Collections:
 
     # --- outcomes ---------------------------------------------------------------------------
 
-    def add_outcomes(self, outcomes: Sequence[tuple[str, codec.Packed]]) -> None:
-        """Whole runs, each in as many records as it needs; lists of tests under names of their own."""
-        wanted: dict[str, tuple[dict[str, bytes], str]] = {}
-        for run_id, packed in outcomes:
-            wanted[run_id] = ({"head": packed.head, "columns": packed.columns}, packed.digest)
-            if packed.digest:
-                wanted[f"roster-{packed.digest}"] = ({"roster": packed.roster}, "")
+    def add_outcomes(self, outcomes: Mapping[str, codec.Packed], rosters: Callable[[str], bytes]) -> None:
+        """Whole runs by id, each in as many records as it needs; lists of tests under names of their own.
+
+        *rosters* gives the list of a digest; it is asked only for those that are not there yet.
+        """
+        digests = {f"roster-{packed.digest}": packed.digest for packed in outcomes.values() if packed.digest}
+        wanted = [*outcomes, *digests]
         there: set[str] = set()
         for part in _parts([f"{name}.0" for name in wanted], _BATCH):
             there |= set(self._outcomes.get(ids=part, include=[])["ids"])
         firsts: list[tuple[str, Metadata]] = []
         others: list[tuple[str, Metadata]] = []
-        for name, (parts, digest) in wanted.items():
-            if f"{name}.0" not in there:
-                first, *more = _outcome_records(name, parts, digest)
-                firsts.append(first)
-                others += more
+        for name in (name for name in wanted if f"{name}.0" not in there):
+            if name in digests:
+                first, *more = _outcome_records(name, {"roster": rosters(digests[name])}, "")
+            else:
+                packed = outcomes[name]
+                parts = {"head": packed.head, "columns": packed.columns}
+                first, *more = _outcome_records(name, parts, packed.digest)
+            firsts.append(first)
+            others += more
         self._add(self._outcomes, others)
         self._add(self._outcomes, firsts)  # last: where a first record is, all of them are
 

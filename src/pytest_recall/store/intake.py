@@ -44,9 +44,8 @@ class Intake:
         entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
         taken = collections.taken([path.stem for path in entries])
         fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}
-        collections.add_outcomes(
-            [(path.stem, self._packed(path, whole=collections.shared)) for path in fresh]
-        )
+        outcomes = {path.stem: self._packed(path, whole=collections.shared) for path in fresh}
+        collections.add_outcomes(outcomes, self._journal.packed_roster)
         batch = list(fresh.values())
         if batch:
             collections.put_tests(self._tests(collections, batch))

@@ -114,15 +114,16 @@ class Journal:
         return record
 
     def packed(self, path: Path) -> codec.Packed:
-        """The run in *path* as it is stored, with its roster. Raises `UnreadableRun`."""
+        """The run in *path* as it is stored, without its roster. Raises `UnreadableRun`."""
         with _opened(path) as archive:
             digest = archive.comment.decode("ascii", "replace")
             return codec.Packed(
-                head=_member(archive, "run.json"),
-                columns=_member(archive, "columns"),
-                digest=digest,
-                roster=codec.render(list(self.roster(digest).ids)) if digest else b"",
+                head=_member(archive, "run.json"), columns=_member(archive, "columns"), digest=digest
             )
+
+    def packed_roster(self, digest: str) -> bytes:
+        """The list of node ids of that digest as it is stored. Raises `UnreadableRun`."""
+        return codec.render(list(self.roster(digest).ids))
 
     def row(self, path: Path) -> RunRow:
         """The run in *path* in one line. Raises `UnreadableRun`."""
