@@ -126,7 +126,9 @@ def test_environment_is_the_shell_s_and_none_of_the_server_s_own() -> None:
     outside = {
         "PATH": os.pathsep.join([f"{sys.prefix}/bin", "/usr/bin"]),
         "VIRTUAL_ENV": sys.prefix,
-        "PYTHONPATH": "/of/the/server",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(command.__file__).parents[2]), f"{sys.prefix}/lib", "/of/the/project"]
+        ),
         "PYTHONHOME": "/of/the/server",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_CURRENT_TEST": "x",
@@ -144,6 +146,7 @@ def test_environment_is_the_shell_s_and_none_of_the_server_s_own() -> None:
 
     assert env == {
         "PATH": "/usr/bin",
+        "PYTHONPATH": "/of/the/project",
         "PYTEST_ADDOPTS": "-v",
         "DJANGO_SETTINGS_MODULE": "shop.settings",
         "GITHUB_ACTIONS": "true",

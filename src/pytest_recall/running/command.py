@@ -28,7 +28,9 @@ _MOST_SECONDS = 7 * 86_400.0
 _MOST_WORKERS = 256
 _MOST_REPEAT = 1_000
 _MOST_ENV = 32_768
-_MOST_REPORTED = 1_000  # tests: pytest-json-report takes 0.17 ms a test, which longer suites of short tests feel
+_MOST_REPORTED = (
+    1_000  # tests: pytest-json-report takes 0.17 ms a test, which longer suites of short tests feel
+)
 
 # The server's own, or the agent's: a test has no use for them, and what it prints is kept and shown.
 _OWN = re.compile(
@@ -150,8 +152,8 @@ def surroundings(
             str(Path(place) / name) for place in (active, sys.prefix) if place for name in ("bin", "Scripts")
         }
         path = [part for part in path if part not in own]
-        if active == sys.prefix:
-            env.pop("PYTHONPATH", None)
+    if python_path := _of_the_project(env.pop("PYTHONPATH", ""), Path(target.root)):
+        env["PYTHONPATH"] = python_path
     venv, prefix = environment(target.python), Path(target.python).parent.parent
     if (
         venv is not None or (prefix / "conda-meta").is_dir()
@@ -162,6 +164,18 @@ def surroundings(
         env["VIRTUAL_ENV"] = str(venv)
     env["PATH"] = os.pathsep.join(path)
     return env | dict(additions)
+
+
+def _of_the_project(python_path: str, root: Path) -> str:
+    """*python_path* without the folders that this server itself is imported from."""
+    parts = [Path(part) for part in python_path.split(os.pathsep) if part]
+    kept = [
+        str(part)
+        for part in parts
+        if part.is_relative_to(root)
+        or not (part.is_relative_to(sys.prefix) or (part / "pytest_recall" / "__init__.py").is_file())
+    ]
+    return os.pathsep.join(kept)
 
 
 # --- checks ---------------------------------------------------------------------------------

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from pytest_recall.errors import BadRequest, NoPytest, UnknownTest
-from pytest_recall.model import Finished, RunRequest, Status, Target
+from pytest_recall.model import Finished, Revision, Run, RunRequest, Status, Target
+from pytest_recall.running import runner, target
 
 TWO = "def test_good(): pass\ndef test_bad(): assert 1 == 2\n"
 GOOD = "def test_good(): pass\ndef test_better(): pass\n"
@@ -453,9 +457,6 @@ def test_tests_see_the_environment_of_a_shell(make_project, run_project, monkeyp
 
 
 def test_interpreter_without_pytest_is_an_error_that_teaches(make_project, run_project, tmp_path) -> None:
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     project = make_project({"test_a.py": GOOD})
 
@@ -464,11 +465,47 @@ def test_interpreter_without_pytest_is_an_error_that_teaches(make_project, run_p
 
 
 def run_project_with(run_project, project: Path, environment: Path) -> None:
-    from pytest_recall.running import target
-
     found = target.resolve(project, explicit=str(environment), environ=os.environ)
     assert isinstance(found, Target)
     run_project(project, target=found)
+
+
+def test_runs_at_once_do_not_mix(make_project, python, tmp_path, left_behind) -> None:
+    slow = (
+        "import time\n"
+        + "".join(f"def test_{n}(): time.sleep(0.1)\n" for n in range(5))
+        + "def test_bad(): assert 0\n"
+    )
+    project = make_project({"test_slow.py": slow, "test_fast.py": GOOD})
+    runs: dict[str, Run] = {}
+
+    async def one(number: int) -> None:
+        name = ("test_slow.py", "test_fast.py")[number % 2]
+        run, _ = await runner.run(
+            RunRequest(tests=(name,), timeout_s=30.0),
+            Target(root=str(project), python=python, source="test"),
+            run_id=f"run-{number}",
+            spool=tmp_path / "spool",
+            cache_dir=tmp_path / "cache",
+            environ={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            revision=Revision(digest="same"),
+            space="agent",
+            source="test",
+        )
+        runs[run.id] = run
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(one, number)
+
+    anyio.run(main)
+
+    assert [runs[f"run-{number}"].counts for number in range(4)] == [
+        {"passed": 5, "failed": 1, "collected": 6},
+        {"passed": 2, "collected": 2},
+    ] * 2
+    assert left_behind() == []
 
 
 @pytest.mark.parametrize(
