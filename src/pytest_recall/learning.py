@@ -24,6 +24,7 @@ from pytest_recall.model import (
     Change,
     Note,
     NoteKind,
+    Outcome,
     Revision,
     Run,
     RunRow,
@@ -69,7 +70,8 @@ async def learn(space: Workspace, run: Run) -> str:
 async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     known = await space.store.tests()
     now = trend.observed(run, row, known.keys())
-    flips = [one for test, samples in now.items() if (one := fixes.flip(known[test], samples))][:_FLIPS]
+    was_red = [test for test in now if _ended_red(known[test], run.id)][:_FLIPS]
+    flips = [one for test in was_red if (one := fixes.flip(known[test], now[test]))]
     before = await space.store.transitions(tests=list(now), limit=1_000) if now else []
     if not flips and not before:
         return
@@ -81,6 +83,14 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
         if one.test in now and (new := _moved(one, known[one.test], now[one.test], [*before, *made])) != one
     ]
     await run_sync(space.store.learn, [*made, *moved])
+
+
+def _ended_red(history: TestHistory, run: str) -> bool:
+    """Whether the test failed when it was last run before *run*: of many thousand tests, few did."""
+    last = next(
+        (s for s in reversed(history.samples) if s.run < run and s.outcome is not Outcome.XFAILED), None
+    )
+    return last is not None and last.outcome.bad
 
 
 def _moved(

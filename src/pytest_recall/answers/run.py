@@ -198,6 +198,7 @@ _CONCISE = (
         warnings=3,
         stacks=300,
         test_id=120,
+        hunk=200,
         fixed=1,
     ),
     _Level(groups=8, tests=1, message=80, frames=0, captured=0, ids=1, warnings=2, stacks=200, test_id=100),
