@@ -83,7 +83,7 @@ def build(make_app: Callable[[], App]) -> MCPServer[App]:
         tools=[
             _tool(discover_tests, "Discover tests", discovered.DiscoveryAnswer),
             _tool(run_tests, "Run tests", ran.RunAnswer),
-            _tool(test_history, "Test history", views.AnyView, read_only=True),
+            _tool(test_history, "Test history", views.AnyView),  # `verify` runs tests
             _tool(record_note, "Record a note", learnt.NoteAnswer),
         ],
     )
@@ -206,7 +206,7 @@ async def run_tests(
             env=tuple(sorted(env.items())),
             intent=intent,
         )
-        origin = Origin(space="agent", source="mcp", client=_client(ctx))
+        origin = _origin(ctx)
         job, joined = await app.start(project, request, origin, confirm=confirm)
     started = anyio.current_time()
     if await app.jobs.wait(job, wait_s, owner=not joined, tell=_teller(ctx)):
@@ -232,11 +232,14 @@ async def test_history(
     ] = "",
     since: Annotated[str, Field(description="'12h', '7d' or a date")] = "",
     space: Literal["", "local", "ci", "agent"] = "",
+    verify: Annotated[
+        int, Field(ge=0, le=50, description="for view 'flaky': rerun the suspects so often first")
+    ] = 0,
     limit: Annotated[int, Field(ge=1, le=500)] = 20,
     cursor: Cursor = "",
     detail: Detail = "concise",
 ) -> views.HistoryAnswer:
-    """What past runs say, without running anything: how the project stands (summary), past runs, one run again,
+    """What past runs say, without running anything (but for verify): how the project stands (summary), past runs, one run again,
     one test's record, known causes of failure, flaky and slow tests, failures similar to a pasted error text, two
     runs side by side, local against ci, what made failing tests pass (fixes).
 
@@ -252,6 +255,8 @@ async def test_history(
         fingerprint=fingerprint,
         since=since,
         space=space,
+        verify=verify,
+        origin=_origin(ctx),
         limit=limit,
         cursor=cursor,
         full=detail == "full",
@@ -358,6 +363,10 @@ def _result(answer: BaseModel) -> CallToolResult:
 
 def _app(ctx: Context[App]) -> App:
     return ctx.request_context.lifespan_context
+
+
+def _origin(ctx: Context[App]) -> Origin:
+    return Origin(space="agent", source="mcp", client=_client(ctx))
 
 
 def _client(ctx: Context[App]) -> str:

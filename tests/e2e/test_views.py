@@ -97,3 +97,24 @@ async def test_the_server_tells_no_view_apart_wrongly(make_project, connect):
     async with connect(make_project({})) as agent:
         for view in ("summary", "runs", "failures", "flaky", "slow", "spaces"):
             assert (await agent.call("test_history", view=view))["view"] == view
+
+
+async def test_suspects_are_rerun_before_the_answer(make_project, connect, tmp_path):
+    counter = tmp_path / "counter"
+    project = make_project(
+        {
+            "test_f.py": f"""
+                from pathlib import Path
+
+                def test_flaky():
+                    counter = Path({str(counter)!r})
+                    number = int(counter.read_text()) + 1 if counter.exists() else 0
+                    counter.write_text(str(number))
+                    assert number % 2
+            """
+        }
+    )
+    async with connect(project) as agent:
+        assert (await agent.call("run_tests"))["status"] == "failed"
+        view = await agent.call("test_history", view="flaky", test="test_f.py::test_flaky", verify=4)
+    assert [line["verdict"] for line in view["tests"]] == ["flaky"]

@@ -8,7 +8,7 @@ from pytest_recall import model
 from pytest_recall.answers import run as ran
 from pytest_recall.answers.text import clean, head, middle, tail
 from pytest_recall.app import Explained, Report
-from pytest_recall.history import groups, verdict
+from pytest_recall.history import compare, groups, verdict
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.model import (
     Attempt,
@@ -71,9 +71,11 @@ def run_of(tests: list[model.Test], status: Status = Status.FAILED, **more) -> R
 
 
 def report_of(run: Run) -> Report:
+    causes = groups.group(run)
+    judgements = verdict.judge_groups(causes, {}, run)
     explained = [
-        Explained(group=group, judgement=verdict.judge_group(group, {}, run, None), seen=None)
-        for group in groups.group(run)
+        Explained(group=cause, judgement=judgement, seen=None)
+        for cause, judgement in zip(causes, judgements, strict=True)
     ]
     return Report(run=run, groups=tuple(explained))
 
@@ -93,6 +95,17 @@ def test_an_all_green_answer_is_at_most_400_characters():
     answer = ran.answer(report_of(run_of(tests, Status.PASSED, terminations=(Finished(exit_code=0),))))
     assert answer.status == "passed"
     assert ran.size(answer) <= 400
+
+
+def test_a_green_answer_stays_small_however_much_got_better():
+    before = run_of([failed(n) for n in range(60)])
+    tests = [model.Test(id=test.id, attempts=(Attempt(outcome=Outcome.PASSED),)) for test in before.tests]
+    run = run_of(tests, Status.PASSED, terminations=(Finished(exit_code=0),))
+    warnings = ("a warning of some length, " * 20,) * 3
+    answer = ran.answer(Report(run=run, difference=compare.compare(before, run), warnings=warnings))
+    assert ran.size(answer) <= 400
+    assert answer.newly_passing[-1].endswith("more")
+    assert answer.warnings
 
 
 @pytest.mark.parametrize(("causes", "most"), [(1, 1_500), (5, 2_500), (40, 8_000), (5_000, 8_000)])

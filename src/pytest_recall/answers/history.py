@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -37,12 +37,13 @@ from pytest_recall.answers.views import (
     TestView,
     View,
 )
-from pytest_recall.app import App, Judged
+from pytest_recall.app import App, Judged, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.verdict import Judgement
 from pytest_recall.model import FailureHistory, Outcome, Purpose, RunRow, TestHistory
 
+VERIFY_S = 600.0  # limit of all reruns of one question
 STRIP = 40  # recent outcomes shown as letters
 
 _OWN: dict[Purpose, str] = {
@@ -79,6 +80,8 @@ class Query:
     space: str = ""
     status: str = ""
     threshold: float = 0.0  # least rate of failures, for `flaky`
+    verify: int = 0  # how often `flaky` reruns its suspects before it answers
+    origin: Origin = field(default_factory=lambda: Origin(space="local", source="cli"))  # of those reruns
     limit: int = 20
     cursor: str = ""
     full: bool = False
@@ -200,6 +203,8 @@ def _note_length(query: Query) -> int:
 
 
 async def _flaky(app: App, project: str, query: Query) -> FlakyView:
+    if query.verify:
+        return await _verified(app, project, query)
     since = instant(query.since)
     ranked = [
         judged
@@ -209,6 +214,17 @@ async def _flaky(app: App, project: str, query: Query) -> FlakyView:
     ]
     shown, following = page(ranked, "flaky", query.cursor, query.limit)
     return FlakyView(view="flaky", tests=[_test_line(judged) for judged in shown], next_cursor=following)
+
+
+async def _verified(app: App, project: str, query: Query) -> FlakyView:
+    """The suspects (or the one test asked for) rerun now, each judged by what that showed."""
+    tests = (query.test,) if query.test else ()
+    found = await app.verify(project, query.origin, tests=tests, times=query.verify, timeout_s=VERIFY_S)
+    return FlakyView(
+        view="flaky",
+        tests=[_test_line(judged) for judged in found.tests],
+        remarks=[head(remark, 300) for remark in found.remarks[:5]],
+    )
 
 
 async def _similar(app: App, project: str, query: Query) -> SimilarView:
@@ -321,6 +337,7 @@ def _test_line(judged: Judged) -> TestLine:
         outcomes=_strip(judged.history),
         verdict=_verdict(judged.judgement),
         evidence=head(judged.judgement.evidence, 200),
+        action=head(judged.judgement.action, 300),
     )
 
 

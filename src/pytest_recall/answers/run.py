@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,7 +27,13 @@ from pytest_recall.model import (
     TimedOut,
 )
 
-ONE, EACH, MOST, FULL = 1_500, 500, 8_000, 60_000  # characters: one failure, each more, concise, full
+GREEN, ONE, EACH, MOST, FULL = (
+    400,
+    1_500,
+    500,
+    8_000,
+    60_000,
+)  # characters: all green, one cause, each more, …
 
 
 class Seen(BaseModel):
@@ -97,6 +104,8 @@ class _Level:
     ids: int
     warnings: int
     stacks: int
+    warning: int = 300
+    place: int = 70  # of the project and its interpreter
     hunk: int = 0
     intents: int = 0
     fixed: int = 0  # files of a fix; 0: none is shown
@@ -201,7 +210,31 @@ _CONCISE = (
         hunk=200,
         fixed=1,
     ),
-    _Level(groups=8, tests=1, message=80, frames=0, captured=0, ids=1, warnings=2, stacks=200, test_id=100),
+    _Level(
+        groups=8,
+        tests=1,
+        message=80,
+        frames=0,
+        captured=0,
+        ids=1,
+        warnings=2,
+        warning=160,
+        stacks=200,
+        test_id=100,
+    ),
+    _Level(
+        groups=8,
+        tests=1,
+        message=80,
+        frames=0,
+        captured=0,
+        ids=0,
+        warnings=1,
+        warning=60,
+        stacks=100,
+        test_id=90,
+        place=40,
+    ),
 )
 
 
@@ -211,6 +244,8 @@ def answer(report: Report, *, full: bool = False, joined: bool = False) -> RunAn
     Concise: 1,500 for one cause, 500 for each more, 8,000 at most; green ones are 400. Full: 60,000.
     """
     most = FULL if full else min(MOST, max(ONE, EACH * len(report.groups)))
+    if report.run.status is Status.PASSED and not full:
+        most = GREEN
     levels = (*_FULL, *_CONCISE) if full else _CONCISE
     made = _at(report, levels[0], joined=joined)
     for level in levels:
@@ -251,31 +286,35 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
     groups = report.groups[: level.groups]
     root = run.target.root
     difference = report.difference
-    green = run.status is Status.PASSED
     return RunAnswer(
         run_id=run.id,
         status=run.status.value,
         exit_code=_exit_code(run),
         counts=run.counts,
         duration_s=round(run.duration_s, 2),
-        project=middle(root, 70),
-        python=short_path(run.target.python, root, 60),
+        project=middle(root, level.place),
+        python=short_path(run.target.python, root, level.place),
         pytest=head(run.environment.pytest, 20),
         revision=short_revision(run.revision),
         joined=joined,
         failures=[_group(explained, run, level) for explained in groups],
         failures_omitted=sum(len(explained.group.tests) for explained in report.groups[level.groups :]),
         notes=learnt.notes(report.notes, number=level.notes, most=level.note),
-        newly_failing=first_ids(difference.newly_failing, level.ids, level.test_id) if difference else [],
-        newly_passing=first_ids(difference.newly_passing, level.ids, level.test_id) if difference else [],
+        newly_failing=_some(difference.newly_failing, level) if difference else [],
+        newly_passing=_some(difference.newly_passing, level) if difference else [],
         culprit=first_ids(run.culprits, level.ids, level.test_id),
         stacks=_stacks(run, level.stacks),
         error=_error(run),
         output_tail="" if _tells(run) else tail(run.output_tail, 800),
         slowest=_slowest(run, level.slowest),
-        warnings=[head(warning, 160 if green else 300) for warning in report.warnings[: level.warnings]],
+        warnings=[head(warning, level.warning) for warning in report.warnings[: level.warnings]],
         next_step=_next_step(report),
     )
+
+
+def _some(ids: Sequence[str], level: _Level) -> list[str]:
+    more = len(ids) - level.ids
+    return [*first_ids(ids, level.ids, level.test_id), *([f"… and {more} more"] if more > 0 else [])]
 
 
 def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:

@@ -29,6 +29,7 @@ class TestLine(BaseModel):
     ] = ""
     verdict: str = ""
     evidence: str = ""
+    action: str = ""
 
 
 class CauseLine(BaseModel):
@@ -101,6 +102,7 @@ class SimilarView(_Degraded):
 class FlakyView(_Degraded):
     view: Literal["flaky"]
     tests: list[TestLine] = []
+    remarks: list[str] = []  # of the reruns: what could not be shown
     next_cursor: str = ""
 
 

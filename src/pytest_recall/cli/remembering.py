@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from pytest_recall.cli import door
 
@@ -53,6 +54,9 @@ def add(commands: door.Commands) -> None:
                 "--threshold", type=float, default=0.0, metavar="RATE", help="least rate of failures"
             )
             short.add_argument(
+                "--verify", type=int, default=0, metavar="N", help="rerun the suspects N times first"
+            )
+            short.add_argument(
                 "--window", default="", metavar="TIME", help="that failed since: '7d', or a date"
             )
         _narrowing(short)
@@ -75,16 +79,18 @@ async def _history(options: argparse.Namespace) -> int:
     asked = (
         sys.stdin.read(100_000) if options.view == "similar" and options.subject == "-" else options.subject
     )
+    about: dict[str, Any] = {_field(subject, asked): asked} if subject else {}
     query = history.Query(
         view=options.view,
         base_run_id=getattr(options, "base", ""),
         threshold=getattr(options, "threshold", 0.0),
+        verify=getattr(options, "verify", 0),
         since=getattr(options, "window", "") or options.since,
         space=options.space,
         limit=options.limit,
         cursor=options.cursor,
         full=options.full,
-        **({_field(subject, asked): asked} if subject else {}),
+        **about,
     )
     async with door.app(options) as app:
         answer = await history.ask(app, "", query)
