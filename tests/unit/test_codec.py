@@ -17,7 +17,7 @@ from pytest_recall.errors import UnreadableRun
 from pytest_recall.model import Attempt, Failure, Fingerprint, Finished, Outcome, Run, RunRow, Sample
 from pytest_recall.model import Test as Ran
 from pytest_recall.model import TestHistory as History
-from pytest_recall.store import codec, records, shape
+from pytest_recall.store import codec, records, samples, shape
 
 TEXT = st.text(st.characters(), max_size=12)
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
@@ -275,27 +275,32 @@ def test_malformed_head_is_one_clear_error(head):
         codec.unpack(codec.Packed(head=head, columns=b""), lambda _: codec.Roster(()))
 
 
-SAMPLES = st.builds(
-    Sample,
-    run=st.uuids().map(str),
-    at=st.integers(0, 2**40).map(lambda ms: ms / 1000),
-    revision=TEXT,
-    environment=TEXT,
-    space=st.sampled_from(["local", "ci", "agent"]),
-    outcome=st.sampled_from(list(Outcome)),
-    duration_s=st.integers(0, 999).map(lambda micros: micros / 1e6),
-    fingerprint=TEXT,
-    group=TEXT,
-    attempt=st.integers(0, 5),
+SAMPLES = any_of(Sample).flatmap(  # every field, also one that is new
+    lambda sample: st.builds(
+        replace,
+        st.just(sample),
+        run=st.uuids().map(str),
+        at=st.integers(0, 2**40).map(lambda ms: ms / 1000),
+        duration_s=st.floats(0, 1e5),
+        attempt=st.integers(0, 5),
+    )
 )
 
 
 @settings(deadline=None)
 @given(st.builds(History, id=TEXT, first_seen=NUMBER, samples=st.lists(SAMPLES, max_size=6).map(tuple)))
 def test_history_of_a_test_comes_back_from_its_record(history):
-    text = records.pack_history(history)
-    text.encode("ascii")
-    assert records.unpack_history(text) == history
+    back = records.read_test(records.test_record(history, "writer"))
+    assert all(close(a.duration_s, b.duration_s) for a, b in zip(back.samples, history.samples, strict=True))
+    exact = [replace(sample, duration_s=0.0) for sample in back.samples]
+    assert exact == [replace(sample, duration_s=0.0) for sample in history.samples]
+    assert replace(back, samples=()) == replace(history, samples=())
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_history_are_refused(data):
+    with pytest.raises((ValueError, RecursionError)):
+        samples.unpack(data)
 
 
 @settings(deadline=None)

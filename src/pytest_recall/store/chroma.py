@@ -131,7 +131,7 @@ class Collections:
                 first, *more = _outcome_records(name, {"roster": rosters(digests[name])}, "")
             else:
                 packed = outcomes[name]
-                parts = {"head": packed.head, "columns": packed.columns}
+                parts = {"head": packed.head} | ({"columns": packed.columns} if packed.columns else {})
                 first, *more = _outcome_records(name, parts, packed.digest)
             firsts.append(first)
             others += more

@@ -418,7 +418,7 @@ class Store:
             if len(self._rows) > _ROWS:
                 self._rows.clear()
             try:
-                self._rows[text] = records.unpack_history(text)
+                self._rows[text] = records.unpack_test(text)
             except ValueError:
                 self._rows[text] = None
         return self._rows[text]

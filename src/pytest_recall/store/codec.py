@@ -9,8 +9,6 @@ or 1 %, whichever is more. Reading trusts nothing: any bytes give a Run or an `U
 from __future__ import annotations
 
 import json
-import struct
-import sys
 import zlib
 from array import array
 from bisect import bisect_left
@@ -23,17 +21,12 @@ from typing import Any
 
 from pytest_recall.errors import UnreadableRun
 from pytest_recall.model import Attempt, Failure, Outcome, Run, Test
-from pytest_recall.store import shape
+from pytest_recall.store import columns, shape
 
 FORMAT = 1
 MOST = 64 << 20  # bytes of a run, a roster or columns, unpacked
 
 _INLINE = 200  # ids; a shorter roster is not worth a place of its own
-_LONGEST = 1e6  # seconds that a column can hold
-# A column keeps the upper half of a float32 of `seconds + _BIAS`: seven bits of the number itself,
-# and of everything small the same absolute grid of 2**-13 s, so that noise below it costs nothing.
-_BIAS = 2.0**-6
-_ROUNDED = 1 + 2.0**-9  # about half of the step that the cut takes off
 
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 
@@ -150,7 +143,10 @@ def unpack(packed: Packed, rosters: Rosters) -> Run:
 
 
 def lean(packed: Packed) -> Packed:
-    """The same run without what only the journal keeps: times, workers and order of plain tests."""
+    """The same run without what only the journal keeps.
+
+    That is of plain tests times, workers and order, and of failures pytest's own rendering of them.
+    """
     head = parse(packed.head)
     count = head["tests"]
     if head.pop("places", False):
@@ -158,7 +154,11 @@ def lean(packed: Packed) -> Packed:
         head["rest"] = sorted([places[at], attempts] for at, attempts in head["rest"])
     head.pop("workers", None), head.pop("orders", None)
     head["lean"] = True
-    return replace(packed, head=render(head), columns=bytes(6 * (count - len(head["rest"]))))
+    failures = [f for _, attempts in head["rest"] for one in attempts for f in one.get("failures", ())]
+    for failure in failures:
+        for part in ("text", "locals", "captured"):
+            failure.pop(part, None)
+    return replace(packed, head=render(head), columns=b"")
 
 
 def parse(data: bytes) -> Any:
@@ -190,7 +190,7 @@ def roster_digest(roster: bytes) -> str:
 
 def _pack(run: Run) -> Packed:
     ids = [test.id for test in run.tests]
-    numbers: list[array[int]] = []
+    numbers: list[bytes] = []
     head: dict[str, Any] = {"format": FORMAT, "run": shape.dump(replace(run, tests=()))}
     # Workers and a random order start tests in another order each time. Their roster is sorted, so
     # that runs of one suite still share it, and the places of this run's tests in it are a column.
@@ -201,7 +201,7 @@ def _pack(run: Run) -> Packed:
             places[at] = place
         ids = [ids[at] for at in order]
         head["places"] = True
-        numbers.append(_steps(places))
+        numbers.append(columns.pack("i", columns.steps(places)))
     plain: list[Attempt] = []
     rest: list[list[Any]] = []
     for at, test in enumerate(run.tests):
@@ -213,15 +213,14 @@ def _pack(run: Run) -> Packed:
     if workers not in ([], [""]):
         head["workers"] = workers
         seats = {worker: seat for seat, worker in enumerate(workers)}
-        numbers.append(array("i", map(seats.__getitem__, map(_WORKER, plain))))
+        numbers.append(columns.pack("i", map(seats.__getitem__, map(_WORKER, plain))))
     orders = list(map(_ORDER, plain))
     if orders != list(range(len(plain))):
         head["orders"] = True
-        numbers.append(_steps(orders))
-    columns = [_seconds(list(map(phase, plain))) for phase in _PHASES]
-    columns += [b"".join(_planes(number.tobytes(), 4)) for number in map(_little, numbers)]
+        numbers.append(columns.pack("i", columns.steps(orders)))
+    times = [columns.pack_seconds(map(phase, plain)) for phase in _PHASES]
     head["rest"], head["tests"] = rest, len(ids)
-    packed = Packed(head=b"", columns=b"".join(columns))
+    packed = Packed(head=b"", columns=b"".join([*times, *numbers]))
     if len(ids) < _INLINE:
         head["ids"] = ids
         return replace(packed, head=render(head))
@@ -243,34 +242,12 @@ def _plain(attempts: tuple[Attempt, ...]) -> bool:
     one = attempts[0]
     return (
         _TOLD(one) == _NOTHING
-        and 0 <= one.setup_s < _LONGEST
-        and 0 <= one.call_s < _LONGEST
-        and 0 <= one.teardown_s < _LONGEST
+        and 0 <= one.setup_s < columns.LONGEST_S
+        and 0 <= one.call_s < columns.LONGEST_S
+        and 0 <= one.teardown_s < columns.LONGEST_S
         and 0 <= one.order < 1 << 24
         and len(attempts) == 1
     )
-
-
-def _steps(numbers: Sequence[int]) -> array[int]:
-    """Differences of neighbours: small, and alike, where the numbers rise steadily."""
-    return array("i", [after - before for before, after in zip([0, *numbers], numbers, strict=False)])
-
-
-def _seconds(values: list[float]) -> bytes:
-    halves = _little(array("f", [(value + _BIAS) * _ROUNDED for value in values])).tobytes()
-    return b"".join(_planes(halves, 4)[2:])
-
-
-def _planes(data: bytes, width: int) -> list[bytes]:
-    """The first bytes of all numbers, then the second ones, …: alike stands beside alike."""
-    return [data[plane::width] for plane in range(width)]
-
-
-def _little(numbers: array[Any]) -> array[Any]:
-    if sys.byteorder == "big":
-        numbers = numbers[:]
-        numbers.byteswap()
-    return numbers
 
 
 # --- unpacking ------------------------------------------------------------------------------
@@ -282,9 +259,10 @@ class _Columns:
     def __init__(self, head: Any, data: bytes, count: int) -> None:
         if head["tests"] != count:
             raise shape.Misshapen("a roster of another run")
-        self._plain = plain = count - len(head["rest"])
-        self._data = data
+        plain = count - len(head["rest"])
+        self._data = data if data or not head.get("lean") else bytes(6 * plain)
         self._workers = roster_ids(head.get("workers", [""]))
+        self._times = [self._data[2 * n * plain : 2 * (n + 1) * plain] for n in range(3)]
         self._at = 6 * plain
         self.places: Sequence[int] | None = None
         self._seats: Sequence[int] | None = None
@@ -295,39 +273,26 @@ class _Columns:
             self._seats = _within(self._integers(plain), len(self._workers))
         if head.get("orders"):
             self._orders = _within(accumulate(self._integers(plain)), 1 << 24)
-        if plain < 0 or self._at != len(data):
+        if plain < 0 or self._at != len(self._data):
             raise shape.Misshapen("columns of another length")
 
     def attempt(self, seat: int) -> Attempt:
         """The one attempt of the plain test in *seat*, counted over plain tests only."""
         return Attempt(
             outcome=Outcome.PASSED,
-            setup_s=self._seconds(0, seat),
-            call_s=self._seconds(1, seat),
-            teardown_s=self._seconds(2, seat),
+            setup_s=columns.seconds(self._times[0], seat),
+            call_s=columns.seconds(self._times[1], seat),
+            teardown_s=columns.seconds(self._times[2], seat),
             worker=self._workers[self._seats[seat] if self._seats else 0],
             order=self._orders[seat] if self._orders else seat,
         )
 
-    def _seconds(self, phase: int, seat: int) -> float:
-        low = 2 * phase * self._plain + seat
-        value = _FLOAT.unpack(bytes((0, 0, self._data[low], self._data[low + self._plain])))[0] - _BIAS
-        if not 0 <= value <= 2 * _LONGEST:
-            return 0.0  # all zeros: not kept
-        return float(value)
-
     def _integers(self, count: int) -> array[int]:
-        raw = bytearray(4 * count)
-        for plane in range(4):
-            piece = self._data[self._at : self._at + count]
-            raw[plane::4] = piece  # raises ValueError when it is shorter
-            self._at += count
-        numbers = array("i")
-        numbers.frombytes(raw)
-        return _little(numbers)
-
-
-_FLOAT = struct.Struct("<f")
+        piece = self._data[self._at : self._at + 4 * count]
+        self._at += 4 * count
+        if len(piece) != 4 * count:
+            raise shape.Misshapen("columns of another length")
+        return columns.unpack("i", piece)
 
 
 def _within(numbers: Iterable[int], count: int) -> Sequence[int]:

@@ -10,24 +10,20 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import accumulate
 from typing import Any, TypeVar
 
 from pytest_recall.model import (
     FailureHistory,
     Note,
-    Outcome,
     RunRow,
-    Sample,
-    Space,
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, lore, shape
+from pytest_recall.store import codec, lore, samples, shape
 
 Metadata = dict[str, str | int | float | bool]
 
@@ -80,12 +76,17 @@ def test_record(history: TestHistory, writer: str) -> Metadata:
         "last": last.outcome.value if last else "",
         "bad": sum(sample.outcome.bad for sample in history.samples),
         "count": len(history.samples),
-        **cut(pack_history(history)),
+        **cut(deflate(samples.pack(history))),
     }
 
 
 def read_test(record: Metadata) -> TestHistory:
-    return unpack_history(joined(record))
+    return unpack_test(joined(record))
+
+
+def unpack_test(text: str) -> TestHistory:
+    """The history in the joined text of its row. Raises ValueError."""
+    return samples.unpack(inflate(text))
 
 
 def cause_key(fingerprint: str) -> str:
@@ -150,113 +151,6 @@ def read_lore(record: Metadata) -> tuple[str, lore.Learnt]:
     value = _value(joined(record))
     kind: type[lore.Learnt] = Transition if "fingerprint" in record else Note
     return str(record.get("name", "")), shape.load(kind, value)
-
-
-# --- a test's history -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Columns:
-    """A `TestHistory` by columns. Times are whole milliseconds; lists of numbers are differences."""
-
-    id: str
-    first_seen: float
-    gone: bool = False
-    ms: tuple[int, ...] = ()  # the first 48 bits of the run's id, as differences
-    low: tuple[int, ...] = ()  # the next 16
-    tail: tuple[int, ...] = ()  # which of the tails
-    tails: tuple[str, ...] = ()
-    late: tuple[int, ...] = ()  # `at` minus the time in the run's id
-    cell: tuple[int, ...] = ()  # which of the cells
-    cells: tuple[tuple[str, str, Space], ...] = ()  # revision, environment, space
-    outcomes: str = ""
-    micros: tuple[int, ...] = ()  # of the call, three digits of it
-    cause: tuple[int, ...] = ()  # which of the causes
-    causes: tuple[tuple[str, str], ...] = ()  # strict, group
-    attempts: tuple[int, ...] = ()
-
-
-_LETTERS = dict(zip("pfesxXtcn", Outcome, strict=True))
-_OF = {outcome: letter for letter, outcome in _LETTERS.items()}
-
-
-def pack_history(history: TestHistory) -> str:
-    """*history* as ASCII. `at` loses what is below a millisecond, durations beyond three digits."""
-    samples = history.samples
-    hexes = [sample.run.replace("-", "") for sample in samples]
-    moments = [int(text[:12], 16) for text in hexes]
-    tails = _numbered(text[16:] for text in hexes)
-    cells = _numbered((s.revision, s.environment, s.space) for s in samples)
-    causes = _numbered((s.fingerprint, s.group) for s in samples)
-    columns = _Columns(
-        id=history.id,
-        first_seen=history.first_seen,
-        gone=history.gone,
-        ms=_differences(moments),
-        low=tuple([int(text[12:16], 16) for text in hexes]),
-        tail=tuple([tails[text[16:]] for text in hexes]),
-        tails=tuple(tails),
-        late=tuple([round(s.at * 1000) - ms for s, ms in zip(samples, moments, strict=True)]),
-        cell=tuple([cells[s.revision, s.environment, s.space] for s in samples]),
-        cells=tuple(cells),
-        outcomes="".join(_OF[sample.outcome] for sample in samples),
-        micros=tuple([int(float(f"{sample.duration_s * 1e6:.3g}")) for sample in samples]),
-        cause=tuple([causes[s.fingerprint, s.group] for s in samples]),
-        causes=tuple(causes),
-        attempts=tuple([s.attempt for s in samples]) if any(s.attempt for s in samples) else (),
-    )
-    return _text(shape.dump(columns))
-
-
-def unpack_history(text: str) -> TestHistory:
-    """The inverse of `pack_history`. Raises `shape.Misshapen` or another ValueError."""
-    columns = shape.load(_Columns, _value(text))
-    moments = tuple(accumulate(columns.ms))
-    attempts = columns.attempts or (0,) * len(moments)
-    try:
-        samples = [
-            Sample(
-                run=_run_id(moment, low, columns.tails[tail]),
-                at=(moment + late) / 1000,
-                revision=columns.cells[cell][0],
-                environment=columns.cells[cell][1],
-                space=columns.cells[cell][2],
-                outcome=_LETTERS[letter],
-                duration_s=micros / 1e6,
-                fingerprint=columns.causes[cause][0],
-                group=columns.causes[cause][1],
-                attempt=attempt,
-            )
-            for moment, low, tail, late, cell, letter, micros, cause, attempt in zip(
-                moments,
-                columns.low,
-                columns.tail,
-                columns.late,
-                columns.cell,
-                columns.outcomes,
-                columns.micros,
-                columns.cause,
-                attempts,
-                strict=True,
-            )
-        ]
-    except (IndexError, KeyError) as error:
-        raise shape.Misshapen("a history that refers to nothing") from error
-    return TestHistory(
-        id=columns.id, first_seen=columns.first_seen, samples=tuple(samples), gone=columns.gone
-    )
-
-
-def _numbered(values: Iterable[T]) -> dict[T, int]:
-    return {value: number for number, value in enumerate(dict.fromkeys(values))}
-
-
-def _differences(numbers: list[int]) -> tuple[int, ...]:
-    return tuple([after - before for before, after in zip([0, *numbers], numbers, strict=False)])
-
-
-def _run_id(moment: int, low: int, tail: str) -> str:
-    return f"{moment >> 16:08x}-{moment & 0xFFFF:04x}-{low:04x}-{tail[:4]}-{tail[4:]}"
 
 
 # --- texts in metadata ----------------------------------------------------------------------

@@ -63,7 +63,7 @@ def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[
     histories = {}
     for _, record in _rows(old, "tests"):
         with suppress(ValueError):
-            history = records.unpack_history(records.joined(record))
+            history = records.read_test(record)
             samples = tuple(sample for sample in history.samples if sample.run not in there)
             if record.get("writer") == collections.writer and samples:
                 histories[history.id] = replace(history, samples=samples)
