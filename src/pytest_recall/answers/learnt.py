@@ -11,14 +11,14 @@ from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.text import clean, head, middle
 from pytest_recall.model import Note, Transition
 
+# Every session pays for what a schema says: these speak for themselves.
+
 
 class Fix(BaseModel):
-    """How a failure ended before."""
-
     at: str = ""
     revision: str = ""
     state: str = ""
-    grade: Annotated[str, Field(description="A proven, B confirmed, C correlation")] = ""
+    grade: Annotated[str, Field(description="A proven … C correlation")] = ""
     weakened: Annotated[list[str], Field(description="why it is no fix")] = []
     files: list[str] = []
     hunk: str = ""
@@ -26,8 +26,6 @@ class Fix(BaseModel):
 
 
 class NoteAnswer(BaseModel):
-    """A note as it was kept."""
-
     id: str
     about: str
     kind: str
