@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from pytest_recall.answers import learnt
 from pytest_recall.answers.brief import day, short_revision
@@ -27,13 +27,12 @@ from pytest_recall.model import (
     TimedOut,
 )
 
-GREEN, ONE, EACH, MOST, FULL = (
-    400,
-    1_500,
-    500,
-    8_000,
-    60_000,
-)  # characters: all green, one cause, each more, …
+GREEN = 400  # characters of an answer where all passed
+ONE, EACH, MOST = 1_500, 500, 8_000  # of a concise one: with one cause, for each more, at most
+FULL = 60_000
+
+# Every session pays for each byte of a tool's schema, and these speak for themselves where they come.
+_PLAIN = WithJsonSchema({"type": "object"})
 
 
 class Seen(BaseModel):
@@ -56,8 +55,8 @@ class FailureGroup(BaseModel):
     verdict: str = ""
     evidence: str = ""
     action: str = ""
-    seen_before: Seen | None = None
-    fix: Fix | None = None
+    seen_before: Annotated[Seen | None, _PLAIN] = None
+    fix: Annotated[Fix | None, _PLAIN] = None
     notes: list[str] = []
     traceback: str = ""
     locals: dict[str, str] = {}
