@@ -22,7 +22,8 @@ from pytest_recall.running.command import Command
 _KILL_SECONDS = 12.0  # the supervisor gives up after 10
 _CHUNK = 2**20
 _MUCH = 2**15  # half of what a pipe holds at least
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.25  # until a killed guard is noticed
+_RESTING = 0.05  # between two looks at what was printed
 _OWN_GROUP = 0
 if sys.platform == "win32":
     _OWN_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -99,6 +100,7 @@ async def start(command: Command, *, cwd: str, output: Output) -> AsyncIterator[
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tree.read_output, output.add)
+            tasks.start_soon(tree.watch)
             try:
                 yield tree
             finally:
@@ -123,6 +125,9 @@ class _Started(Tree, Protocol):
     async def end(self) -> None:
         """Kill what is left and wait until it is gone."""
 
+    async def watch(self) -> None:
+        """Notice its end, until cancelled."""
+
     async def read_output(self, take: Callable[[bytes], None]) -> None:
         """Hand on what is printed, until cancelled."""
 
@@ -137,6 +142,8 @@ class _Posix:
         self._popen = popen
         self._control = popen.stdin.fileno()
         self._out = popen.stdout.fileno()
+        self._left = anyio.Event()
+        self._watching = anyio.CancelScope(shield=True)
         os.set_blocking(self._control, False)
         os.set_blocking(self._out, False)
         _widen(self._out)
@@ -150,18 +157,24 @@ class _Posix:
             os.write(self._control, letters)
 
     async def gone(self) -> None:
-        reading = True
-        while reading:
-            if self._popen.poll() is not None:
-                if sys.platform != "linux":  # there is one supervisor, and it is gone
-                    break
-                # Our child is dead: if a supervisor still lives, it was the outer one that was killed.
-                self.tell(b"K")
-            with anyio.move_on_after(_POLL_SECONDS):
-                # A pipe's writing end becomes readable when its last reader closes it.
-                await anyio.wait_readable(self._control)
-                reading = False
-        self._popen.wait()
+        await self._left.wait()
+
+    async def watch(self) -> None:
+        """Notice when nobody reads the control pipe any more. Only `end` cancels it: it has to see the end."""
+        with self._watching:
+            reading = True
+            while reading:
+                with anyio.move_on_after(_POLL_SECONDS):
+                    # A pipe's writing end becomes readable when its last reader closes it.
+                    await anyio.wait_readable(self._control)
+                    reading = False
+                if reading and self._popen.poll() is not None:
+                    if sys.platform != "linux":  # there is one supervisor, and it is gone
+                        break
+                    # Our child is dead, and a supervisor lives: it was the outer one that was killed.
+                    self.tell(b"K")
+            self._popen.wait()
+            self._left.set()
 
     async def end(self) -> None:
         """Kill what is left and wait until it is gone."""
@@ -169,6 +182,7 @@ class _Posix:
         with anyio.move_on_after(_KILL_SECONDS):
             await self.gone()
             return
+        self._watching.cancel()
         with suppress(OSError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
@@ -187,7 +201,7 @@ class _Posix:
             take(data)
             if len(data) < _MUCH:
                 # pytest prints a letter a test: to wake up for each costs us more than the test itself.
-                await anyio.sleep(_POLL_SECONDS)
+                await anyio.sleep(_RESTING)
 
     def close(self, take: Callable[[bytes], None]) -> None:
         """Take what is still in the pipe, and close our ends."""

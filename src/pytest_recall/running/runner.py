@@ -260,14 +260,14 @@ class _Course:
         """Read along until the launch has ended (None), or until it has to be ended: the reason."""
         leaving = math.inf
         while True:
-            await reader.drain()
+            busy = await reader.drain()
             self._tell()
             if launch.ended and leaving == math.inf:
                 leaving = time.monotonic() + _EXIT_GRACE
             why = self._due(lingering=time.monotonic() > leaving)
             if why is not None:
                 return why
-            with anyio.move_on_after(_TICK):
+            with anyio.move_on_after(_TICK if busy else 2 * _TICK):
                 await tree.gone()
                 return None
 

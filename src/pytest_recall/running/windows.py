@@ -103,6 +103,9 @@ if sys.platform == "win32":
             while self._popen.poll() is None:  # noqa: ASYNC110 - nothing here could set an event
                 await anyio.sleep(_TICK)
 
+        async def watch(self) -> None:
+            """`gone` looks by itself."""
+
         async def end(self) -> None:
             """End everything in the job."""
             self._job.end()

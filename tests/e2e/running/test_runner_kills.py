@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,10 +83,12 @@ def test_cancelled_run_leaves_neither_process_nor_folder(
         if progress.current.endswith("test_long"):
             scope[0].cancel()
 
+    began = time.monotonic()
     with pytest.raises(LookupError, match="cancelled"):
         run_project(project, on_progress=cancel, scope=scope)
 
     assert left_behind() == []
+    assert time.monotonic() - began < 8  # by the supervisor, not by the last resort after it
     assert [path.name for path in (tmp_path / "spool").iterdir() if not path.name.startswith("cargo-")] == []
 
 
