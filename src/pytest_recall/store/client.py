@@ -30,6 +30,7 @@ _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
 _ROWS = 20_000  # unpacked rows that are kept
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
+_PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
 
@@ -233,7 +234,9 @@ class Store:
 
         Empty without the index: the journal alone does not search by likeness.
         """
-        answer = await self._ask("similar", only_index=True, text=text[:100_000], limit=4 * limit)
+        answer = await self._ask(
+            "similar", only_index=True, patience_s=_PATIENT_S, text=text[:100_000], limit=4 * limit
+        )
         found: dict[str, tuple[FailureHistory, float]] = {}
         for value, score in answer or ():
             failure = shape.load(FailureHistory, value)
@@ -278,7 +281,7 @@ class Store:
 
     async def status(self) -> StoreStatus:
         """How the store is, asked now."""
-        answer = await self._ask("status", only_index=True) or {}
+        answer = await self._ask("status", only_index=True, patience_s=_PATIENT_S) or {}
         paths = await asyncio.to_thread(self.journal.paths)
         return StoreStatus(
             backend=type(self.backend).__name__.lower(),
@@ -295,16 +298,20 @@ class Store:
 
     # --- asking the worker ------------------------------------------------------------------
 
-    async def _ask(self, do: str, *, only_index: bool = False, **arguments: Any) -> Any:
+    async def _ask(
+        self, do: str, *, only_index: bool = False, patience_s: float = 0.0, **arguments: Any
+    ) -> Any:
         """The worker's answer, or None when it cannot give one in time: then the journal answers.
 
-        With *only_index* the journal cannot, so that waiting is worth it.
+        With *only_index* the journal cannot, so that waiting is worth it; *patience_s* says how long, where
+        the caller asked for the index itself.
         """
         if self._line is None:
             return None
         enough = not only_index and self._journal_is_enough()
         patience = min(self._deadline_s, _HASTE_S if self._slow or enough else self._deadline_s)
-        question = self._line.call(do, limit_s=self._deadline_s + _SLACK_S, **arguments)
+        patience = patience_s or patience
+        question = self._line.call(do, limit_s=patience + _SLACK_S, **arguments)
         question.add_done_callback(self._answered)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(question), patience)
