@@ -110,10 +110,15 @@ class Describer:
         frame = [str(test.filename or location.path), line, test.name, example.source.strip()[:_SOURCE_MOST]]
         return {"type": kind, "message": cut(message, self._max_text), "frames": [frame]}
 
-    # --- from the report alone ------------------------------------------------------------
+    # --- from the report ------------------------------------------------------------------
 
     def of_report(self, report):
-        """The failure that *report* tells of, where the exception is not at hand."""
+        """The failure that *report* carries, or tells of where the exception was never at hand; with its text."""
+        carried = getattr(report, "recall_failure", None)
+        found = carried if isinstance(carried, dict) else self._rendered(report)
+        return dict(found, text=self._text(report))
+
+    def _rendered(self, report):
         longrepr = report.longrepr
         chain = getattr(longrepr, "chain", None)
         if hasattr(longrepr, "reprlocation_lines"):
@@ -126,12 +131,12 @@ class Describer:
         elif isinstance(longrepr, tuple):
             kind, message, frames = "", str(longrepr[2]), [[str(longrepr[0]), longrepr[1] or 0, "", ""]]
         else:
-            message, frames, kind = _rendered(str(longrepr or "")), _at(report), ""
+            message, frames, kind = _marked(str(longrepr or "")), _at(report), ""
         match = _TYPE.match(message)
         kind = kind or (match.group(1) if match else "Failed")
         return {"type": clean(kind), "message": cut(message, self._max_text), "frames": _bounded(frames)}
 
-    def text(self, report):
+    def _text(self, report):
         """pytest's own rendering of the failure in *report*, bounded."""
         try:
             text = report.longreprtext
@@ -239,7 +244,7 @@ def _entries(reprtraceback):
     return frames, kind if _TYPE.match(kind + ":") else ""
 
 
-def _rendered(text):
+def _marked(text):
     """The message within a rendering that is only text."""
     marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E  ")]
     return "\n".join(marked) or text.strip()

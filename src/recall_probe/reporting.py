@@ -111,7 +111,10 @@ class Reporting:
     def pytest_collectreport(self, report):
         if report.failed:
             self._stream.fact(
-                "collect", id=node_id(report.nodeid), outcome="failed", failure=self._failure(report)
+                "collect",
+                id=node_id(report.nodeid),
+                outcome="failed",
+                failure=self._describer.of_report(report),
             )
 
     @pytest.hookimpl(optionalhook=True)
@@ -202,7 +205,7 @@ class Reporting:
         elif outcome == "skipped":
             fields["reason"] = self._describer.reason(report.longrepr)
         if outcome in ("failed", "rerun"):
-            fields["failure"] = self._failure(report)
+            fields["failure"] = self._describer.of_report(report)
             sections = {
                 clean(str(name))[:200]: tail(text, stream.max_text) for name, text in report.sections if text
             }
@@ -236,12 +239,6 @@ class Reporting:
         except Exception:  # the terminal will stumble over the same
             return ""
 
-    def _failure(self, report):
-        found = getattr(report, "recall_failure", None)
-        if not isinstance(found, dict):
-            found = self._describer.of_report(report)
-        return dict(found, text=self._describer.text(report))
-
 
 def _interruption(excinfo):
     """What `pytest.exit` was told, or where the interrupt came."""
@@ -271,13 +268,18 @@ def _workers(config):
 
 
 def _random_seed(config):
-    """Of pytest-randomly, or of pytest-random-order where that is on."""
+    """Of pytest-randomly, or of pytest-random-order where it is on."""
     option = config.option
     seed = getattr(option, "randomly_seed", None)
-    if seed is None and (
-        getattr(option, "random_order_bucket", None) or getattr(option, "random_order", None)
-    ):
-        seed = getattr(option, "random_order_seed", None)
+    if seed is None and hasattr(option, "random_order_seed"):
+        # What the user did not set begins with "default:"; one of the three set turns the plugin on.
+        texts = [
+            str(getattr(option, name, "default:")) for name in ("random_order_bucket", "random_order_seed")
+        ]
+        if getattr(option, "random_order_enabled", False) or not all(
+            text.startswith("default:") for text in texts
+        ):
+            seed = texts[1].split(":")[-1]
     return None if seed is None else clean(str(seed))[:100]
 
 

@@ -115,6 +115,44 @@ def test_every_attempt_of_a_rerun_is_told(probe, needs):
     assert len(ran.all("start")) == len(ran.all("finish"))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_attempt_that_a_plugin_keeps_quiet_is_told(probe, needs, workers):
+    """As `flaky` does: pytest hears of the last attempt only."""
+    if workers:
+        needs("xdist")
+    probe.write(
+        {
+            "conftest.py": """
+                from _pytest.runner import runtestprotocol
+
+                def pytest_runtest_protocol(item, nextitem):
+                    quiet, attempt = True, 0
+                    while quiet:
+                        attempt += 1
+                        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+                        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+                        quiet = attempt < 3 and any(report.failed for report in reports)
+                        for report in reports:
+                            if not quiet or report.when != "call":
+                                item.ihook.pytest_runtest_logreport(report=report)
+                        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+                    return True
+                """,
+            "test_x.py": """
+                tries = []
+                def test_flaky():
+                    tries.append(1)
+                    assert len(tries) == 3
+                def test_good(): pass
+                """,
+        }
+    )
+    ran = probe.run(*(["-n1"] if workers else []))
+    assert ran.verdicts() == {"test_flaky": ["rerun", "rerun", "passed"], "test_good": ["passed"]}
+    assert [f["failure"]["frames"][-1][2] for f in ran.all("phase", outcome="rerun")] == ["test_flaky"] * 2
+    assert ran.rc == 0
+
+
 SUBTESTS = """
     import unittest
 
