@@ -33,7 +33,6 @@ class Fault(NamedTuple):
 
 
 class Session(NamedTuple):
-    at: float
     pytest: str
     python: str
     root: str
@@ -80,7 +79,6 @@ class Collected(NamedTuple):
 
 
 class Start(NamedTuple):
-    at: float
     id: str
     worker: str
 
@@ -88,7 +86,6 @@ class Start(NamedTuple):
 class PhaseEnd(NamedTuple):
     """One report: `outcome` as pytest has it, `status` its category where the two differ."""
 
-    at: float
     id: str
     when: str
     outcome: str
@@ -106,7 +103,6 @@ class PhaseEnd(NamedTuple):
 class Finish(NamedTuple):
     """A test's last fact. `setup` and `teardown` are seconds of phases that were not told apart."""
 
-    at: float
     id: str
     setup: float
     teardown: float
@@ -150,14 +146,13 @@ class WorkerDown(NamedTuple):
 
 
 class SessionFinish(NamedTuple):
-    at: float
     exit: int
     failed: int
     lost: int  # facts that could not be written
 
 
 class End(NamedTuple):
-    at: float
+    """The session is over, and pytest about to leave."""
 
 
 Event = (
@@ -317,7 +312,6 @@ def _function(name: str, found: dict[str, Any]) -> Function:
 def _session(fact: dict[str, Any]) -> Event:
     version = fact.get("version")
     return Session(
-        _seconds(fact.get("t")),
         _name(fact.get("pytest")),
         ".".join(str(_count(part)) for part in _items(version, 3))
         if isinstance(version, list)
@@ -348,32 +342,46 @@ def _collected(fact: dict[str, Any]) -> Event:
 
 
 def _start(fact: dict[str, Any]) -> Event:
-    return Start(_seconds(fact.get("t")), _id(fact.get("id")), _name(fact.get("worker")))
+    return Start(_id(fact.get("id")), _name(fact.get("worker")))
 
 
 def _phase(fact: dict[str, Any]) -> Event:
     subtest = fact.get("subtest")
+    reason, fault, sections, properties = _told(fact) if len(fact) > _QUIET_FIELDS else _NOTHING_TOLD
     return PhaseEnd(
-        _seconds(fact.get("t")),
         _id(fact.get("id")),
         _name(fact.get("when")),
         _name(fact.get("outcome")),
         _name(fact.get("status")),
         _seconds(fact.get("dur")),
         _name(fact.get("worker")),
+        reason,
+        fault,
+        sections,
+        properties,
+        _text(subtest.get("text"), 2000) if isinstance(subtest, dict) else None,
+        fact.get("crashed") is True,
+    )
+
+
+_Told = tuple[str, Fault | None, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
+_QUIET_FIELDS = 6  # e, t, id, when, outcome, dur: a phase that has nothing else to tell
+_NOTHING_TOLD: _Told = ("", None, (), ())
+
+
+def _told(fact: dict[str, Any]) -> _Told:
+    """What a phase tells of itself: the reason, the failure, captured text, properties."""
+    return (
         _text(fact.get("reason"), 2000),
         _fault(fact.get("failure")),
         _pairs(fact.get("sections")),
         _pairs(fact.get("props")),
-        _text(subtest.get("text"), 2000) if isinstance(subtest, dict) else None,
-        fact.get("crashed") is True,
     )
 
 
 def _finish(fact: dict[str, Any]) -> Event:
     subtests = fact.get("subtests")
     return Finish(
-        _seconds(fact.get("t")),
         _id(fact.get("id")),
         _seconds(fact.get("setup")),
         _seconds(fact.get("teardown")),
@@ -417,15 +425,14 @@ def _sessionfinish(fact: dict[str, Any]) -> Event:
     # An exit that is no number must never read as 0.
     code = fact.get("exit")
     return SessionFinish(
-        _seconds(fact.get("t")),
         code if type(code) is int and abs(code) < 2**31 else -1,
         _count(fact.get("failed")),
         _count(fact.get("lost")),
     )
 
 
-def _end(fact: dict[str, Any]) -> Event:
-    return End(_seconds(fact.get("t")))
+def _end(_: dict[str, Any]) -> Event:
+    return End()
 
 
 _READERS = {

@@ -33,6 +33,7 @@ class Running:
     """A test that has started and not finished."""
 
     __slots__ = (
+        "call",
         "call_ok",
         "decided",
         "failures",
@@ -41,9 +42,10 @@ class Running:
         "properties",
         "reason",
         "rerun",
-        "seconds",
+        "setup",
         "since",
         "subtests",
+        "teardown",
         "worker",
     )
 
@@ -59,7 +61,7 @@ class Running:
         self.phase: Phase = "call"
         self.call_ok = False
         self.reason = ""
-        self.seconds = {"setup": 0.0, "call": 0.0, "teardown": 0.0}
+        self.setup = self.call = self.teardown = 0.0  # seconds
         self.failures: list[Failure] = []
         self.subtests: dict[Outcome, int] = {}
         self.properties: tuple[tuple[str, str], ...] = ()
@@ -201,8 +203,8 @@ class Ledger:
         ):  # the end of an attempt that is made again: whether it starts anew is the plugin's way
             self._again[event.id] = state
             return
-        state.seconds["setup"] += event.setup
-        state.seconds["teardown"] += event.teardown
+        state.setup += event.setup
+        state.teardown += event.teardown
         if event.subtests:
             _count(state.subtests, Outcome.PASSED, event.subtests)
         if state.decided is not None:
@@ -303,7 +305,7 @@ class Ledger:
 
     def _phase(self, event: events.PhaseEnd, state: Running) -> None:
         when = _PHASES.get(event.when, "call")
-        state.seconds[when] += event.duration
+        setattr(state, when, getattr(state, when) + event.duration)
         state.reason = event.reason or state.reason
         state.properties = event.properties or state.properties
         outcome = _outcome(event, when)
@@ -353,9 +355,9 @@ class Ledger:
         attempt = Attempt(
             outcome=outcome,
             phase=state.phase,
-            setup_s=state.seconds["setup"],
-            call_s=state.seconds["call"],
-            teardown_s=state.seconds["teardown"],
+            setup_s=state.setup,
+            call_s=state.call,
+            teardown_s=state.teardown,
             repetition=self._repetition(earlier, state.order),
             worker=state.worker,
             order=state.order,

@@ -1,7 +1,8 @@
 """What the sources were at each run, so that two runs can be compared later: git trees in a store of our own.
 
 Uncommitted work is gone from the work tree with the next edit. A snapshot writes it as git objects
-into our folder, beside an index of ours; the user's repository is read and never written.
+into our folder, beside an index of ours; the user's repository is read and never written. (git itself
+renews the times of loose objects there that a snapshot has in common, as any of its commands does.)
 """
 
 from __future__ import annotations
