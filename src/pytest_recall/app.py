@@ -536,8 +536,8 @@ def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tupl
         return ()
     return (
         (
-            f"{difference.collected_after} tests collected; the last comparable run ({before.id}) had "
-            f"{difference.collected_before}. Gone: {listed(difference.vanished, most=3)}."
+            f"{difference.collected_after} tests collected, {difference.collected_before} last time. "
+            f"Gone: {listed(difference.vanished, most=3)}. (Compared with run {before.id}.)"
         ),
     )
 

@@ -51,12 +51,16 @@ def commit(root):
 
 
 def state(root):
-    """All that is the user's: files, index, references, stashes, settings, work trees, each with its time."""
+    """All that is the user's: files, index, references, stashes, settings, work trees, each with its time.
+
+    git itself renews the times of loose objects that are written anew, wherever to.
+    """
     files = {}
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root).parts
         if path.is_file() and "__pycache__" not in inside and ".pytest-recall" not in inside:
-            files["/".join(inside)] = (path.stat().st_mtime_ns, path.read_bytes())
+            time = 0 if inside[:2] == (".git", "objects") else path.stat().st_mtime_ns
+            files["/".join(inside)] = (time, path.read_bytes())
     return files, git(root, "worktree", "list"), git(root, "stash", "list")
 
 

@@ -36,17 +36,19 @@ async def test_identical_calls_share_one_run_and_say_so(make_project, connect):
     )
     answers = []
     async with connect(project) as agent, anyio.create_task_group() as tasks:
+        first = await agent.call("run_tests", wait_s=0)
+        assert "joined" not in first
 
         async def one() -> None:
             answers.append(await agent.call("run_tests"))
 
-        tasks.start_soon(one)
-        tasks.start_soon(one)
-        while (await agent.call("run_tests", wait_s=0)).get("joined") is not True:
-            pass
+        for _ in range(2):
+            tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()  # both are on their way, and calls are taken in order
+        assert (await agent.call("run_tests", wait_s=0))["joined"]
         (project / "go").touch()
-    assert len({answer["run_id"] for answer in answers}) == 1
-    assert sorted(answer.get("joined", False) for answer in answers) == [False, True]
+    assert {answer["run_id"] for answer in answers} == {first["run_id"]}
+    assert [answer["joined"] for answer in answers] == [True, True]
 
 
 async def test_two_servers_on_one_project_share_its_history(make_project, connect):
@@ -66,7 +68,7 @@ async def test_fewer_collected_tests_are_warned_of(make_project, connect):
         (project / "test_a.py").write_text("def test_one(): ...\n# and test_two is gone\n")
         answer = await agent.call("run_tests")
     assert answer["status"] == "passed"
-    assert "1 tests collected" in answer["warnings"][0]
+    assert "1 tests collected, 2 last time" in answer["warnings"][0]
     assert "test_a.py::test_two" in answer["warnings"][0]
 
 

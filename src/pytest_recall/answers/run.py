@@ -229,10 +229,10 @@ _CONCISE = (
         captured=0,
         ids=0,
         warnings=1,
-        warning=60,
+        warning=80,
         stacks=100,
         test_id=90,
-        place=40,
+        place=34,
     ),
 )
 
