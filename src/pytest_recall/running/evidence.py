@@ -35,12 +35,10 @@ class Reader:
     def dropped(self) -> int:
         return self._lines.dropped
 
-    async def drain(self) -> bool:
-        """Take in all that has been written until now, a piece at a time; whether there was any."""
-        before = self._at
+    async def drain(self) -> None:
+        """Take in all that has been written until now, a piece at a time."""
         while self.read():
             await anyio.lowlevel.checkpoint()
-        return self._at != before
 
     def read(self) -> bool:
         """Take in one piece; whether there may be more."""

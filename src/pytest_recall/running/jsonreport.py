@@ -15,6 +15,7 @@ from pytest_recall.running import events
 
 MOST_BYTES = 32 * 2**20
 _MOST_DOUBTS = 5
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def doubts(report: bytes, attempts: Mapping[str, Sequence[Attempt]]) -> list[str]:
@@ -35,7 +36,6 @@ def doubts(report: bytes, attempts: Mapping[str, Sequence[Attempt]]) -> list[str
 
 def compose(run: Run) -> bytes:
     """*run* as pytest-json-report would have written it, where it was not there or not the whole run."""
-    tests = [_test(test.id, test.decisive) for test in run.tests]
     summary = {name: number for name, number in run.counts.items() if name != "selected"}
     content = {
         "created": run.started_at + run.duration_s,
@@ -43,8 +43,7 @@ def compose(run: Run) -> bytes:
         "exitcode": next((getattr(end, "exit_code", None) for end in reversed(run.terminations)), None),
         "root": run.rootdir,
         "environment": {"Python": run.environment.python},
-        "summary": summary | {"total": len(tests)},
-        "tests": tests,
+        "summary": summary | {"total": len(run.tests)},
         "warnings": [
             {
                 "category": warned.category,
@@ -55,10 +54,26 @@ def compose(run: Run) -> bytes:
             for warned in run.warned
         ],
     }
-    return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
+    tests = ",".join(_test(test.id, test.decisive) for test in run.tests)
+    return f'{_encode(content)[:-1]},"tests":[{tests}]}}'.encode("ascii")
 
 
-def _test(test: str, attempt: Attempt) -> dict[str, Any]:
+def _test(test: str, attempt: Attempt) -> str:
+    if attempt.failures:
+        return _encode(_failed(test, attempt))
+    # Most tests of most runs: what `_failed` would make, at a tenth of its cost.
+    phases = ",".join(
+        f'"{phase}":{{"duration":{seconds!r},"outcome":"passed"}}'
+        for phase, seconds in (
+            ("setup", attempt.setup_s),
+            ("call", attempt.call_s),
+            ("teardown", attempt.teardown_s),
+        )
+    )
+    return f'{{"nodeid":{_encode(test)},"outcome":"{_word(attempt.outcome)}",{phases}}}'
+
+
+def _failed(test: str, attempt: Attempt) -> dict[str, Any]:
     entry: dict[str, Any] = {"nodeid": test, "outcome": _word(attempt.outcome)}
     for phase, seconds in (
         ("setup", attempt.setup_s),

@@ -23,7 +23,7 @@ _KILL_SECONDS = 12.0  # the supervisor gives up after 10
 _CHUNK = 2**20
 _MUCH = 2**15  # half of what a pipe holds at least
 _POLL_SECONDS = 0.25  # until a killed guard is noticed
-_RESTING = 0.05  # between two looks at what was printed
+_RESTING = 0.1  # between two looks at what was printed
 _OWN_GROUP = 0
 if sys.platform == "win32":
     _OWN_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW

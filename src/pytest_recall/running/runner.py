@@ -41,7 +41,7 @@ from pytest_recall.running.spool import RunFolder, Spool, write
 
 __all__ = ["discover", "recover", "run"]
 
-_TICK = 0.05
+_TICK = 0.1  # between two looks at the facts; the end of a launch is noticed at once
 _PROGRESS = 0.1
 _GRACE = 1.5  # for teardowns, once a limit is reached
 _DUMP = 0.15  # for faulthandler to write
@@ -260,14 +260,14 @@ class _Course:
         """Read along until the launch has ended (None), or until it has to be ended: the reason."""
         leaving = math.inf
         while True:
-            busy = await reader.drain()
+            await reader.drain()
             self._tell()
             if launch.ended and leaving == math.inf:
                 leaving = time.monotonic() + _EXIT_GRACE
             why = self._due(lingering=time.monotonic() > leaving)
             if why is not None:
                 return why
-            with anyio.move_on_after(_TICK if busy else 2 * _TICK):
+            with anyio.move_on_after(_TICK):
                 await tree.gone()
                 return None
 
