@@ -33,6 +33,9 @@ def run_project(tmp_path: Path) -> RunProject:
     ) -> tuple[Run, RunFiles]:
         # This environment's plugins would be most of the time.
         environ = dict(os.environ) if plugins else {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        # The projects' own temporary folders are numbered side by side with everybody's, and cleaned by anybody.
+        environ["TMPDIR"] = str(tmp_path / "temporary")
+        (tmp_path / "temporary").mkdir(exist_ok=True)
         known = {
             "run_id": "run",
             "spool": tmp_path / "spool",
