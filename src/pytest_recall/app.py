@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import learning, moving
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
-from pytest_recall.exports import formats
 from pytest_recall.history import compare, groups, trend, verdict
 from pytest_recall.history.proof import NOTHING
-from pytest_recall.imports import report, revisions
-from pytest_recall.imports.github import GitHub
-from pytest_recall.imports.sources import Document, Refused
 from pytest_recall.jobs import Job, Jobs
 from pytest_recall.model import (
     Discovery,
@@ -49,6 +44,11 @@ from pytest_recall.running import command, revision, runner
 from pytest_recall.store import shape
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
+
+if TYPE_CHECKING:  # what only the command line's `import` and `export` need is imported by them
+    from pytest_recall import moving
+    from pytest_recall.exports import formats
+    from pytest_recall.imports.sources import Document, Refused
 
 JUDGED = 200  # failing tests of one run that are judged by their own history
 _SUSPECT = frozenset(
@@ -238,6 +238,8 @@ class App:
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
         run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
+        from pytest_recall import learning
+
         trouble = await learning.learn(space, run)
         return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
 
@@ -302,6 +304,8 @@ class App:
         prints = [cause.fingerprint for cause in causes if cause.fingerprint]
         known = await space.store.failures(fingerprints=prints) if prints else []
         seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
+        from pytest_recall import learning
+
         learnt = await learning.recall(space, run, causes)
         judgements = verdict.judge_groups(
             causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
@@ -437,6 +441,9 @@ class App:
         Raises:
             BadRequest: *revision* is no commit, or *wanted* no format.
         """
+        from pytest_recall import moving
+        from pytest_recall.imports import report, revisions
+
         here = await self.workspaces.get(project)
 
         def work() -> list[moving.Taken]:
@@ -461,6 +468,9 @@ class App:
         Raises:
             BadRequest: there is no `gh` command, or it cannot find or fetch them.
         """
+        from pytest_recall import moving
+        from pytest_recall.imports.github import GitHub
+
         here = await self.workspaces.get(project)
 
         def work() -> list[moving.Taken]:
@@ -496,6 +506,8 @@ class App:
     @staticmethod
     def writer(name: str, out: BinaryIO) -> formats.Writer:
         """What writes runs onto *out* in the format of that name. Raises `BadRequest`."""
+        from pytest_recall.exports import formats
+
         return formats.writer(name, out, shape.dump)
 
     async def examine(self, project: str) -> Examination:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Annotated, Any, Literal, ParamSpec, cast
+from typing import Annotated, Any, Literal, ParamSpec, cast, get_args
 from urllib.parse import quote
 
 import anyio
@@ -291,7 +291,11 @@ async def record_note(
 
 
 def _tool(
-    function: Callable[P, Awaitable[BaseModel]], title: str, answer: Any, *, read_only: bool = False
+    function: Callable[P, Awaitable[BaseModel]],
+    title: str,
+    answer: type[BaseModel],
+    *,
+    read_only: bool = False,
 ) -> Tool:
     """*function* as a tool: unknown arguments refused, our errors readable, one story in text and structure."""
 
@@ -303,15 +307,15 @@ def _tool(
             raise ToolError(str(error)) from error
         return _result(made)
 
-    # The SDK reads the answer's type, which gives the output schema, from the annotation.
-    call.__annotations__ = {**function.__annotations__, "return": Annotated[CallToolResult, answer]}
+    call.__annotations__ = {**function.__annotations__, "return": CallToolResult}
     call.__signature__ = inspect.signature(function, eval_str=True).replace(  # type: ignore[attr-defined]
-        return_annotation=Annotated[CallToolResult, answer]
+        return_annotation=CallToolResult
     )
     tool = Tool.from_function(
         call,
         title=title,
         description=inspect.cleandoc(function.__doc__ or ""),
+        structured_output=False,  # told below: the SDK would build at every start what no call may need
         annotations=ToolAnnotations(
             read_only_hint=read_only, destructive_hint=False, idempotent_hint=read_only, open_world_hint=False
         ),
@@ -322,15 +326,21 @@ def _tool(
     )
     tool.fn_metadata.arg_model = cast("type[ArgModelBase]", strict)
     tool.parameters = _slim(strict.model_json_schema(by_alias=True))
-    told = _slim(tool.fn_metadata.output_schema or {}, defaults=False)
-    if "oneOf" in told:
-        # Every session pays for each byte of a schema: variants are told by their tag, and speak for themselves.
-        # Our own answers are validated in full all the same.
-        tag = told["discriminator"]
-        tags = {"type": "string", "enum": sorted(tag["mapping"])}
-        told = {"properties": {tag["propertyName"]: tags}, "required": [tag["propertyName"]]}
-    tool.fn_metadata.output_schema = {"type": "object", **told}
+    tool.fn_metadata.output_model = answer
+    tool.fn_metadata.output_schema = {"type": "object", **_told(answer)}
     return tool
+
+
+def _told(answer: type[BaseModel]) -> dict[str, Any]:
+    """The schema of *answer*. Of the views only the names: every session pays for each byte of a schema, and they
+    speak for themselves. Our own answers are validated in full all the same.
+    """
+    if issubclass(answer, views.AnyView):
+        return {
+            "properties": {"view": {"type": "string", "enum": sorted(get_args(views.View))}},
+            "required": ["view"],
+        }
+    return dict(_slim(answer.model_json_schema(), defaults=False))
 
 
 def _slim(schema: Any, *, defaults: bool = True) -> Any:
