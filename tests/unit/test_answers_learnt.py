@@ -130,10 +130,11 @@ def test_a_concise_answer_keeps_its_bound_with_fixes_and_notes(causes, most):
         changes=large, intents=("i" * 500,) * 10, weakened=("assertion removed (" + "p/" * 400 + ")",) * 9
     )
     notes = (note(text="n\n" * 2_000, author="a" * 100),) * 50
+    found = groups.group(run)
     explained = tuple(
-        Explained(group=group, judgement=verdict.judge_group(group, {}, run, None), seen=None, fix=fix, notes=notes)
-        for group in groups.group(run)
-    )  # fmt: skip
+        Explained(group=group, judgement=judgement, seen=None, fix=fix, notes=notes)
+        for group, judgement in zip(found, verdict.judge_groups(found, {}, run), strict=True)
+    )
     report = Report(run=run, groups=explained, notes=notes)
     answer = ran.answer(report)
     assert ran.size(answer) <= most

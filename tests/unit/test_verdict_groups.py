@@ -9,7 +9,7 @@ import pytest
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.history.groups import group
 from pytest_recall.history.trend import fold, observed, row
-from pytest_recall.history.verdict import Verdict, judge_group, judge_groups
+from pytest_recall.history.verdict import Verdict, judge_groups
 from pytest_recall.model import (
     Attempt,
     Collector,
@@ -122,7 +122,7 @@ def test_collector_is_judged_by_the_last_comparable_run(before, verdict):
     broken = Collector(id="a.py", outcome=Outcome.ERROR, failure=failure("a.py", "no module", "collect"))
     run = a_run(collectors=(broken,), status=Status.COLLECTION_FAILED)
     earlier = None if before is None else a_run(n=1, collectors=before)
-    assert judge_group(group(run)[0], {}, run, earlier).verdict is verdict
+    assert judge_groups(group(run), {}, run, earlier)[0].verdict is verdict
 
 
 def test_many_failures_of_one_cause_are_said_once():

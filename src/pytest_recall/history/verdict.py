@@ -47,7 +47,6 @@ __all__ = [
     "beta_rank",
     "clean_passes_needed",
     "judge",
-    "judge_group",
     "judge_groups",
     "noise",
     "posterior_real",
@@ -159,13 +158,6 @@ def judge_groups(
         _gravest([one(test, cause) for test in tests], cause)
         for tests, cause in zip(asked, causes, strict=True)
     ]
-
-
-def judge_group(
-    cause: Group, histories: Mapping[str, TestHistory], run: Run, earlier: Run | None = None
-) -> Judgement:
-    """`judge_groups` for a single cause."""
-    return judge_groups([cause], histories, run, earlier)[0]
 
 
 def _is_base(earlier: Run, run: Run) -> bool:
