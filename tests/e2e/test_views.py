@@ -99,6 +99,14 @@ async def test_the_server_tells_no_view_apart_wrongly(make_project, connect):
             assert (await agent.call("test_history", view=view))["view"] == view
 
 
+async def test_a_deleted_test_file_keeps_no_failed_test_from_being_rerun(make_project, connect):
+    project = make_project({"test_a.py": "def test_a(): assert 0", "test_b.py": "def test_b(): assert 0"})
+    async with connect(project) as agent:
+        await agent.call("run_tests")
+        (project / "test_b.py").unlink()
+        assert (await agent.call("run_tests", only="failed"))["counts"] == {"collected": 1, "failed": 1}
+
+
 async def test_suspects_are_rerun_before_the_answer(make_project, connect, tmp_path):
     counter = tmp_path / "counter"
     project = make_project(
