@@ -23,7 +23,7 @@ PREFIX = "PYTEST_RECALL_"
 # Names that people know from Chroma's own tools, and what they set here.
 FOREIGN = {"CHROMA_HTTP_URL": "store", "CHROMA_DB_PATH": "store_folder"}
 
-SERVER_ONLY = frozenset({"allow_root", "allow_any_args", "project"})
+SERVER_ONLY = frozenset({"allow_root", "allow_any_args", "http_token", "project"})
 
 
 class Settings(BaseModel):
@@ -52,6 +52,9 @@ class Settings(BaseModel):
     space: Annotated[
         Literal["", "local", "ci", "agent"],
         Field(description="where these runs belong; default: told from who asks"),
+    ] = ""
+    http_token: Annotated[
+        str, Field(description="who brings it may use `serve --http`; default: a new one each time", repr=False)
     ] = ""
     timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
     runs_at_once: Annotated[int, Field(ge=1, le=64, description="runs of one server side by side")] = 2

@@ -119,7 +119,7 @@ def _last_run(seen: Examination) -> Iterator[Finding]:
 
 def _settings(seen: Examination) -> Iterator[Finding]:
     for name, origin in seen.settings.origins.items():
-        secret = name in {"store_token", "chroma_api_key"}
+        secret = name in {"store_token", "chroma_api_key", "http_token"}
         value = "(set)" if secret else getattr(seen.settings, name)
         yield Finding(what=f"setting {name}", found=f"{value} (from {origin})")
 

@@ -1,0 +1,43 @@
+"""Who asks and through what: the use cases, the client's name and the way back for progress of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from mcp.server.mcpserver import Context
+
+from pytest_recall.app import App, Origin
+from pytest_recall.model import Progress
+
+
+def app(ctx: Context[App]) -> App:
+    return ctx.request_context.lifespan_context
+
+
+def origin(ctx: Context[App]) -> Origin:
+    return Origin(space="agent", source="mcp", client=client(ctx))
+
+
+def client(ctx: Context[App]) -> str:
+    params = ctx.session.client_params
+    return f"{params.client_info.name} {params.client_info.version}"[:100] if params else ""
+
+
+def teller(ctx: Context[App]) -> Callable[[Progress], Awaitable[None]]:
+    """Reports progress when there is some: rising strictly, as the protocol asks."""
+    last = -1.0
+    said: Progress | None = None
+
+    async def tell(progress: Progress) -> None:
+        nonlocal last, said
+        if progress == said:
+            return
+        last, said = max(float(progress.done), last + 0.001), progress
+        total = float(max(progress.total, progress.done)) or None
+        message = (
+            progress.message
+            or f"{progress.done}/{progress.total}, {progress.failed} failed: {progress.current}"
+        )
+        await ctx.report_progress(last, total, message[:200])
+
+    return tell

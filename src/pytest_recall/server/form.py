@@ -1,0 +1,102 @@
+"""The form of a tool: unknown arguments refused, errors that teach, one story in text and structure, a lean schema."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, ParamSpec, cast, get_args
+from urllib.parse import quote
+
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
+from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict
+
+from pytest_recall.answers import run as ran
+from pytest_recall.answers import views
+from pytest_recall.errors import RecallError
+
+P = ParamSpec("P")
+
+
+def tool(
+    function: Callable[P, Awaitable[BaseModel]],
+    title: str,
+    answer: type[BaseModel],
+    *,
+    read_only: bool = False,
+) -> Tool:
+    """*function* as a tool: unknown arguments refused, our errors readable, one story in text and structure."""
+
+    @wraps(function)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> CallToolResult:
+        try:
+            answered = await function(*args, **kwargs)
+        except RecallError as error:
+            raise ToolError(str(error)) from error
+        return result(answered)
+
+    call.__annotations__ = {**function.__annotations__, "return": CallToolResult}
+    call.__signature__ = inspect.signature(function, eval_str=True).replace(  # type: ignore[attr-defined]
+        return_annotation=CallToolResult
+    )
+    made = Tool.from_function(
+        call,
+        title=title,
+        description=inspect.cleandoc(function.__doc__ or ""),
+        structured_output=False,  # told below: the SDK would build at every start what no call may need
+        annotations=ToolAnnotations(
+            read_only_hint=read_only, destructive_hint=False, idempotent_hint=read_only, open_world_hint=False
+        ),
+    )
+    base = made.fn_metadata.arg_model
+    strict: type[BaseModel] = type(
+        base.__name__, (base,), {"model_config": ConfigDict(extra="forbid"), "__module__": base.__module__}
+    )
+    made.fn_metadata.arg_model = cast("type[ArgModelBase]", strict)
+    made.parameters = _slim(strict.model_json_schema(by_alias=True))
+    made.fn_metadata.output_model = answer
+    made.fn_metadata.output_schema = {"type": "object", **_told(answer)}
+    return made
+
+
+def _told(answer: type[BaseModel]) -> dict[str, Any]:
+    """The schema of *answer*. Of the views only the names: every session pays for each byte of a schema, and they
+    speak for themselves. Our own answers are validated in full all the same.
+    """
+    if issubclass(answer, views.AnyView):
+        return {
+            "properties": {"view": {"type": "string", "enum": sorted(get_args(views.View))}},
+            "required": ["view"],
+        }
+    return dict(_slim(answer.model_json_schema(), defaults=False))
+
+
+def _slim(schema: Any, *, defaults: bool = True) -> Any:
+    """*schema* without the titles that pydantic derives from names: every session pays for each byte."""
+    if isinstance(schema, list):
+        return [_slim(value, defaults=defaults) for value in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: _slim(value, defaults=defaults) for name, value in inner.items()}
+        if key in {"properties", "$defs"}
+        else _slim(inner, defaults=defaults)
+        for key, inner in schema.items()
+        if key != "title" and (defaults or key != "default")
+    }
+
+
+def result(answer: BaseModel) -> CallToolResult:
+    """*answer* as text and as structure, the same in both, with a link to the whole run where there is one."""
+    content: list[ContentBlock] = [TextContent(type="text", text=ran.dump(answer))]
+    if isinstance(answer, ran.RunAnswer) and answer.run_id and answer.status != "running":
+        uri = f"pytest-recall://runs/{quote(answer.run_id)}"
+        content.append(
+            ResourceLink(type="resource_link", uri=uri, name="the whole run", mime_type="application/json")
+        )
+    return CallToolResult(
+        content=content, structured_content=answer.model_dump(mode="json", exclude_defaults=True)
+    )
