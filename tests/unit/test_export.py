@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_recall.errors import BadRequest, Unimportable
 from pytest_recall.exports import formats as exports
+from pytest_recall.exports import placing
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.imports import formats
 from pytest_recall.imports.places import Places
@@ -328,10 +329,10 @@ def test_what_was_not_green_is_green_for_no_consumer(kind, status):
 def test_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "out.xml"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), exports.placed(path) as out:
+    with pytest.raises(ZeroDivisionError), placing.placed(path) as out:
         out.write(b"half" * (1 // 0))
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
-    with exports.placed(path) as out:
+    with placing.placed(path) as out:
         out.write(b"new")
     assert [each.read_text() for each in tmp_path.iterdir()] == ["new"]
 
@@ -340,7 +341,7 @@ def test_folders_and_devices_are_no_place_for_a_file(tmp_path):
     for place, why in (
         (tmp_path, "is a folder"),
         (Path("/dev/null"), "is a device"),
-        (tmp_path / "missing" / "out.xml", "cannot be written"),
+        (tmp_path / "missing" / "out.xml", "There is no folder"),
     ):
-        with pytest.raises(BadRequest, match=why), exports.placed(place):
+        with pytest.raises(BadRequest, match=why), placing.placed(place):
             pass

@@ -90,11 +90,11 @@ async def _from_github(app: App, options: argparse.Namespace) -> list[Taken]:
 async def _export(options: argparse.Namespace) -> int:
     from pytest_recall.answers.history import instant
     from pytest_recall.answers.moving import ExportAnswer
-    from pytest_recall.exports import formats
+    from pytest_recall.exports import placing
 
     if options.runs and options.since:
         raise BadRequest("Name runs, or --since, and not both.")
-    stream = formats.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
+    stream = placing.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
     count, missing = 0, list[str]()
     async with door.app(options) as app:
         with stream as out:
