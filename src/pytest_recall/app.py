@@ -18,13 +18,13 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
-from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.history import trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
+from pytest_recall.meaning import UNPROVEN, Report, explain
 from pytest_recall.model import (
     Discovery,
     FailureHistory,
-    Note,
     Progress,
     Run,
     RunFiles,
@@ -34,7 +34,6 @@ from pytest_recall.model import (
     Status,
     Target,
     TestHistory,
-    Transition,
 )
 from pytest_recall.proof import Bench, Proven
 from pytest_recall.proof import confirm as confirmed
@@ -50,11 +49,9 @@ if TYPE_CHECKING:  # what only the command line's `import` and `export` need is 
     from pytest_recall.exports import formats
     from pytest_recall.imports.sources import Document, Refused
 
-JUDGED = 200  # failing tests of one run that are judged by their own history
 _SUSPECT = frozenset(
     {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
 )
-_UNPROVEN = Proven()
 VERIFIED = 20  # tests that one `verify` reruns
 
 
@@ -65,29 +62,6 @@ class Origin:
     space: Space
     source: str
     client: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """One cause of failure in a run, with what history says of it."""
-
-    group: groups.Group
-    judgement: verdict.Judgement
-    seen: FailureHistory | None  # before this run
-    fix: Transition | None = None  # what mended it before
-    notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A run and what it means."""
-
-    run: Run
-    groups: tuple[Explained, ...] = ()
-    before: RunRow | None = None  # the last comparable run
-    difference: compare.Difference | None = None  # from that run to this
-    notes: tuple[Note, ...] = ()  # what was said of this run
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +181,7 @@ class App:
         """
         space = await self.workspaces.get(project)
         run = await self._known(space, run_id)
-        return await self._explain(space, run, self._proven.get(run.id, _UNPROVEN))
+        return await explain(space, run, self._proven.get(run.id, UNPROVEN))
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
@@ -227,12 +201,12 @@ class App:
         if run.status is Status.USAGE_ERROR and request.tests:
             await self._teach_ids(space, request)
         if not confirm or job.stop.is_set():
-            return await self._explain(space, run)
+            return await explain(space, run)
         until = anyio.current_time() + request.timeout_s - run.duration_s
         bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
         proven = await confirmed(bench, run, confirm)
         self._proven = dict(list(self._proven.items())[-49:]) | {run.id: proven}
-        return await self._explain(space, run, proven)
+        return await explain(space, run, proven)
 
     async def _execute(
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
@@ -296,53 +270,6 @@ class App:
             )
 
     # --- look back --------------------------------------------------------------------------
-
-    async def _explain(self, space: Workspace, run: Run, proven: Proven = _UNPROVEN) -> Report:
-        """What *run* means, by what was known of its tests and what was *proven* since.
-
-        An answer never waits long for the store.
-        """
-        row = trend.row(run)
-        rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
-        before = compare.comparable(row, rows)
-        earlier = await space.store.run(before.id) if before else None
-        causes = groups.group(run)
-        bad = [test_id for cause in causes for test_id in cause.tests][:JUDGED]
-        histories = await space.store.tests(bad) if bad else {}
-        prints = [cause.fingerprint for cause in causes if cause.fingerprint]
-        known = await space.store.failures(fingerprints=prints) if prints else []
-        seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
-        from pytest_recall import learning
-
-        learnt = await learning.recall(space, run, causes)
-        judgements = verdict.judge_groups(
-            causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
-        )
-        explained = tuple(
-            Explained(
-                group=cause,
-                judgement=judgement,
-                seen=seen.get(cause.fingerprint),
-                fix=learnt.fixes.get(cause.fingerprint),
-                notes=learnt.about(cause.fingerprint, *cause.tests),
-            )
-            for cause, judgement in zip(causes, judgements, strict=True)
-        )
-        difference = compare.compare(earlier, run) if earlier else None
-        return Report(
-            run=run,
-            groups=explained,
-            notes=learnt.about(run.id),
-            before=before,
-            difference=difference,
-            warnings=(
-                *_fewer(difference, before),
-                *proven.remarks,
-                *run.notes,
-                *run.doubts,
-                *space.store.troubles,
-            ),
-        )
 
     @staticmethod
     async def _known(space: Workspace, run_id: str) -> Run:
@@ -549,17 +476,6 @@ class App:
     async def troubles(self, project: str) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
         return (await self.workspaces.get(project)).store.troubles
-
-
-def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tuple[str, ...]:
-    if difference is None or before is None or difference.collected_after >= difference.collected_before:
-        return ()
-    return (
-        (
-            f"{difference.collected_after} tests collected, {difference.collected_before} last time. "
-            f"Gone: {listed(difference.vanished, most=3)}. (Compared with run {before.id}.)"
-        ),
-    )
 
 
 def _ranked(judged: Iterable[Judged]) -> list[Judged]:

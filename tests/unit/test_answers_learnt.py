@@ -7,9 +7,9 @@ import pytest
 from pytest_recall import model
 from pytest_recall.answers import learnt
 from pytest_recall.answers import run as ran
-from pytest_recall.app import Explained, Report
 from pytest_recall.history import groups, verdict
 from pytest_recall.history.fingerprint import fingerprint
+from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
     Attempt,
     Change,

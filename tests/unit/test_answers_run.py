@@ -7,9 +7,9 @@ import pytest
 from pytest_recall import model
 from pytest_recall.answers import run as ran
 from pytest_recall.answers.text import clean, head, middle, tail
-from pytest_recall.app import Explained, Report
 from pytest_recall.history import compare, groups, verdict
 from pytest_recall.history.fingerprint import fingerprint
+from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
     Attempt,
     Environment,

@@ -12,8 +12,8 @@ from pytest_recall.answers import learnt
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
-from pytest_recall.app import Explained, Report
 from pytest_recall.jobs import Job
+from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
     Crashed,
     Failure,

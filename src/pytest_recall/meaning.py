@@ -1,0 +1,96 @@
+"""What a run means: its failures by cause, each with its verdict, what mended it before, and what was said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_recall import learning
+from pytest_recall.errors import listed
+from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
+from pytest_recall.proof import Proven
+from pytest_recall.workspace import Workspace
+
+UNPROVEN = Proven()
+
+_JUDGED = 200  # failing tests of one run that are judged by their own history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One cause of failure in a run, with what history says of it."""
+
+    group: groups.Group
+    judgement: verdict.Judgement
+    seen: FailureHistory | None  # before this run
+    fix: Transition | None = None  # what mended it before
+    notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run and what it means."""
+
+    run: Run
+    groups: tuple[Explained, ...] = ()
+    before: RunRow | None = None  # the last comparable run
+    difference: compare.Difference | None = None  # from that run to this
+    notes: tuple[Note, ...] = ()  # what was said of this run
+    warnings: tuple[str, ...] = ()
+
+
+async def explain(space: Workspace, run: Run, proven: Proven = UNPROVEN) -> Report:
+    """What *run* means, by what was known of its tests and what was *proven* since.
+
+    An answer never waits long for the store.
+    """
+    row = trend.row(run)
+    rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
+    before = compare.comparable(row, rows)
+    earlier = await space.store.run(before.id) if before else None
+    causes = groups.group(run)
+    bad = [test_id for cause in causes for test_id in cause.tests][:_JUDGED]
+    histories = await space.store.tests(bad) if bad else {}
+    prints = [cause.fingerprint for cause in causes if cause.fingerprint]
+    known = await space.store.failures(fingerprints=prints) if prints else []
+    seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
+    learnt = await learning.recall(space, run, causes)
+    judgements = verdict.judge_groups(
+        causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
+    )
+    explained = tuple(
+        Explained(
+            group=cause,
+            judgement=judgement,
+            seen=seen.get(cause.fingerprint),
+            fix=learnt.fixes.get(cause.fingerprint),
+            notes=learnt.about(cause.fingerprint, *cause.tests),
+        )
+        for cause, judgement in zip(causes, judgements, strict=True)
+    )
+    difference = compare.compare(earlier, run) if earlier else None
+    return Report(
+        run=run,
+        groups=explained,
+        notes=learnt.about(run.id),
+        before=before,
+        difference=difference,
+        warnings=(
+            *_fewer(difference, before),
+            *proven.remarks,
+            *run.notes,
+            *run.doubts,
+            *space.store.troubles,
+        ),
+    )
+
+
+def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tuple[str, ...]:
+    if difference is None or before is None or difference.collected_after >= difference.collected_before:
+        return ()
+    return (
+        (
+            f"{difference.collected_after} tests collected, {difference.collected_before} last time. "
+            f"Gone: {listed(difference.vanished, most=3)}. (Compared with run {before.id}.)"
+        ),
+    )
