@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -42,7 +41,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         # The parent kills us when a call overruns. If the parent is gone, the system does.
-        signal.alarm(int(request.pop("limit_s")) + 5)
+        _alarm(int(request.pop("limit_s")) + 5)
         try:
             if worker is None:
                 worker = Worker(
@@ -57,7 +56,7 @@ def main() -> None:
             answer = {"error": "unavailable", "text": str(error)}
         except Exception as error:  # noqa: BLE001 - Chroma raises anything; the caller decides what it means
             answer = {"error": "failed", "text": f"{type(error).__name__}: {error!s:.500}"}
-        signal.alarm(0)
+        _alarm(0)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     if worker is not None:
@@ -67,9 +66,17 @@ def main() -> None:
 
 def _bound() -> None:
     """Let no torn index grow without end, and nothing be left in memory dumps."""
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is there already
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - POSIX only
+
+        with contextlib.suppress(ValueError, OSError):  # a lower limit is there already
+            resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _alarm(seconds: int) -> None:
+    if sys.platform != "win32":
+        signal.alarm(seconds)
 
 
 class Worker:

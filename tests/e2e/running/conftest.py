@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from pytest_recall.model import Revision, Run, RunFiles, RunRequest
+from pytest_recall.model import Outcome, Revision, Run, RunFiles, RunRequest
 from pytest_recall.running import runner, target
 
 RunProject = Callable[..., tuple[Run, RunFiles]]
@@ -60,18 +61,48 @@ def run_project(tmp_path: Path) -> RunProject:
 
 @pytest.fixture
 def left_behind(tmp_path: Path) -> Callable[[], list[str]]:
-    """The processes that still work in the test's folder, by looking."""
+    """The processes that still work in the test's folder, or were told of it, by looking."""
 
     def look() -> list[str]:
-        return [command for cwd, command in _processes() if cwd.is_relative_to(tmp_path)]
+        mark = os.fsencode(tmp_path)
+        return [
+            command
+            for cwd, command, environ in _processes()
+            if cwd.is_relative_to(tmp_path) or mark in environ
+        ]
 
     return look
 
 
-def _processes() -> Iterator[tuple[Path, str]]:
+def _processes() -> Iterator[tuple[Path, str, bytes]]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                yield (process / "cwd").readlink(), (process / "cmdline").read_text()
+                yield (
+                    (process / "cwd").readlink(),
+                    (process / "cmdline").read_text(),
+                    (process / "environ").read_bytes(),
+                )
             except OSError:  # it has ended meanwhile, or is not ours
                 continue
+
+
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Callable[[Run, float, list[str]], None]:
+    """Note a run for the table of hazards, which `benchmarks/hazards.py` makes of it."""
+
+    def note(run: Run, seconds: float, left: list[str]) -> None:
+        finished = sum(test.outcome not in {Outcome.TIMED_OUT, Outcome.CRASHED} for test in run.tests)
+        facts = {
+            "status": run.status.value,
+            "culprits": [culprit.partition("::")[2][:60] for culprit in run.culprits],
+            "stacks": len(run.stacks),
+            "kept": finished,
+            "of": max(run.selected, len(run.tests)),
+            "limit": run.request.timeout_s,
+            "seconds": round(seconds, 2),
+            "left": len(left),
+        }
+        record_property("hazard", json.dumps(facts))
+
+    return note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,12 @@ class Hazard:
     not_run: tuple[str, ...] = ()
     stack: str = ""  # a line of the stacks
     request: dict[str, Any] = field(default_factory=dict)
+    plugins: bool = False  # of this environment's own: xdist
 
 
 TEST_LIMIT = {"test_timeout_s": 0.6, "timeout_s": 30.0}
 RUN_LIMIT = {"timeout_s": 2.5}
+PARALLEL = {"parallel": 2}
 
 TABLE = [
     Hazard(
@@ -73,6 +75,29 @@ TABLE = [
         culprits=("culprit",),
         stack="in stuck",
         request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_in_worker",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in helper_that_hangs",
+        request=TEST_LIMIT | PARALLEL,
+        plugins=True,
+    ),
+    Hazard(
+        name="repr_never_ends",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in __repr__",
+        request=TEST_LIMIT,
+    ),
+    Hazard(
+        name="hang_in_collection",
+        status="timed_out",
+        stack="in pytest_collection_modifyitems",
+        request=RUN_LIMIT,
     ),
     Hazard(name="hang_at_import", status="timed_out", stack="hang_at_import.py", request=RUN_LIMIT),
     Hazard(
@@ -129,6 +154,22 @@ TABLE = [
         not_run=("after",),
         request={"resume": False},
     ),
+    Hazard(
+        name="dies_in_worker",
+        status="crashed",
+        outcomes=GREEN | {"culprit": "crashed"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+        request=PARALLEL,
+        plugins=True,
+    ),
+    Hazard(
+        name="stack_overflow",
+        status="crashed",
+        outcomes=GREEN | {"culprit": "crashed"},
+        culprits=("culprit",),
+        stack="in deeper",
+    ),
     Hazard(name="recursion", status="failed", outcomes=GREEN | {"fails": "failed"}),
     Hazard(
         name="exit_in_session_fixture_teardown",
@@ -150,6 +191,9 @@ TABLE = [
         culprits=("hangs", "vanishes", "segfaults"),
         request=TEST_LIMIT,
     ),
+    Hazard(name="closes_everything", status="internal_error", outcomes={"before": "passed"}),
+    Hazard(name="changes_folder", status="failed", outcomes=GREEN | {"fails": "failed"}),
+    Hazard(name="leaves_daemon_threads", status="passed", outcomes=GREEN),
     Hazard(name="grandchild_keeps_stdout", status="passed", outcomes=GREEN),
     Hazard(name="fork_chain", status="passed", outcomes=GREEN),
     Hazard(name="fork_returns", status="passed", outcomes=GREEN),
@@ -173,6 +217,9 @@ TABLE = [
         name="evil_repr",
         status="failed",
         outcomes=GREEN | {"raises": "failed", "fails_with_odd_message": "failed"},
+    ),
+    Hazard(
+        name="repr_exits", status="internal_error", outcomes={"before": "passed"}, not_run=("exits", "after")
     ),
     Hazard(name="exit_at_import", status="collection_failed|internal_error"),
     Hazard(name="syntax_error", status="collection_failed"),
@@ -201,21 +248,41 @@ TABLE = [
 ]
 
 
+# The same hangs where nobody limits a single test: the run's own limit ends them.
+TABLE += [
+    replace(
+        hazard,
+        name=f"{hazard.name}_until_the_end",
+        suite=hazard.name,
+        outcomes={"before": "passed", "culprit": "timed_out"},
+        not_run=("after",),
+        request=hazard.request | RUN_LIMIT | {"test_timeout_s": 0.0},
+    )
+    for hazard in TABLE
+    if hazard.request.get("test_timeout_s") and hazard.culprits == ("culprit",) and not hazard.plugins
+]
+
+
 @pytest.mark.parametrize("hazard", TABLE, ids=lambda hazard: hazard.name)
 def test_hazard_is_told_in_time_and_leaves_no_process(
-    hazard: Hazard, tmp_path: Path, run_project, left_behind
+    hazard: Hazard, tmp_path: Path, run_project, left_behind, told
 ) -> None:
     project = tmp_path / "project"
-    project.mkdir()
+    suite = HAZARDS / (hazard.suite or hazard.name)
+    if suite.is_dir():
+        shutil.copytree(suite, project, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        project.mkdir()
+        shutil.copy(f"{suite}.py", project / f"test_{suite.name}.py")
     (project / "pytest.ini").write_text("[pytest]\n")
-    suite = hazard.suite or hazard.name
-    shutil.copy(HAZARDS / f"{suite}.py", project / f"test_{suite}.py")
     request = RunRequest(**{"timeout_s": 30.0, **hazard.request})
 
     began = time.monotonic()
-    run, files = run_project(project, request)
+    run, files = run_project(project, request, plugins=hazard.plugins)
     seconds = time.monotonic() - began
 
+    left = left_behind()
+    told(run, seconds, left)
     assert run.status.value in hazard.status.split("|"), (run.terminations, run.doubts, run.output_tail)
     assert hazard.outcomes.items() <= {name(test.id): test.outcome.value for test in run.tests}.items()
     assert hazard.culprits in {None, tuple(name(test) for test in run.culprits)}
@@ -223,7 +290,7 @@ def test_hazard_is_told_in_time_and_leaves_no_process(
     assert hazard.stack in "".join(stack.text for stack in run.stacks)
     assert seconds < request.timeout_s + 3
     assert len(files.output) < 140_000
-    assert left_behind() == []
+    assert left == []
 
 
 def name(test: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -354,10 +355,12 @@ TABLE = [
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name.replace(" ", "_"))
-def test_project_is_judged_truly(case: Project, make_project, run_project, left_behind) -> None:
+def test_project_is_judged_truly(case: Project, make_project, run_project, left_behind, told) -> None:
     project = make_project(case.files)
 
+    began = time.monotonic()
     run, _ = run_project(project, RunRequest(**{"timeout_s": 30.0, **case.request}), plugins=case.plugins)
+    told(run, time.monotonic() - began, left_behind())
 
     if tuple(int(part) for part in run.environment.pytest.split(".")[:2]) < case.since:
         pytest.skip(f"pytest {run.environment.pytest} has no such thing")

@@ -1,6 +1,3 @@
-import sys
-
-
 def test_before():
     pass
 
@@ -11,13 +8,6 @@ class Raises:
 
     def __eq__(self, other):
         return False
-
-
-class Exits:
-    def __repr__(self):
-        sys.exit(7)
-
-    __str__ = __repr__
 
 
 def test_raises():
