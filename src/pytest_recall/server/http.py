@@ -73,12 +73,12 @@ def _listening(port: int) -> socket.socket:
 
 def _for_bearers(app: ASGIApp, token: str) -> ASGIApp:
     """*app* for those who bring *token*. The SDK's own guard would send clients to look for an OAuth server."""
-    wanted = f"Bearer {token}".encode()
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            brought = [value for name, value in scope["headers"] if name == b"authorization"]
-            if len(brought) != 1 or not hmac.compare_digest(brought[0], wanted):
+            words = b"".join(value for name, value in scope["headers"] if name == b"authorization")
+            scheme, _, brought = words.partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(brought, token.encode()):
                 headers = [(b"www-authenticate", b"Bearer"), (b"content-length", b"0")]
                 await send({"type": "http.response.start", "status": 401, "headers": headers})
                 await send({"type": "http.response.body", "body": b""})
