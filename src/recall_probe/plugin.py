@@ -1,4 +1,8 @@
-"""The pytest plugin: says every fact of a session to the stream. Without `--recall-run-dir` it is inert.
+"""The pytest plugin: says every fact of a session, to whoever launched it or to the inbox of the project's memory.
+
+Without `--recall-run-dir`, which pytest-recall gives to the runs it launches, and without `--recall`, the
+ini value `recall` or `PYTEST_RECALL=1`, with which a plain session is captured, it is inert but for the
+fixture `recall`.
 
 One process owns the stream; xdist's workers add what only they see (starts, collection, exceptions);
 any other pytest, nested in a test or started by one, stays silent.
@@ -14,24 +18,30 @@ import sys
 import pytest
 
 OPTION = "recall_run_dir"
+_NO = ("", "0", "no", "off", "false")
 
 
 def pytest_addoption(parser):
     parser.addoption("--recall-run-dir", default=None, help=argparse.SUPPRESS)
+    group = parser.getgroup("recall", "pytest-recall")
+    said = "keep this run in the project's memory; also: `recall = true` in the ini file, PYTEST_RECALL=1"
+    for names, text in ((("--recall",), said), (("--auto-capture-workflow",), "the same as --recall")):
+        try:
+            group.addoption(*names, action="store_true", default=False, dest="recall", help=text)
+        except ValueError:  # another plugin has an option of that name
+            continue
+    parser.addini(
+        "recall", "keep every run in the project's memory (pytest-recall)", type="bool", default=False
+    )
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config):
     """After the entry points and before the conftests, whose `pytest_json_…` hooks want the JSON report's plugin."""
-    run_dir = getattr(early_config.known_args_namespace, OPTION, None)
-    if run_dir is None:
+    session = early_config._recall = _session(early_config)
+    if session is None:
         yield
         return
-    from recall_probe import context
-
-    _step_aside()
-    session = context.Session(run_dir, _settings(run_dir))
-    early_config._recall = session
     session.prepare(early_config)
     outcome = yield
     if outcome.excinfo is not None:
@@ -52,6 +62,34 @@ def pytest_cmdline_main(config):
     session = getattr(config, "_recall", None)
     if session is not None and outcome.excinfo is not None:
         session.not_started(outcome.excinfo[1])
+
+
+def _session(config):
+    """The part that this process plays; None: none."""
+    options = config.known_args_namespace
+    run_dir = getattr(options, OPTION, None)
+    if run_dir is not None:
+        from recall_probe import session
+
+        _step_aside()
+        return session.Session(run_dir, _settings(run_dir))
+    if not _wanted(config, options):
+        return None
+    from recall_probe import capture
+
+    return capture.Capture()
+
+
+def _wanted(config, options):
+    if getattr(options, "recall", False):
+        return True
+    told = os.environ.get("PYTEST_RECALL")
+    if told is not None:
+        return told.strip().lower() not in _NO
+    try:
+        return bool(config.getini("recall"))
+    except Exception:  # a value that is no boolean
+        return False
 
 
 def _step_aside():

@@ -13,6 +13,7 @@ _WARNINGS_MOST, _WARNING_MOST = 500, 2000
 _PROPERTIES_MOST, _PROPERTY_MOST = 50, 1000
 _SUBTEST_TYPES = ("SubTestReport", "SubtestReport")
 _PHASES = ("setup", "call", "teardown")
+_OURS = "pytest-recall-plugin"
 
 
 class Running:
@@ -253,7 +254,8 @@ def _plugins(config):
     found = set()
     for _, dist in config.pluginmanager.list_plugin_distinfo():
         try:
-            found.add("%s-%s" % (dist.project_name, dist.version))
+            if dist.project_name != _OURS:  # with us or without us, it is the same environment
+                found.add("%s-%s" % (dist.project_name, dist.version))
         except Exception:  # a distribution without readable metadata
             continue
     return sorted(found)

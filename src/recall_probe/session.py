@@ -73,11 +73,11 @@ class Session:
 
     def _parts(self, config, worker):
         stream = Stream(self._path("events.jsonl"), self._cfg.get("max_text", 20000))
-        describer = Describer(_root(config), stream.max_text, self._cfg.get("locals", False))
+        describer = Describer(root_of(config), stream.max_text, self._cfg.get("locals", False))
         yield Late(self._run_dir, self._cfg.get("dump_signal"))
         if worker is None:
             yield Reporting(config, stream, describer, self._json_report, self._notes)
-        if worker is None and _distributes(config.option):
+        if worker is None and distributes(config.option):
             yield Distributed(config, stream, self._json_report)
             return
         name = worker["workerid"] if worker else None
@@ -107,12 +107,14 @@ class Session:
 class Distributed:
     """On xdist's controller, where the workers collect."""
 
-    def __init__(self, config, stream, json_report):
-        self._config, self._stream, self._json_report = config, stream, json_report
+    def __init__(self, config, stream, json_report, lend=True):
+        self._config, self._stream, self._json_report, self._lend = config, stream, json_report, lend
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_newgateway(self, gateway):
         """Make our package known to the worker before pytest is, as `boot.py` does here; not by its `sys.path`."""
+        if not self._lend:  # it is installed there
+            return
         cargo = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         gateway.remote_exec(_LEND % cargo).waitclose(_LEND_S)
 
@@ -147,10 +149,10 @@ class Late:
             pass
 
 
-def _distributes(option):
+def distributes(option):
     """Whether xdist's workers collect and run; with `--collect-only` it leaves that to this process."""
     return getattr(option, "dist", "no") != "no" and not option.collectonly
 
 
-def _root(config):
+def root_of(config):
     return getattr(config, "rootpath", None) or config.rootdir
