@@ -25,6 +25,7 @@ from pytest_recall.meaning import UNPROVEN, Report, explain
 from pytest_recall.model import (
     Discovery,
     FailureHistory,
+    Pipeline,
     Progress,
     Run,
     RunFiles,
@@ -373,17 +374,23 @@ class App:
     ) -> list[moving.Taken]:
         """Keep the runs that *sources* tell of; what was kept before is named, and so is what cannot be read.
 
+        Inside a CI job that job tells revision, branch and job where nobody else did.
+
         Raises:
             BadRequest: *revision* is no commit, or *wanted* no format.
         """
-        from pytest_recall import moving
+        from pytest_recall import ci, moving
         from pytest_recall.imports import report, revisions
 
         here = await self.workspaces.get(project)
 
         def work() -> list[moving.Taken]:
-            named = revisions.named(here.root, revision, branch)
-            origin = report.Origin(root=here.root, space=space, revision=named, job=job)
+            pipeline = ci.recognise(self._environ) if space == "ci" else None
+            told = pipeline or Pipeline(provider="")
+            named = revisions.named(here.root, revision or told.commit, branch or told.branch)
+            origin = report.Origin(
+                root=here.root, space=space, revision=named, job=job or told.job, ci=pipeline
+            )
             return list(moving.take_in(here, sources, origin, wanted))
 
         return await run_sync(work, abandon_on_cancel=True)

@@ -383,10 +383,23 @@ class Run:
 
     @property
     def selected(self) -> int:
+    packages: tuple[str, ...] = ()  # those, "name-version", sorted; () where nobody told
         return self.collected - self.deselected
 
     @property
     def counts(self) -> dict[str, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The CI job that a run was part of, as its variables told it; "" where they did not."""
+
+    provider: str  # "GitHub Actions", …; "CI" where no more is known
+    job: str = ""  # the same from run to run
+    run: str = ""  # the provider's own number for this one
+    branch: str = ""
+    commit: str = ""  # what was checked out
+    link: str = ""  # http(s)
+
+
         """Tests by outcome, as pytest counts: collectors too; zeros left out.
 
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
@@ -404,6 +417,7 @@ class Run:
             for outcome, number in last.subtests:
                 counts[f"subtests_{outcome.value}"] += number
         counts["not_run"] += len(self.not_run)
+    ci: Pipeline | None = None
         counts["collected"], counts["deselected"] = self.collected, self.deselected
         counts["selected"] = self.selected if self.deselected else 0
         return {name: number for name, number in counts.items() if number}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_recall.errors import Unimportable
 from pytest_recall.imports import formats, report
-from pytest_recall.imports.github import GitHub, Workflow, job
+from pytest_recall.imports.github import GitHub, Workflow, pipeline
 from pytest_recall.imports.places import Places
 from pytest_recall.imports.sources import Document, Refused, Sources
 from pytest_recall.model import Run, RunFiles, Space
@@ -58,8 +58,9 @@ def take_in_github(
                 yield Taken(name=f"GitHub run {workflow.id}", refused=(str(error),))
                 continue
             for name, path in artefacts:
+                ci = pipeline(workflow, name)
                 origin = report.Origin(
-                    root=space.root, space=where, revision=workflow.revision, job=job(workflow, name)
+                    root=space.root, space=where, revision=workflow.revision, job=ci.job, ci=ci
                 )
                 for one in Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}")):
                     if isinstance(one, Refused):

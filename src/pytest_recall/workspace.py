@@ -14,6 +14,7 @@ import anyio
 import platformdirs
 from anyio.to_thread import run_sync
 
+from pytest_recall import ci
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, Space, Target
@@ -119,7 +120,8 @@ class Workspace:
         async def keep(run: Run, files: RunFiles) -> None:
             await run_sync(self.store.keep, noted(run, await snapshot), files)
 
-        run, _ = await runner.run(
+        pipeline = ci.recognise(self.environ)
+        await runner.run(
             request,
             here.target,
             run_id=run_id,
@@ -127,7 +129,7 @@ class Workspace:
             cache_dir=None if elsewhere else self.cache_dir,
             environ=here.environ,
             revision=here.revision,
-            space=asker.space,
+            space=self.settings.space or ("ci" if pipeline and asker.space == "local" else asker.space),
             source=asker.source,
             client=asker.client,
             on_progress=on_progress,
@@ -138,6 +140,7 @@ class Workspace:
         return run
 
 
+            ci=pipeline,
 class Workspaces:
     """The projects of one process, each opened once; worktrees of one repository share a store."""
 

@@ -14,6 +14,8 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.types import TextContent
 
+from pytest_recall import ci
+
 MakeProject = Callable[..., Path]
 
 
@@ -30,7 +32,8 @@ def own_home(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    for name in ("PYTEST_CURRENT_TEST", *ci.NAMES):  # whoever runs these tests may be a CI job
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -165,14 +165,15 @@ import json, pathlib, sys
 words = sys.argv[1:]
 RUNS = {{
     "7": dict(databaseId=7, headSha="a" * 40, headBranch="main", event="push", status="completed",
-              createdAt="2026-01-02T03:04:05Z", workflowName="CI"),
+              createdAt="2026-01-02T03:04:05Z", workflowName="CI",
+              url="https://github.com/o/shop/actions/runs/7"),
     "8": dict(databaseId=8, headSha="b" * 40, headBranch="fix", event="pull_request", status="completed",
               createdAt="2026-01-03T03:04:05Z", workflowName="CI"),
     "9": dict(databaseId=9, headSha="c" * 40, headBranch="main", event="push", status="in_progress",
               createdAt="2026-01-04T03:04:05Z", workflowName="CI"),
 }}
 CASE = '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="%s"/></testsuite>'
-fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status"
+fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
 match words:
     case ["run", "view", number, "--json", asked] if asked == fields and number in RUNS:
         print(json.dumps(RUNS[number]))
@@ -213,6 +214,15 @@ def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh):
     assert "warnings" not in answer
     [first, second] = [exported(one["run_id"], project=project)[0]["run"] for one in answer["imported"]]
     assert first["environment"] == {"distributions": "job CI/junit-py311"} != second["environment"]
+    assert first["ci"] == {
+        "is": "Pipeline",
+        "provider": "GitHub Actions",
+        "job": "CI/junit-py311",
+        "run": "7",
+        "branch": "main",
+        "commit": "a" * 40,
+        "link": "https://github.com/o/shop/actions/runs/7",
+    }
     assert len(take("--gh", "7", "--gh-artifact", "junit-*", project=project, path=gh)["known"]) == 2
 
 

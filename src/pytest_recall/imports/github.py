@@ -14,9 +14,9 @@ from pytest_recall.errors import BadRequest, Unimportable, quoted
 from pytest_recall.imports import revisions
 from pytest_recall.imports.bounded import json_value, part
 from pytest_recall.imports.report import timestamp
-from pytest_recall.model import Revision
+from pytest_recall.model import Pipeline, Revision
 
-_FIELDS = "databaseId,headSha,headBranch,event,createdAt,workflowName,status"
+_FIELDS = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
 _MOST_RUNS = 500
 _ASK_S, _FETCH_S = 60.0, 900.0
 _SIGNED_OUT = 4  # gh's exit code
@@ -30,6 +30,7 @@ class Workflow:
     name: str
     revision: Revision
     created_at: float
+    link: str = ""
 
 
 class GitHub:
@@ -120,9 +121,17 @@ def _workflow(told: Any) -> Workflow:
         name=part(told, "workflowName", str, "", where=where)[:100],
         revision=revision,
         created_at=timestamp(part(told, "createdAt", str, "", where=where)),
+        link=part(told, "url", str, "", where=where)[:500],
     )
 
 
-def job(run: Workflow, artefact: str) -> str:
-    """A name for where the tests of an artefact ran: the same from run to run."""
-    return f"{run.name}/{artefact}"
+def pipeline(run: Workflow, artefact: str) -> Pipeline:
+    """Where the tests of an artefact ran; its job has the same name from run to run."""
+    return Pipeline(
+        provider="GitHub Actions",
+        job=f"{run.name}/{artefact}",
+        run=run.id,
+        branch=run.revision.branch,
+        commit=run.revision.commit,
+        link=run.link if run.link.startswith("https://") else "",
+    )

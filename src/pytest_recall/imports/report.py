@@ -17,6 +17,7 @@ from pytest_recall.model import (
     InternalError,
     Interrupted,
     Outcome,
+    Pipeline,
     Revision,
     Run,
     RunRequest,
@@ -41,6 +42,7 @@ class Origin:
     space: Space = "ci"
     revision: Revision = field(default_factory=lambda: Revision(digest=""))
     job: str = ""  # a name for where it ran: runs of one job share their environment
+    ci: Pipeline | None = None
     at: float = 0.0  # when it was written, for a report that does not say
     now: float = field(default_factory=time.time)  # no run begins later, whatever a report says
 
@@ -103,6 +105,7 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         environment=environment,
         space=origin.space,
         source=f"import:{report.format}",
+        ci=origin.ci,
         collected=len(report.tests) + len(report.not_run) + report.deselected,
         deselected=report.deselected,
         tests=report.tests,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from pytest_recall.model import (
     Interrupted,
     NotStarted,
     Outcome,
+    Pipeline,
     Revision,
     Run,
     RunRequest,
@@ -36,6 +38,8 @@ from pytest_recall.running.ledger import Launch, Ledger
 _PASSED, _TESTS_FAILED, _INTERRUPTED, _INTERNAL_ERROR, _USAGE_ERROR, _NO_TESTS = range(6)
 _TAIL = 4_000
 _MOST_STACKS = 32
+_MOST_PACKAGES, _MOST_NAME = 2_000, 100
+_PYTHON = re.compile(r"-py\d\.\d+.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,7 @@ class Origin:
     space: Space
     source: str
     client: str
+    ci: Pipeline | None = None
 
 
 def build(
@@ -100,6 +105,7 @@ def build(
         space=origin.space,
         source=origin.source,
         client=origin.client,
+        ci=origin.ci,
         collected=(selected or 0) + first.launch.deselected,
         deselected=first.launch.deselected,
         tests=tests,
@@ -300,25 +306,37 @@ def _environment(ends: Sequence[Ended]) -> Environment:
     boot = ends[0].boot
     version = boot.get("version")
     python = ".".join(str(part) for part in version[:3]) if isinstance(version, list) else ""
+    installed = _installed(str(boot.get("prefix") or ""))
     return Environment(
         os=platform.system(),
         arch=platform.machine(),
         python=session.python if session else python[:40],
         pytest=session.pytest if session else str(boot.get("pytest") or "")[:40],
         plugins=session.plugins if session else (),
-        distributions=_distributions(str(boot.get("prefix") or "")),
+        distributions=_digest(installed),
+        packages=_packages(installed),
         workers=session.workers if session else 0,
         seed=next((end.launch.seed for end in ends if end.launch.seed), ""),
     )
 
 
-def _distributions(prefix: str) -> str:
-    """A digest of the names and versions of what is installed under *prefix*, from its folder names."""
+def _installed(prefix: str) -> list[str]:
+    """The names of the folders in which installers note what is installed under *prefix*."""
     if not prefix:
-        return ""
+        return []
     folders = [*Path(prefix).glob("lib/python3*/*-packages"), Path(prefix) / "Lib" / "site-packages"]
-    names = sorted(item.name for folder in folders for item in folder.glob("*-info"))
-    return blake2b("\n".join(names).encode("utf-8", "replace"), digest_size=8).hexdigest() if names else ""
+    return sorted(item.name for folder in folders for item in folder.glob("*-info"))
+
+
+def _digest(installed: Sequence[str]) -> str:
+    text = "\n".join(installed)
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() if installed else ""
+
+
+def _packages(installed: Sequence[str]) -> tuple[str, ...]:
+    """`MarkupSafe-2.1.5.dist-info`, `six-1.16-py3.8.egg-info` as name and version."""
+    stems = (name.rpartition(".")[0] for name in installed[:_MOST_PACKAGES])
+    return tuple(sorted({_PYTHON.sub("", stem)[:_MOST_NAME] for stem in stems}))
 
 
 # --- a run's beginning, written down --------------------------------------------------------
@@ -342,5 +360,9 @@ def origin_of(story: dict[str, Any]) -> Origin:
     request["env"] = tuple((name, value) for name, value in request["env"])
     rest = {name: story[name] for name in ("id", "started_at", "space", "source", "client")}
     return Origin(
-        target=Target(**target), request=RunRequest(**request), revision=Revision(**story["revision"]), **rest
+        target=Target(**target),
+        request=RunRequest(**request),
+        revision=Revision(**story["revision"]),
+        ci=Pipeline(**story["ci"]) if story.get("ci") else None,
+        **rest,
     )

@@ -21,6 +21,7 @@ from pytest_recall.model import (
     Crashed,
     Finished,
     Progress,
+    Pipeline,
     Revision,
     Run,
     RunFiles,
@@ -68,6 +69,7 @@ async def run(
     on_progress: Callable[[Progress], None] | None = None,
     stop: anyio.Event | None = None,
     allow_any_args: bool = False,
+    ci: Pipeline | None = None,
     launcher: Launcher = process.start,
     keep: Keep | None = None,
 ) -> tuple[Run, RunFiles]:
@@ -96,6 +98,7 @@ async def run(
         course = _Course(
             origin,
             folder,
+        ci=ci,
             cargo=cargo.lay(spool),
             cache_dir=cache_dir,
             environ=environ,

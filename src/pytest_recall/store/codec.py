@@ -145,7 +145,7 @@ def unpack(packed: Packed, rosters: Rosters) -> Run:
 def lean(packed: Packed) -> Packed:
     """The same run without what only the journal keeps.
 
-    That is of plain tests times, workers and order, and of failures pytest's own rendering of them.
+    That is what was installed, of plain tests times, workers and order, and of failures pytest's own rendering.
     """
     head = parse(packed.head)
     count = head["tests"]
@@ -153,6 +153,7 @@ def lean(packed: Packed) -> Packed:
         places = _Columns({**head, "places": True}, packed.columns, count).places or ()
         head["rest"] = sorted([places[at], attempts] for at, attempts in head["rest"])
     head.pop("workers", None), head.pop("orders", None)
+    head["run"].get("environment", {}).pop("packages", None)
     head["lean"] = True
     failures = [f for _, attempts in head["rest"] for one in attempts for f in one.get("failures", ())]
     for failure in failures:
