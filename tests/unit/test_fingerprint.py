@@ -209,3 +209,14 @@ def test_document_ends_with_the_end_of_the_rendering():
     found = document(failure)
     assert found.endswith("assert pluck(<addr>)")
     assert len(found) < 2_100
+
+
+def test_a_cause_is_told_by_the_beginning_of_its_message_whoever_read_it() -> None:
+    """A run of ours and one that was imported bound their texts differently, and mean the same failure."""
+    frames = (Frame(path="test_a.py", line=1, source="assert text == other", project=True),)
+    long, cut = (
+        fingerprint(exception="ValueError", message="v" * size, frames=frames, root="", test_id="t")
+        for size in (24_000, 2_000)
+    )
+
+    assert long == cut

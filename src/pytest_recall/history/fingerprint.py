@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pytest_recall.model import Failure, Fingerprint, Frame, Outcome
 
 _MOST = 65_536  # characters of a text that are looked at
+_MESSAGE = 2_000  # characters of a message that say which cause it is: normalising is slow
 _DOCUMENT = 12_288  # bytes, UTF-8
 _RENDERING = 2_000  # characters of pytest's own text that are searched too
 _QUOTED = 64  # characters of a quoted string that are kept
@@ -84,7 +85,7 @@ def fingerprint(
     """
     inside = [frame for frame in frames if frame.project] or list(frames)
     places = [part for frame in inside[-3:] for part in _where(frame, root)]
-    group = _hash("group", exception, normalise(first_line(message), root=root), *places[-2:])
+    group = _hash("group", exception, normalise(first_line(message[:_MESSAGE]), root=root), *places[-2:])
     return Fingerprint(
         group=group, strict=_hash("strict", group, test_id), loose=_hash("loose", exception, *places)
     )

@@ -21,7 +21,6 @@ _MOST_DETAILED = 20  # failures of one cause that keep their whole text
 _MOST_WEIGHT = 24 * 2**20  # characters that all failures together may have
 _SHORT = 1_000  # characters of the message of those that came too late
 _MOST_SECTION = 8_000
-_MOST_NORMALISED = 2_000  # characters of a message that its fingerprint looks at: normalising is slow
 _MOST_FAILURES = 50  # of one attempt (subtests)
 _MOST_NOTES = 10
 
@@ -395,7 +394,7 @@ class Ledger:
             message=fault.message,
             fingerprint=fingerprint(
                 exception=fault.type,
-                message=fault.message[:_MOST_NORMALISED],
+                message=fault.message,
                 frames=frames,
                 root=self._root,
                 test_id=test,
