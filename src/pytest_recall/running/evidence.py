@@ -11,15 +11,16 @@ import anyio.lowlevel
 
 from pytest_recall.errors import NoPytest, quoted
 from pytest_recall.model import Cancelled, Interrupted, Stack, Target, TimedOut
-from pytest_recall.running import events, jsonreport
+from pytest_recall.running import events, jsonreport, usage
 from pytest_recall.running.events import Event
 from pytest_recall.running.ledger import Launch
 from pytest_recall.running.report import Ended
 from pytest_recall.running.spool import read, write
 
-_CHUNK = 2**18
+PIECE = 2**18  # bytes that are read at once
 _MOST_STACK = 20_000
 _UNSEEN = 125  # nobody saw pytest end
+_USAGE_ERROR = 4
 
 
 class Reader:
@@ -45,7 +46,7 @@ class Reader:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._at)
-                data = file.read(_CHUNK)
+                data = file.read(PIECE)
         except OSError:  # not yet there, or taken away by a test
             return False
         self._at += len(data)
@@ -53,19 +54,30 @@ class Reader:
             event = events.decode(line)
             if event is not None:
                 self._take(event)
-        return len(data) == _CHUNK
+        return len(data) == PIECE
 
 
 def ended(
-    folder: Path, launch: Launch, *, fallback: int | None, why: TimedOut | Cancelled | Interrupted | None
+    folder: Path,
+    launch: Launch,
+    *,
+    fallback: int | None,
+    why: TimedOut | Cancelled | Interrupted | None,
+    printed: bytes = b"",
 ) -> Ended:
-    """How the launch in *folder* ended, from what its supervisor wrote; *fallback* is our child's exit code."""
+    """How the launch in *folder* ended, from what its supervisor wrote; *fallback* is our child's exit code.
+
+    What it *printed* tells why where pytest refused to begin before our plugin was there.
+    """
     fact = read(folder / "exit.json")
     code = fact.get("rc") if fact else _code(fallback)
     names = fact.get("names")
     killed = fact.get("killed")
     if why is None and fallback is not None and (fallback < 0 or (fallback == _UNSEEN and not fact)):
         why = Interrupted(reason="A process that watched this run was killed.")
+    startup = read(folder / "startup.json")
+    if launch.session is None and not startup and code == _USAGE_ERROR:
+        startup = {"message": usage.why(printed)}
     return Ended(
         launch=launch,
         exit_code=code if type(code) is int else None,
@@ -73,7 +85,7 @@ def ended(
         killed=tuple(str(name)[:300] for name in names[:20]) if killed and isinstance(names, list) else (),
         why=why,
         boot=read(folder / "boot.json"),
-        startup=read(folder / "startup.json"),
+        startup=startup,
         stacks=_stacks(folder),
     )
 

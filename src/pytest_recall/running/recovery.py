@@ -59,8 +59,17 @@ def _told(folder: RunFolder, until: float) -> tuple[Run, RunFiles] | None:
         ends.append(end)
     if not ends:
         return None
-    run = report.build(origin, ledger, ends, duration_s=max(last - origin.started_at, 0.0), doubts=doubts)
-    return run, RunFiles(report=jsonreport.compose(run))
+    output = folder.read_output()
+    run = report.build(
+        origin,
+        ledger,
+        ends,
+        duration_s=max(last - origin.started_at, 0.0),
+        doubts=doubts,
+        output_tail=output.decode("utf-8", "replace"),
+        output_bytes=len(output),
+    )
+    return run, RunFiles(output=output, report=jsonreport.compose(run))
 
 
 def _ended(place: Path, launch: Launch) -> Ended:

@@ -21,6 +21,8 @@ from filelock import FileLock, Timeout
 
 _LOCK = "owner.lock"
 _STORY = "run.json"
+_OUTPUT = "output"
+_MOST_OUTPUT = 2**20
 _ABANDONED_SECONDS = 3_600.0
 
 
@@ -46,6 +48,18 @@ class RunFolder:
 
     def read_story(self) -> dict[str, Any]:
         return read(self.path / _STORY)
+
+    def write_output(self, output: bytes) -> None:
+        """What was printed until now; a disk that is full has no room for it."""
+        with suppress(OSError):
+            (self.path / _OUTPUT).write_bytes(output)
+
+    def read_output(self) -> bytes:
+        try:
+            with (self.path / _OUTPUT).open("rb") as file:
+                return file.read(_MOST_OUTPUT)
+        except OSError:
+            return b""
 
     def release(self) -> None:
         self._lock.release()

@@ -125,9 +125,9 @@ def test_run_whose_server_was_killed_is_told_by_the_next_process(make_project, t
     )
     spool = tmp_path / "spool"
 
-    _kill_server(project, spool, when="started")
+    _kill_server(project, spool, project / "started", spool / "lost" / "output")
 
-    ((run, _, remove),) = runner.recover(spool)
+    ((run, files, remove),) = runner.recover(spool)
     assert left_behind() == []
     assert run.id == "lost"
     assert run.status is Status.INTERRUPTED
@@ -139,6 +139,8 @@ def test_run_whose_server_was_killed_is_told_by_the_next_process(make_project, t
     )
     assert [(test.id, test.outcome.value) for test in run.tests] == [("test_a.py::test_before", "passed")]
     assert run.not_run == ("test_a.py::test_long", "test_a.py::test_after")
+    assert b"test session starts" in files.output
+    assert files.output.decode() == run.output_tail
     remove()
     assert list(runner.recover(spool)) == []
 
@@ -147,7 +149,7 @@ def test_run_that_had_ended_survives_its_server_whole(make_project, tmp_path, le
     project = make_project({"test_a.py": "def test_good(): pass\n"})
     spool = tmp_path / "spool"
 
-    _kill_server(project, spool, when="ended")
+    _kill_server(project, spool, project / "ended")
 
     ((run, files, _),) = runner.recover(spool)
     assert left_behind() == []
@@ -179,12 +181,13 @@ def test_folder_of_a_torn_story_is_removed(tmp_path) -> None:
     assert not folder.exists()
 
 
-def _kill_server(project: Path, spool: Path, *, when: str) -> None:
+def _kill_server(project: Path, spool: Path, *when: Path) -> None:
+    """Run *project* in a server that is killed as soon as the files of *when* are there."""
     script = project.parent / "server.py"
     script.write_text(textwrap.dedent(SERVER))
     server = subprocess.Popen([sys.executable, str(script), str(project), str(spool)], cwd="/")
     try:
-        _until((project / when).exists, server)
+        _until(lambda: all(path.exists() for path in when), server)
     finally:
         server.kill()
         server.wait()

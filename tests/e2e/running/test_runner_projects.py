@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from pytest_recall.errors import BadRequest, NoPytest, UnknownTest
-from pytest_recall.model import Finished, Revision, Run, RunRequest, Status, Target
+from pytest_recall.model import Finished, NotStarted, Revision, Run, RunRequest, Status, Target
 from pytest_recall.running import runner, target
 
 TWO = "def test_good(): pass\ndef test_bad(): assert 1 == 2\n"
@@ -527,3 +527,28 @@ def test_request_that_may_not_be_run_starts_nothing(request_, error, make_projec
 
     with pytest.raises(error):
         run_project(project, RunRequest(**request_))
+
+
+@pytest.mark.parametrize(
+    ("files", "request_", "words"),
+    [
+        (
+            {"pytest.ini": ini("addopts = --cov=shop --no-such")},
+            {},
+            ("'--cov=shop', '--no-such'", "pytest-cov is not installed", "pytest.ini"),
+        ),
+        ({}, {"args": ("--timeout=3",)}, ("'--timeout=3'", "pytest-timeout is not installed")),
+        ({"pytest.ini": ini("minversion = 99")}, {}, ("requires pytest-99",)),
+        ({"pytest.ini": "[pytest\n"}, {}, ("pytest.ini:1",)),
+        ({}, {"args": ("--maxfail=many",)}, ("--maxfail: invalid int value: 'many'",)),
+    ],
+)
+def test_refused_command_line_says_which_word_and_what_helps(
+    files, request_, words, make_project, run_project
+) -> None:
+    run, _ = run_project(make_project({"test_a.py": GOOD, **files}), RunRequest(timeout_s=30.0, **request_))
+
+    assert run.status is Status.USAGE_ERROR
+    (end,) = run.terminations
+    assert isinstance(end, NotStarted)
+    assert all(word in end.message for word in words), end.message
