@@ -44,6 +44,7 @@ __all__ = ["discover", "recover", "run"]
 
 _TICK = 0.1  # between two looks at the facts; the end of a launch is noticed at once
 _PROGRESS = 0.1
+_SPILL = 1.0
 _GRACE = 1.5  # for teardowns, once a limit is reached
 _DUMP = 0.15  # for faulthandler to write
 _STOP_GRACE = 1.0
@@ -143,6 +144,7 @@ class _Course:
         self._launcher = launcher
         self._began = time.monotonic()
         self._told = (-math.inf, Progress())
+        self._spilled = (-math.inf, 0)
         self._workers = 0
         self.ledger = Ledger(root=origin.target.root, clock=time.monotonic)
         self.output = Output()
@@ -245,7 +247,7 @@ class _Course:
         code: int | None,
         why: TimedOut | Cancelled | None,
     ) -> Ended:
-        end = evidence.ended(folder, launch, fallback=code, why=why)
+        end = evidence.ended(folder, launch, fallback=code, why=why, printed=self.output.content())
         evidence.refuse_without_pytest(end, self.origin.target)
         how = report.termination(end)
         self.ledger.end(crashed=isinstance(how, Crashed) and not how.at_exit)
@@ -265,6 +267,7 @@ class _Course:
         while True:
             await reader.drain()
             self._tell()
+            self._spill()
             if launch.ended and leaving == math.inf:
                 leaving = time.monotonic() + _EXIT_GRACE
             why = self._due(lingering=time.monotonic() > leaving)
@@ -335,6 +338,14 @@ class _Course:
         if progress != last:
             self._told = (now, progress)
             self._on_progress(progress)
+
+    def _spill(self) -> None:
+        """Write down what was printed, once a second at most: for `recover`, should we be killed."""
+        now = time.monotonic()
+        at, size = self._spilled
+        if self.output.size != size and now - at >= _SPILL:
+            self._spilled = (now, self.output.size)
+            self._folder.write_output(self.output.content())
 
     # --- the end --------------------------------------------------------------------------
 
