@@ -2,8 +2,8 @@
 
     <store>/inbox/<run id>.jsonl    the facts of `recall_probe`, and these before and among them
 
-    capture     format 1, id, pid, began? (of that process, by the system's own count), host, root, python, prefix,
-                os, arch, distributions? (digest of the installed), request {tests, keyword, markers, args,
+    capture     format 1, id, pid, began? (of that process, by the system's own count), host, root, python,
+                os, arch, installed [names of *-info folders], request {tests, keyword, markers, args,
                 max_failures, parallel}, environ {name: value} (what CI systems say of a job), space?
     startup     type, path, message, cause: a conftest could not be loaded, and there is no session
     revision    digest?, commit?, branch?, dirty?
@@ -13,8 +13,6 @@ file stays as it is, and whoever takes it in finds that nobody writes it any mor
 disturb the session: what goes wrong is one line at its end.
 """
 
-import hashlib
-import json
 import os
 import platform
 import secrets
@@ -57,7 +55,7 @@ ENVIRON = (
     " TEAMCITY_PROJECT_NAME TEAMCITY_VERSION TF_BUILD TRAVIS TRAVIS_BRANCH TRAVIS_BUILD_ID TRAVIS_BUILD_WEB_URL"
     " TRAVIS_COMMIT TRAVIS_JOB_NAME TRAVIS_JOB_WEB_URL TRAVIS_PULL_REQUEST_BRANCH"
 ).split()
-_VALUE_MOST, _ARGS_MOST = 1000, 200
+_VALUE_MOST, _ARGS_MOST, _INSTALLED_MOST = 1000, 200, 5000
 _NO_RUN = "collectonly help version showfixtures show_fixtures_per_test markers setupplan cacheshow".split()
 _SPACES = ("local", "ci", "agent")
 
@@ -183,11 +181,10 @@ class Capture:
             host=socket.gethostname(),
             root=root,
             python=sys.executable,
-            prefix=sys.prefix,
             version=list(sys.version_info[:3]),
             os=platform.system(),
             arch=platform.machine(),
-            distributions=_distributions(),
+            installed=_installed(),
             request=_request(config, root),
             environ={name: clean(os.environ[name][:_VALUE_MOST]) for name in ENVIRON if os.environ.get(name)},
             space=space if space in _SPACES else None,
@@ -246,27 +243,24 @@ def _began():
         return None
 
 
-def _distributions():
-    """A digest of what is installed beside pytest, as pytest-recall makes it of an interpreter's folders."""
-    names = []
-    folders = [os.path.join(sys.prefix, "Lib", "site-packages")]
+def _installed():
+    """The names of the folders in which installers note what is installed beside pytest."""
     base = os.path.join(sys.prefix, "lib")
+    folders = [os.path.join(sys.prefix, "Lib", "site-packages")]
+    for python in _listed(base):
+        if python.startswith("python3"):
+            inside = os.path.join(base, python)
+            folders += [os.path.join(inside, name) for name in _listed(inside) if name.endswith("-packages")]
+    return [name for folder in folders for name in _listed(folder) if name.endswith("-info")][
+        :_INSTALLED_MOST
+    ]
+
+
+def _listed(folder):
     try:
-        for python in os.listdir(base):
-            if python.startswith("python3"):
-                inside = os.path.join(base, python)
-                folders += [
-                    os.path.join(inside, name) for name in os.listdir(inside) if name.endswith("-packages")
-                ]
+        return os.listdir(folder)
     except OSError:
-        pass
-    for folder in folders:
-        try:
-            names += [name for name in os.listdir(folder) if name.endswith("-info")]
-        except OSError:
-            continue
-    text = "\n".join(sorted(names)).encode("utf-8", "replace")
-    return hashlib.blake2b(text, digest_size=8).hexdigest() if names else None
+        return []
 
 
 def _request(config, root):

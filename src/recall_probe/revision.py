@@ -139,7 +139,7 @@ def _left_behind(root, path):
     if not _LEFT_BEHIND.isdisjoint(folders):
         return True
     return any(
-        os.path.exists(os.path.join(root, *(folders[:number] + ["pyvenv.cfg"])))
+        os.path.exists(os.path.join(root, *folders[:number], "pyvenv.cfg"))
         for number in range(1, len(folders) + 1)
     )
 

@@ -155,6 +155,13 @@ class End(NamedTuple):
     """The session is over, and pytest about to leave."""
 
 
+class Told(NamedTuple):
+    """What only a session that nobody launched tells of itself: see `captured`, which checks its fields."""
+
+    kind: str  # capture, startup, revision
+    fact: dict[str, Any]
+
+
 Event = (
     Session
     | CollectEnd
@@ -171,6 +178,7 @@ Event = (
     | WorkerDown
     | SessionFinish
     | End
+    | Told
 )
 
 
@@ -435,6 +443,10 @@ def _end(_: dict[str, Any]) -> Event:
     return End()
 
 
+def _told_itself(fact: dict[str, Any]) -> Event:
+    return Told(_name(fact.get("e")), fact)
+
+
 _READERS = {
     "session": _session,
     "collect": _collect,
@@ -451,4 +463,7 @@ _READERS = {
     "workerdown": _workerdown,
     "sessionfinish": _sessionfinish,
     "end": _end,
+    "capture": _told_itself,
+    "startup": _told_itself,
+    "revision": _told_itself,
 }

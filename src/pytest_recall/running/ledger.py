@@ -125,6 +125,7 @@ class Ledger:
             events.Note: self._note,
             events.WorkerDown: self._worker_down,
             events.WarningSeen: self._warning,
+            events.Told: _nothing,
         }
 
     # --- launches -------------------------------------------------------------------------
@@ -438,6 +439,10 @@ class Ledger:
     def _relative(self, path: str) -> str:
         inside = path.startswith(self._root) and path[len(self._root) : len(self._root) + 1] in {"/", "\\"}
         return path[len(self._root) + 1 :] if inside else path
+
+
+def _nothing(_: events.Told) -> None:
+    """Nothing that a launch of ours would tell."""
 
 
 def _count(counts: dict[Outcome, int], outcome: Outcome, number: int) -> None:

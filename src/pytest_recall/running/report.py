@@ -306,10 +306,11 @@ def _environment(ends: Sequence[Ended]) -> Environment:
     boot = ends[0].boot
     version = boot.get("version")
     python = ".".join(str(part) for part in version[:3]) if isinstance(version, list) else ""
-    installed = _installed(str(boot.get("prefix") or ""))
+    told = boot.get("installed")  # by a session that ran elsewhere
+    installed = sorted(map(str, told)) if isinstance(told, list) else _installed(str(boot.get("prefix") or ""))
     return Environment(
-        os=platform.system(),
-        arch=platform.machine(),
+        os=str(boot.get("os") or platform.system())[:40],
+        arch=str(boot.get("arch") or platform.machine())[:40],
         python=session.python if session else python[:40],
         pytest=session.pytest if session else str(boot.get("pytest") or "")[:40],
         plugins=session.plugins if session else (),
