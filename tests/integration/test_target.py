@@ -247,3 +247,36 @@ def test_what_would_not_read_as_a_path_is_refused(test: str, project: Path) -> N
 def test_unknown_path_names_the_nearest(project: Path) -> None:
     with pytest.raises(UnknownTest, match=r"Nearest: 'tests/test_shop.py'\."):
         selection(project, "tests/test_shopp.py::test_a")
+
+
+@pytest.fixture
+def monorepo(root: Path) -> Path:
+    for package in ("one", "two"):
+        folder = root / "packages" / package
+        (folder / "tests").mkdir(parents=True)
+        (folder / "pyproject.toml").touch()
+        (folder / "tests" / f"test_{package}.py").touch()
+        (folder / "tests" / "test_both.py").touch()
+    return root
+
+
+def test_id_relative_to_a_rootdir_below_is_understood(monorepo: Path) -> None:
+    assert selection(monorepo, "tests/test_two.py::test_a") == ["packages/two/tests/test_two.py::test_a"]
+
+
+def test_id_that_two_roots_have_is_refused_with_both(monorepo: Path) -> None:
+    with pytest.raises(
+        UnknownTest, match=r"'packages/one/tests/test_both.py', 'packages/two/tests/test_both.py'"
+    ):
+        selection(monorepo, "tests/test_both.py::test_a")
+
+
+def test_ids_whose_file_is_gone_or_in_several_roots_are_not_present(monorepo: Path) -> None:
+    ids = [
+        "tests/test_one.py::test_a",
+        "tests/test_both.py::test_a",
+        "tests/test_gone.py::test_a",
+        "x" * 9_000,
+    ]
+
+    assert command.present(ids, monorepo) == ["tests/test_one.py::test_a"]

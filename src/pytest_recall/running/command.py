@@ -12,13 +12,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pytest_recall.errors import BadRequest, UnknownTest, listed, quoted
 from pytest_recall.model import RunRequest, Target
 from pytest_recall.running import options
+from pytest_recall.running.roots import Roots
 from pytest_recall.running.target import environment
 
 _MOST_TESTS = 20_000
@@ -205,6 +206,12 @@ def _variable(name: str, value: str, *, allow_any: bool) -> None:
         raise BadRequest(f"env: the value of {name} is longer than {_MOST_ENV} or holds a NUL character.")
 
 
+def present(tests: Iterable[str], root: Path) -> list[str]:
+    """Those of *tests*, ids that earlier runs told of, whose file can be named from *root*."""
+    roots = Roots(root)
+    return [test for test in tests if len(roots.places(test.partition("::")[0])) == 1]
+
+
 def _located(test: str, root: Path, *, by_module: bool) -> str:
     if not test or "\0" in test or len(test) > _MOST_ID:
         raise BadRequest(f"tests: {quoted(test)} is empty, too long or holds a NUL character.")
@@ -213,26 +220,20 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
     name, colons, rest = test.partition("::")
     if by_module and re.fullmatch(r"\w+(\.\w+)*", name) and not (root / name).exists():
         return test
-    place = _place(name, root)
-    if place is None:
+    places = Roots(root).places(name)
+    if not places:
         raise UnknownTest(_unknown(test, name, root))
+    if len(places) > 1:
+        several = listed(os.path.relpath(place, root) for place in places)
+        raise UnknownTest(
+            f"tests: {quoted(name)} is in several of the project's roots. Name one from its folder: {several}."
+        )
+    place = places[0]
     # From the root, as a person would write it: pytest takes `[` and `::` in an absolute path for a test id's.
     shown = os.path.relpath(place, root)
     if not (root / shown).resolve().is_relative_to(root.resolve()):
         raise BadRequest(f"tests: {quoted(name)} leads out of the project {quoted(str(root))}.")
     return f"{'./' if shown[0] in '-@' else ''}{shown}{colons}{rest}"
-
-
-def _place(name: str, root: Path) -> Path | None:
-    """The file or folder that *name* means, seen from *root* or, as in a node id, from a rootdir above it."""
-    for base in (root, *root.parents):
-        place = base / name
-        try:
-            if place.exists() and (base == root or place.is_relative_to(root)):
-                return place
-        except OSError:  # a name longer than the file system's limit
-            return None
-    return None
 
 
 def _unknown(test: str, name: str, root: Path) -> str:
