@@ -41,6 +41,7 @@ from pytest_recall.proof import confirm as confirmed
 from pytest_recall.proof import verify as verified
 from pytest_recall.redact import redact
 from pytest_recall.running import command, revision, runner
+from pytest_recall.running import target as targets
 from pytest_recall.store import shape
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
@@ -140,13 +141,19 @@ class App:
     # --- discover ---------------------------------------------------------------------------
 
     async def discover(self, project: str, request: RunRequest, *, full: bool = False) -> Found:
-        """What pytest would collect. An unchanged git tree is answered from the last collection."""
+        """What pytest would collect, when it is this one's turn. An unchanged tree is answered from its last one."""
         space = await self.workspaces.get(project)
         command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
+        async with self.jobs.turn():
+            return await self._discover(space, request, full=full)
+
+    async def _discover(self, space: Workspace, request: RunRequest, *, full: bool = False) -> Found:
+        """The same within a job, which has its turn already."""
         target = await run_sync(space.target)
         tree = await run_sync(revision.revision, space.root)
-        key = (target, request, full, tree) if tree.commit else None
-        if key is not None and (known := self._discovered.get(key)) is not None:
+        installed = await run_sync(targets.installed, target.python)
+        key = (target, installed, request, full, tree)
+        if (known := self._discovered.get(key)) is not None:
             return Found(discovery=known, cached=True)
         discovery = await runner.discover(
             request,
@@ -158,7 +165,7 @@ class App:
             environ=space.environ,
             allow_any_args=space.settings.allow_any_args,
         )
-        if key is not None and discovery.status is Status.PASSED:
+        if discovery.status is Status.PASSED and tree.known:
             self._discovered = dict(list(self._discovered.items())[-7:]) | {key: discovery}
         return Found(discovery=discovery)
 
@@ -234,15 +241,13 @@ class App:
                 if h.samples
                 and h.samples[-1].outcome.bad
                 and not h.gone
-                # A file that was deleted since would make pytest refuse the others too.
-                and (space.root / h.id.partition("::")[0]).exists()
             ]
+            # A file that was deleted since would make pytest refuse the others too.
+            ids = await run_sync(command.present, ids, space.root)
             if not ids:
                 raise BadRequest("No test is recorded as failing. Run with only='all'.")
         else:
-            discovery = (
-                await self.discover(str(space.root), dataclasses.replace(request, only="all"))
-            ).discovery
+            discovery = (await self._discover(space, dataclasses.replace(request, only="all"))).discovery
             seen = {
                 test.id.partition("[")[0]
                 for row in await space.store.runs(limit=20)
@@ -257,7 +262,7 @@ class App:
         """Raise UnknownTest with the nearest ids if the run failed because of ids that do not exist."""
         paths = tuple(dict.fromkeys(test.partition("::")[0] for test in request.tests))
         plain = RunRequest(tests=paths, args=request.args, env=request.env)
-        discovery = (await self.discover(str(space.root), plain)).discovery
+        discovery = (await self._discover(space, plain)).discovery
         known = {function.id for function in discovery.functions}
         # Ids are relative to pytest's rootdir, and arguments to the folder where it starts.
         ends = {

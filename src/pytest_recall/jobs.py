@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -59,6 +60,12 @@ class Jobs(Generic[T]):
         self._jobs[job_id] = job
         self._tasks.start_soon(self._do, job, work)
         return job, False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among the jobs for work that nobody else can join: it waits in the same queue."""
+        async with self._gate:
+            yield
 
     def get(self, job_id: str) -> Job[T] | None:
         return self._jobs.get(job_id)

@@ -332,6 +332,11 @@ class Revision:
     dirty: bool = False
     tree: str = ""  # git object that has the sources as they ran, for later comparison; "" unknown
 
+    @property
+    def known(self) -> bool:
+        """Whether another revision can equal this one: not where the sources could not be read in time."""
+        return not self.digest.startswith("unknown-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:

@@ -91,6 +91,11 @@ def has(python: str, module: str) -> bool:
     return _output([python, "-c", code, module]) is not None
 
 
+def installed(python: str) -> tuple[int, ...]:
+    """What changes when something is installed for *python*, or removed."""
+    return tuple(folder.stat().st_mtime_ns for folder in site_packages(python))
+
+
 def environment(python: str) -> Path | None:
     """The virtual environment that *python* is in, or None."""
     base = prefix(python)
