@@ -541,6 +541,8 @@ class Transition:
     weakened: tuple[str, ...] = ()  # why this is no fix: a skip added, an assertion gone, …
     grade: Grade = "C"  # A: undoing it made it red again; B: scoped and confirmed; C: correlation
     state: FixState = "candidate"
+    commit: str = ""  # that holds the change; it may have come later
+    message: str = ""  # of that commit, without secrets
 
 
 NoteKind = Literal["diagnosis", "suggestion", "remedy", "outcome"]

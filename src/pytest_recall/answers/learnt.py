@@ -17,6 +17,7 @@ from pytest_recall.model import Note, Transition
 class Fix(BaseModel):
     at: str = ""
     revision: str = ""
+    commit_message: str = ""
     state: str = ""
     grade: Annotated[str, Field(description="A proven … C correlation")] = ""
     weakened: Annotated[list[str], Field(description="why it is no fix")] = []
@@ -39,7 +40,8 @@ def fix(transition: Transition, *, hunk: int, intents: int, files: int) -> Fix:
     said = transition.intents[-intents:] if intents else ()
     return Fix(
         at=day(transition.at),
-        revision=short_revision(transition.green),
+        revision=transition.commit[:10] or short_revision(transition.green),
+        commit_message=head(transition.message, 200),
         state=transition.state,
         grade=transition.grade,
         weakened=[head(reason, 120) for reason in transition.weakened[:3]],

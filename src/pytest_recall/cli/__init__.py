@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_recall import __version__
 from pytest_recall.cli import (
+    committing,
     demonstrating,
     examining,
     installing,
@@ -26,7 +27,7 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, noting, storing, moving, examining, installing, demonstrating)
+FAMILIES = (serving, running, remembering, noting, storing, moving, examining, installing, committing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

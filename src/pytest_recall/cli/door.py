@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_recall.errors import RecallError
+from pytest_recall.errors import RecallError, UnknownProject, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,6 +59,14 @@ def project(options: argparse.Namespace) -> Path:
     """--project, else what the environment says, else the folder of Claude's project, else this one."""
     named = options.project or os.environ.get("PYTEST_RECALL_PROJECT") or os.environ.get("CLAUDE_PROJECT_DIR")
     return Path(named or ".").absolute()
+
+
+def folder(options: argparse.Namespace) -> Path:
+    """The same, which must be there. Raises UnknownProject."""
+    path = project(options)
+    if not path.is_dir():
+        raise UnknownProject(f"No folder at {quoted(str(path))}. Pass the project's folder.")
+    return path.resolve()
 
 
 def show(options: argparse.Namespace, answer: BaseModel) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_recall.cli import door
-from pytest_recall.errors import BadRequest, UnknownProject, quoted
+from pytest_recall.errors import BadRequest
 
 if TYPE_CHECKING:
     from pytest_recall.install.clients import Client, Machine, Scope
@@ -53,7 +53,7 @@ async def _install(options: argparse.Namespace) -> int:
     if client.user is None and not options.file:
         return _print_entry(client, options)
     entry, warnings = _entry(client, scope, options)
-    spot = places.spot(client, scope, machine(), _folder(door.project(options)), file=options.file)
+    spot = places.spot(client, scope, machine(), door.folder(options), file=options.file)
     make = partial(merge.drop, spot) if options.uninstall else partial(merge.put, spot, entry)
     change = make() if options.dry_run else merge.carry_out(make)
     done = "removed" if options.uninstall else "written"
@@ -85,7 +85,7 @@ def _entry(client: Client, scope: Scope, options: argparse.Namespace) -> tuple[d
         found=shutil.which("pytest-recall"),
         windows=sys.platform == "win32",
     )
-    named = str(_folder(door.project(options))) if options.project and scope == "user" else ""
+    named = str(door.folder(options)) if options.project and scope == "user" else ""
     python = os.path.abspath(options.python) if options.python else ""  # noqa: PTH100 - a venv's is a link, keep it
     settings = (("--python", python), ("--store", options.store))
     words = tuple(word for setting in settings if setting[1] for word in setting)
@@ -105,12 +105,6 @@ def _print_entry(client: Client, options: argparse.Namespace) -> int:
     for text in [*warnings, client.then]:
         print(f"pytest-recall: {text}", file=sys.stderr)
     return 0
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise UnknownProject(f"No folder at {quoted(str(path))}. Pass the project's folder.")
-    return path.resolve()
 
 
 def _say(client: Client, answer: dict[str, Any]) -> None:

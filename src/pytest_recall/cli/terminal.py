@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pytest_recall.answers.committing import CommitsAnswer, HookAnswer
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
 from pytest_recall.answers.learnt import Fix, NoteAnswer
@@ -188,6 +189,8 @@ def _fix(fix: Fix) -> Iterator[RenderableType]:
         else f"mended before ({fix.state}, grade {fix.grade})"
     )
     yield Text(_plain(f"  {what} {fix.at} in {', '.join(fix.files)} at {fix.revision}"), style="cyan")
+    if fix.commit_message:
+        yield Text(_plain(f"  {fix.commit_message}"), style="cyan")
     yield from (Text(_plain(f"  “{intent}”"), style="cyan") for intent in fix.intents)
     if fix.hunk:
         yield Padding(Text(_plain(fix.hunk), style="dim"), (0, 0, 0, 4))
@@ -354,6 +357,25 @@ def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
         yield _warning(f"{run_id} cannot be read")
 
 
+def _hook(answer: HookAnswer) -> Iterator[RenderableType]:
+    if answer.diff:
+        yield Text(_plain(answer.diff))
+    yield Text(_plain(f"post-commit hook: {answer.status} ({answer.hook})"), style="bold")
+    if answer.kept:
+        yield Text(_plain(f"As it was before: {answer.kept}"))
+    yield from (_warning(remark) for remark in answer.remarks)
+
+
+def _commits(answer: CommitsAnswer) -> Iterator[RenderableType]:
+    for one in answer.attached:
+        yield Text(_plain(f"{one.commit} {one.message}"))
+        yield Text(_plain(f"  mended {one.test} in {', '.join(one.files)}"), style="dim")
+    if answer.omitted:
+        yield Text(f"… and {answer.omitted} more", style="dim")
+    if not answer.attached:
+        yield Text("No commit holds a fix that had none.", style="dim")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -394,6 +416,8 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     DiscoveryAnswer: _discovery,
     DoctorAnswer: _doctor,
     StoreAnswer: _store,
+    HookAnswer: _hook,
+    CommitsAnswer: _commits,
     SummaryView: _summary,
     RunsView: lambda view: [_runs(view.runs)],
     RunView: lambda view: _run(view.run),

@@ -6,19 +6,22 @@ and never made of a flake's flip or of a weakened test.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import dirname
 
 from pytest_recall.history.past import Past
-from pytest_recall.history.patch import FileDiff, is_config, is_test_file, weakened
+from pytest_recall.history.patch import FileDiff, is_config, is_test_file, read_diff, weakened
 from pytest_recall.model import Change, Revision, RunRow, Sample, Scope, TestHistory, Transition
+from pytest_recall.redact import redact
 
 _ORDER: tuple[Scope, ...] = ("executed", "imported", "package", "test", "config", "other")
 _MENDING: frozenset[Scope] = frozenset({"executed", "imported", "package"})
 _PASSES = 2  # clean passes that confirm, where the test has no flake history
 _MOST_CHANGES = 50
 _MOST_INTENTS = 10
+_CUT = 19_000  # characters; a change that is kept in more of them may not be whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,35 @@ def tried(transition: Transition, *, red_without_it: bool) -> Transition:
     if red_without_it and not transition.weakened:
         return replace(transition, grade="A", state="confirmed")
     return replace(transition, grade="C")
+
+
+def holds(transition: Transition, diff: Sequence[FileDiff]) -> bool:
+    """Whether *diff*, of one commit, has in it what made the test pass: every line of the changes nearest to it.
+
+    What else the commit changes, and where its lines stand now, says nothing against it.
+    """
+    if not transition.changes:
+        return False
+    nearest = min(_ORDER.index(change.scope) for change in transition.changes)
+    parts = {one.path: one for one in diff}
+    return all(
+        (part := parts.get(change.path)) is not None and _within(change, part)
+        for change in transition.changes
+        if _ORDER.index(change.scope) == nearest
+    )
+
+
+def _within(change: Change, part: FileDiff) -> bool:
+    own = next(
+        iter(read_diff(f"--- a/{change.path}\n+++ b/{change.path}\n{change.hunks}")), FileDiff(path="")
+    )
+    for ours, theirs in ((own.added, part.added), (own.removed, part.removed)):
+        told = Counter(line for line in ours if line.strip())
+        if told:  # where lines were added, those they replaced need not have been in any commit
+            kept = Counter(redact("\n".join(theirs)).split("\n"))  # as ours were kept
+            # What was too long was cut, and the last line with it.
+            return (told - kept).total() <= (len(change.hunks) > _CUT)
+    return True
 
 
 def confirmed(transitions: Sequence[Transition]) -> frozenset[str]:
