@@ -79,6 +79,7 @@ class RunRequest:
     repeat: int = 1  # how often the whole selection is run
     resume: bool = True  # go on without the culprit after a crash or a hang
     detail: bool = False  # also collect the locals of failing frames
+    coverage: bool = False  # measure it with the target's own tool
     args: tuple[str, ...] = ()  # further pytest options, from the allow-list
     env: tuple[tuple[str, str], ...] = ()
     intent: str = ""
@@ -261,6 +262,45 @@ class Stack:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCoverage:
+    """What of one source file was run. Branches are counted where the project measures them."""
+
+    path: str  # from the folder where pytest was started, absolute outside it
+    statements: int
+    missed: int
+    branches: int = 0
+    missed_branches: int = 0
+    missing: str = ""  # the lines that were not run: "3-5, 9", bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeCoverage:
+    """What of the uncommitted change was run."""
+
+    lines: int  # changed lines that can be run
+    covered: int
+    uncovered: tuple[tuple[str, str], ...] = ()  # path, lines
+    unmeasured: tuple[str, ...] = ()  # changed sources that no test imported, or that are not to be measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What of the sources the tests of a run went through."""
+
+    percent: float  # 0-100, as the target's tool counts: of statements, and of branches where it measures them
+    statements: int
+    missed: int
+    branches: int = 0
+    missed_branches: int = 0
+    measured: int = 0  # files
+    files: tuple[FileCoverage, ...] = ()  # with something missed, most first; at most 300
+    change: ChangeCoverage | None = None  # None: nothing is changed, or nobody knows what
+    before: float | None = None  # percent of the last run of the same selection that measured
+    by: str = ""  # tool and version
+    html: str = ""  # the report's first page, where one was made
+
+
 # --- how a run ended: a type for each way ---------------------------------------------------
 
 
@@ -377,6 +417,7 @@ class Run:
     culprits: tuple[str, ...] = ()  # running when a launch crashed or ran out of time
     stacks: tuple[Stack, ...] = ()
     warned: tuple[Warned, ...] = ()
+    coverage: Coverage | None = None
     doubts: tuple[str, ...] = ()  # where exit code, counts, stream and JSON report disagree
     notes: tuple[str, ...] = ()  # what the caller should know of how it was run
     lost: tuple[str, ...] = ()  # of an imported run: what its format could not tell ("attempts", "phases", …)
@@ -468,6 +509,7 @@ class RunRow:
     intent: str = ""
     client: str = ""
     purpose: Purpose = ""
+    coverage: float | None = None  # percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,16 @@ from anyio.to_thread import run_sync
 from pytest_recall import ci
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
+from pytest_recall.history import trend
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, Space, Target
-from pytest_recall.running import revision, runner, target, worktree
+from pytest_recall.running import covering, revision, runner, target, worktree
 from pytest_recall.running.snapshot import Snapshots
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal
 
 STORE_FOLDER = ".pytest-recall"
+_TREND = 50  # runs back that the last measured coverage is looked for
 SNAPSHOT_S = 30 * 86_400.0  # how long the sources of a run are kept
 
 
@@ -117,8 +119,14 @@ class Workspace:
             run = replace(run, revision=replace(run.revision, tree=tree)) if tree else run
             return replace(run, notes=(note, *run.notes)) if note else run
 
+        kept: list[Run] = []
+
         async def keep(run: Run, files: RunFiles) -> None:
-            await run_sync(self.store.keep, noted(run, await snapshot), files)
+            kept.append(await self._beside_the_last(run))
+            await run_sync(self.store.keep, noted(kept[0], await snapshot), files)
+
+        async def changed() -> covering.Lines:
+            return await run_sync(self.snapshots.changed, self.root, here.revision.commit, await snapshot)
 
         pipeline = ci.recognise(self.environ)
         await runner.run(
@@ -132,15 +140,26 @@ class Workspace:
             space=self.settings.space or ("ci" if pipeline and asker.space == "local" else asker.space),
             source=asker.source,
             client=asker.client,
+            ci=pipeline,
             on_progress=on_progress,
             stop=stop,
             allow_any_args=self.settings.allow_any_args,
             keep=keep,
+            changed=changed,
+            html=self.folder / "coverage" / run_id,
         )
-        return run
+        return kept[0]
+
+    async def _beside_the_last(self, run: Run) -> Run:
+        """*run* with the coverage of the last run of the same selection; only the newest pages are kept."""
+        if run.coverage is None:
+            return run
+        await run_sync(covering.prune, self.folder / "coverage")
+        rows = await self.store.runs(limit=_TREND, scope=trend.row(run).scope, before=run.id)
+        before = next((row.coverage for row in rows if row.coverage is not None and not row.suspect), None)
+        return replace(run, coverage=replace(run.coverage, before=before))
 
 
-            ci=pipeline,
 class Workspaces:
     """The projects of one process, each opened once; worktrees of one repository share a store."""
 

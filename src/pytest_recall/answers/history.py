@@ -328,6 +328,7 @@ def _run_line(row: RunRow) -> RunLine:
         source=f"{row.space}/{row.source}",
         intent=head(row.intent or _OWN[row.purpose], 200),
         suspect=row.suspect,
+        coverage=row.coverage,
     )
 
 

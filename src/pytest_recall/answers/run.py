@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from pytest_recall.answers import learnt
 from pytest_recall.answers.brief import day, short_revision
+from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
 from pytest_recall.jobs import Job
@@ -28,6 +29,7 @@ from pytest_recall.model import (
 )
 
 GREEN = 400  # characters of an answer where all passed
+MEASURED = 800  # and more where coverage was asked for
 ONE, EACH, MOST = 1_500, 500, 8_000  # of a concise one: with one cause, for each more, at most
 FULL = 60_000
 
@@ -70,6 +72,7 @@ class RunAnswer(BaseModel):
     status: Annotated[str, Field(description="only 'passed' is green")]
     exit_code: int | None = None
     counts: dict[str, int] = {}
+    coverage: Annotated[Covered | None, _PLAIN] = None
     duration_s: float = 0
     project: str = ""
     python: str = ""
@@ -113,6 +116,8 @@ class _Level:
     local: int = 0
     slowest: int = 0
     test_id: int = 300
+    covered: int = 0  # files in each list of the coverage
+    lines: int = 80  # characters of their line numbers
 
 
 _FULL = (
@@ -133,6 +138,8 @@ _FULL = (
         local=200,
         slowest=10,
         test_id=4_200,
+        covered=50,
+        lines=400,
     ),
     _Level(
         groups=100,
@@ -149,6 +156,8 @@ _FULL = (
         notes=5,
         note=400,
         slowest=10,
+        covered=20,
+        lines=200,
     ),
 )
 _CONCISE = (
@@ -166,6 +175,7 @@ _CONCISE = (
         fixed=3,
         notes=3,
         note=300,
+        covered=5,
     ),
     _Level(
         groups=16,
@@ -180,6 +190,8 @@ _CONCISE = (
         intents=1,
         fixed=2,
         notes=2,
+        covered=4,
+        lines=40,
     ),
     _Level(
         groups=16,
@@ -195,6 +207,8 @@ _CONCISE = (
         intents=1,
         fixed=1,
         notes=1,
+        covered=2,
+        lines=30,
     ),
     _Level(
         groups=16,
@@ -208,6 +222,8 @@ _CONCISE = (
         test_id=120,
         hunk=200,
         fixed=1,
+        covered=1,
+        lines=20,
     ),
     _Level(
         groups=8,
@@ -244,7 +260,7 @@ def answer(report: Report, *, full: bool = False, joined: bool = False) -> RunAn
     """
     most = FULL if full else min(MOST, max(ONE, EACH * len(report.groups)))
     if report.run.status is Status.PASSED and not full:
-        most = GREEN
+        most = GREEN + MEASURED if report.run.request.coverage else GREEN
     levels = (*_FULL, *_CONCISE) if full else _CONCISE
     made = _at(report, levels[0], joined=joined)
     for level in levels:
@@ -290,6 +306,7 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
         status=run.status.value,
         exit_code=_exit_code(run),
         counts=run.counts,
+        coverage=covered(run.coverage, entries=level.covered, lines=level.lines),
         duration_s=round(run.duration_s, 2),
         project=middle(root, level.place),
         python=short_path(run.target.python, root, level.place),

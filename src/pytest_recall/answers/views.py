@@ -20,6 +20,7 @@ class RunLine(BaseModel):
     source: str = ""
     intent: str = ""
     suspect: bool = False
+    coverage: float | None = None
 
 
 class TestLine(BaseModel):

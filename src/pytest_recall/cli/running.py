@@ -35,6 +35,9 @@ def add(commands: door.Commands) -> None:
     run.add_argument("--test-timeout", type=float, default=0, metavar="SECONDS", help="limit of one test")
     run.add_argument("--repeat", type=int, default=1, metavar="N", help="run the selection N times")
     run.add_argument("--confirm", type=int, default=0, metavar="N", help="rerun what failed N times")
+    run.add_argument(
+        "--coverage", action="store_true", help="measure it with the project's own pytest-cov or coverage"
+    )
     run.add_argument("--intent", default="", metavar="TEXT", help="what was changed; kept with the run")
     run.add_argument("--full", action="store_true", help="longer texts, locals, the slowest tests")
 
@@ -67,6 +70,7 @@ async def _run(options: argparse.Namespace) -> int:
             parallel=options.parallel,
             repeat=options.repeat,
             detail=options.full,
+            coverage=options.coverage,
             args=args,
             intent=options.intent,
         )

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_recall.answers.committing import CommitsAnswer, HookAnswer
+from pytest_recall.answers.covered import Covered
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
 from pytest_recall.answers.learnt import Fix, NoteAnswer
@@ -144,6 +145,7 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
         yield Text(_plain(answer.error), style="red")
     if answer.failures_omitted:
         yield Text(f"… and {answer.failures_omitted} failing tests in other groups", style="dim")
+    yield from _coverage(answer.coverage)
     counts = ", ".join(f"{number} {name}" for name, number in answer.counts.items())
     yield Text(
         f"{answer.status}: {counts} in {answer.duration_s:.2f} s",
@@ -155,6 +157,22 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
     )
     if answer.next_step:
         yield Text(_plain(answer.next_step))
+
+
+def _coverage(covered: Covered | None) -> Iterator[RenderableType]:
+    if covered is None:
+        return
+    for label, lines in (
+        ("uncovered in your change", covered.uncovered),
+        ("changed, and imported by no test", covered.unmeasured),
+        ("most missing", covered.worst),
+    ):
+        yield from (Text(_plain(f"{label}: {line}"), style="dim") for line in lines)
+    if covered.files_omitted:
+        yield Text(f"… and {covered.files_omitted} more files with something missing", style="dim")
+    trend = f" ({covered.percent - covered.before:+.2f})" if covered.before is not None else ""
+    told = [f"coverage: {covered.percent:.2f} %{trend}", covered.change, covered.html]
+    yield Text(_plain(", ".join(part for part in told if part)))
 
 
 def _failure(group: FailureGroup) -> Iterator[RenderableType]:

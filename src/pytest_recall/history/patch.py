@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 _MOST = 2_000_000  # characters of a diff
 _MOST_HUNKS = 20_000  # characters kept of one file
 
-_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
+_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -23,6 +23,7 @@ class FileDiff:
     deleted: bool = False
     removed: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)  # where those stand in the new file
     hunks: str = ""
 
 
@@ -38,12 +39,13 @@ def read_diff(text: str) -> list[FileDiff]:
             new = _path(line[4:])
             found.append(FileDiff(path=new or old, old=old, deleted=not new))
         elif found and (match := _HUNK.match(line)):
-            _read_hunk(found[-1], line, lines, int(match[1] or 1), int(match[2] or 1))
+            _read_hunk(found[-1], match, lines)
     return [one for one in found if one.path]
 
 
-def _read_hunk(into: FileDiff, head: str, lines: Iterator[str], old: int, new: int) -> None:
-    kept = [head]
+def _read_hunk(into: FileDiff, head: re.Match[str], lines: Iterator[str]) -> None:
+    old, at, new = int(head[1] or 1), int(head[2]), int(head[3] or 1)
+    kept = [head.string]
     while old > 0 or new > 0:
         line = next(lines, None)
         if line is None:
@@ -53,8 +55,10 @@ def _read_hunk(into: FileDiff, head: str, lines: Iterator[str], old: int, new: i
             into.removed.append(line[1:])
         elif sign == "+":
             into.added.append(line[1:])
+            into.lines.append(at)
         old -= sign in {"-", " ", ""}
         new -= sign in {"+", " ", ""}
+        at += sign in {"+", " ", ""}
         kept.append(line)
     if len(into.hunks) < _MOST_HUNKS:
         into.hunks += "\n".join(kept)[: _MOST_HUNKS - len(into.hunks)] + "\n"

@@ -101,6 +101,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
         intent=run.request.intent,
         client=run.client,
         purpose=purpose,
+        coverage=run.coverage.percent if run.coverage else None,
     )
 
 
@@ -182,8 +183,10 @@ def merge(a: FailureHistory, b: FailureHistory) -> FailureHistory:
 
 
 def _conditions(request: RunRequest) -> tuple[str, ...]:
-    # A test that hung under a limit of one second is no other outcome than its pass without one.
-    return (*request.args, f"limit={request.test_timeout_s}") if request.test_timeout_s else request.args
+    # A test that hung under a limit of one second is no other outcome than its pass without one, and to be
+    # measured slows it down.
+    limit = (f"limit={request.test_timeout_s}",) if request.test_timeout_s else ()
+    return (*request.args, *limit, *(("coverage",) if request.coverage else ()))
 
 
 def _cut_short(run: Run) -> bool:

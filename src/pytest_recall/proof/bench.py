@@ -115,6 +115,7 @@ def named(run: Run, tests: Sequence[str], **changes: Any) -> RunRequest:
         only="all",
         max_failures=0,
         detail=False,
+        coverage=False,
         intent="",
         **changes,
     )

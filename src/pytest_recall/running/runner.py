@@ -18,6 +18,7 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.model import (
     Cancelled,
+    Coverage,
     Crashed,
     Finished,
     Progress,
@@ -31,7 +32,7 @@ from pytest_recall.model import (
     Termination,
     TimedOut,
 )
-from pytest_recall.running import cargo, command, evidence, jsonreport, options, process, report
+from pytest_recall.running import cargo, command, covering, evidence, jsonreport, options, process, report
 from pytest_recall.running import target as targets
 from pytest_recall.running.discovery import discover
 from pytest_recall.running.ledger import Launch, Ledger
@@ -50,9 +51,11 @@ _DUMP = 0.15  # for faulthandler to write
 _STOP_GRACE = 1.0
 _EXIT_GRACE = 10.0  # for pytest's process to leave after its session has ended
 _MOST_LAUNCHES = 100
+_LEAST_REPORT, _MOST_REPORT = 3.0, 120.0  # seconds for the report of what was covered
 _MOST_COMPOSED = 20_000  # tests whose JSON report is made at once; larger runs' can be made from the Run
 
 Keep = Callable[[Run, RunFiles], Awaitable[None]]
+Changed = Callable[[], Awaitable[covering.Lines]]
 
 
 async def run(
@@ -73,11 +76,14 @@ async def run(
     ci: Pipeline | None = None,
     launcher: Launcher = process.start,
     keep: Keep | None = None,
+    changed: Changed | None = None,
+    html: Path | None = None,
 ) -> tuple[Run, RunFiles]:
     """Run *request* on *target* and tell what happened. Answers at most about 3 s after its limit.
 
     *keep* is awaited with the result before the run folder goes: a process killed before that leaves
-    the run to `recover`. *stop* ends the run as `Cancelled`, with what has finished until then.
+    the run to `recover`. *stop* ends the run as `Cancelled`, with what has finished until then. Where coverage
+    is asked for, *changed* gives the lines to look at, and *html* is where a report in HTML may be made.
 
     Raises:
         BadRequest: the request may not be carried out; see `command.check`.
@@ -109,6 +115,8 @@ async def run(
             launcher=launcher,
         )
         await course.run()
+        if course.measures and not (stop and stop.is_set()):
+            await course.measure(await changed() if changed else {}, html)
         result = await run_sync(course.result)
         if keep is not None:
             with anyio.CancelScope(shield=True):
@@ -146,6 +154,8 @@ class _Course:
         self._told = (-math.inf, Progress())
         self._spilled = (-math.inf, 0)
         self._workers = 0
+        self.measures = False
+        self.coverage: Coverage | None = None
         self.ledger = Ledger(root=origin.target.root, clock=time.monotonic)
         self.output = Output()
         self.ends: list[Ended] = []
@@ -155,7 +165,7 @@ class _Course:
     # --- launches -------------------------------------------------------------------------
 
     async def run(self) -> None:
-        await run_sync(self._find_workers)
+        await run_sync(self._find_tools)
         for repetition in range(self._request.repeat):
             while True:
                 known = len(self.ledger.culprits)
@@ -209,10 +219,16 @@ class _Course:
         await reader.drain()
         return await run_sync(self._ended, folder, launch, reader, tree.exit_code, why)
 
-    def _find_workers(self) -> None:
-        """How many workers there will be: none where xdist is not installed."""
+    def _find_tools(self) -> None:
+        """Whether what is asked for is installed there: xdist for workers, something that measures coverage."""
+        python = self.origin.target.python
+        if self._request.coverage:
+            trouble = covering.missing(python)
+            self.measures = not trouble
+            if trouble:
+                self.ledger.note(trouble)
         self._workers = self._request.parallel
-        if self._workers and not targets.has(self.origin.target.python, "xdist"):
+        if self._workers and not targets.has(python, "xdist"):
             self.ledger.note(
                 "parallel: pytest-xdist is not installed there, so the tests ran one after another."
             )
@@ -233,6 +249,8 @@ class _Course:
             workers=self._workers,
             allow_any_args=self._allow_any_args,
         )
+        if self.measures:
+            covering.ask(built, folder)
         if self.ledger.resumed():
             done = [test for test in self.ledger.attempts if test not in self.ledger.waiting]
             write(folder / "done.json", done)
@@ -347,6 +365,25 @@ class _Course:
             self._spilled = (now, self.output.size)
             self._folder.write_output(self.output.content())
 
+    async def measure(self, changed: covering.Lines, html: Path | None) -> None:
+        """Have what all launches measured reported; a note says why where nothing was."""
+        found = await covering.collect(
+            self.origin.target,
+            self._folder.path,
+            self._folder.launches(),
+            environ=command.surroundings(self.origin.target, self._environ, self._request.env),
+            cargo=self._cargo,
+            launcher=self._launcher,
+            html=html,
+            wants_html=self._request.detail,
+            changed=changed,
+            limit_s=min(max(self._left(), _LEAST_REPORT), _MOST_REPORT),
+        )
+        if isinstance(found, str):
+            self.ledger.note(found)
+        else:
+            self.coverage = found
+
     # --- the end --------------------------------------------------------------------------
 
     def result(self) -> tuple[Run, RunFiles]:
@@ -360,6 +397,7 @@ class _Course:
             output_tail=content.decode("utf-8", "replace"),
             output_bytes=self.output.size,
         )
+        result = replace(result, coverage=self.coverage)
         whole = self.report if len(self.ends) == 1 else b""
         if not whole and len(result.tests) <= _MOST_COMPOSED:
             whole = jsonreport.compose(result)

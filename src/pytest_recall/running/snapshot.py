@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_recall.history.patch import read_diff
 from pytest_recall.model import Revision
 
 _SECONDS = 5.0
@@ -46,19 +47,26 @@ class Snapshots:
         except (OSError, ValueError, subprocess.SubprocessError):
             return ""
 
-    def diff(self, root: Path, before: str, after: str) -> str:
+    def diff(self, root: Path, before: str, after: str, *, relative: bool = False) -> str:
         """The unified diff from one snapshot to another; empty where one is no longer there.
 
-        At most 400,000 characters: what is longer is cut.
+        At most 400,000 characters: what is longer is cut. *relative*: only of *root*, with paths seen from there.
         """
         if not _OBJECT.fullmatch(before) or not _OBJECT.fullmatch(after):
             return ""
         options = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--unified=3")
         try:
-            text = self._git(root, "diff", *options, before, after)
+            text = self._git(root, "diff", *options, *(["--relative"] if relative else []), before, after)
         except (OSError, subprocess.SubprocessError):
             return ""
         return text[:_MOST_DIFF].decode("utf-8", "replace")
+
+    def changed(self, root: Path, before: str, after: str) -> dict[str, list[int]]:
+        """The lines under *root* that *after* has and *before* had not, by path from there."""
+        if not before or before == after:
+            return {}
+        files = read_diff(self.diff(root, before, after, relative=True))
+        return {one.path: one.lines for one in files if one.lines}
 
     def prune(self, age_s: float) -> None:
         """Forget the objects that no run has written for so long."""

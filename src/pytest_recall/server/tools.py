@@ -73,6 +73,7 @@ async def run_tests(
     confirm: Annotated[
         int, Field(ge=0, le=50, description="rerun failures so many times: flaky or real?")
     ] = 0,
+    coverage: Annotated[bool, Field(description="measured by the project's own tool")] = False,
     args: Annotated[
         list[str], Field(description="more pytest options, e.g. ['-x', '--lf', '-W', 'error']")
     ] = [],  # noqa: B006
@@ -109,6 +110,7 @@ async def run_tests(
             parallel=parallel,
             repeat=repeat,
             detail=full,
+            coverage=coverage,
             args=tuple(args),
             env=tuple(sorted(env.items())),
             intent=intent,
