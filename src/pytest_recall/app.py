@@ -55,6 +55,7 @@ _SUSPECT = frozenset(
     {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
 )
 VERIFIED = 20  # tests that one `verify` reruns
+_INGEST_S = 10.0  # for another process that is taking in the inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ class App:
 
     def __init__(self, *, flags: Mapping[str, Any], environ: Mapping[str, str], default: Path) -> None:
         self._environ = environ
-        self.workspaces = Workspaces(flags, environ, default)
+        self.workspaces = Workspaces(flags, environ, default, learn=_learn)
         self._closing = AsyncExitStack()
         self._discovered: dict[object, Discovery] = {}
         self._proven: dict[str, Proven] = {}  # by run, of the last ones that were confirmed
@@ -366,6 +367,13 @@ class App:
 
     # --- elsewhere --------------------------------------------------------------------------
 
+    async def ingest(self, project: str) -> Workspace:
+        """Take in what the plugin captured, into the index too; the workspace says what that was."""
+        space = await self.workspaces.get(project)
+        await self.workspaces.take_in(space, _INGEST_S)
+        await space.store.feed()
+        return space
+
     async def take_in(
         self,
         project: str,
@@ -488,6 +496,12 @@ class App:
     async def troubles(self, project: str) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
         return (await self.workspaces.get(project)).store.troubles
+
+
+async def _learn(space: Workspace, run: Run) -> str:
+    from pytest_recall import learning
+
+    return await learning.learn(space, run)
 
 
 def _ranked(judged: Iterable[Judged]) -> list[Judged]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_recall.errors import Unimportable
+from pytest_recall.errors import Unimportable, UnreadableRun
 from pytest_recall.imports import formats, report
 from pytest_recall.imports.github import GitHub, Workflow, pipeline
 from pytest_recall.imports.places import Places
 from pytest_recall.imports.sources import Document, Refused, Sources
 from pytest_recall.model import Run, RunFiles, Space
+from pytest_recall.running import captured
 from pytest_recall.store import shape
 from pytest_recall.workspace import Workspace
 
@@ -82,6 +83,8 @@ class _Intake:
         self._contents = {report.content_of(path.stem): path.stem for path in paths}
 
     def take(self, document: Document, origin: report.Origin) -> Taken:
+        if (self._wanted or formats.sniff(document.data)) == "capture":
+            return self._captured(document, origin)
         try:
             found = formats.read(
                 document.data,
@@ -105,6 +108,18 @@ class _Intake:
             self._contents[report.content_of(run.id)] = run.id
             kept.append(run)
         return Taken(name=document.name, runs=tuple(kept), known=tuple(known), refused=found.broken)
+
+    def _captured(self, document: Document, origin: report.Origin) -> Taken:
+        """A session that the plugin captured elsewhere: the inbox of a CI job, as an artefact."""
+        try:
+            run = captured.brought(document.data, str(origin.root), origin.space)
+        except UnreadableRun as error:
+            return Taken(name=document.name, refused=(str(error),))
+        if run.id in self._ids:
+            return Taken(name=document.name, known=(run.id,))
+        self._store.keep(run, RunFiles())
+        self._ids.add(run.id)
+        return Taken(name=document.name, runs=(run,))
 
     def _before(self, run: Run) -> str:
         """The id under which *run* is kept already."""

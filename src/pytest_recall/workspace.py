@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from pytest_recall import ci
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.history import trend
-from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, Space, Target
-from pytest_recall.running import covering, revision, runner, target, worktree
+from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
+from pytest_recall.running import captured, covering, revision, runner, target, worktree
 from pytest_recall.running.snapshot import Snapshots
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
@@ -28,6 +29,8 @@ from pytest_recall.store.journal import Journal
 STORE_FOLDER = ".pytest-recall"
 _TREND = 50  # runs back that the last measured coverage is looked for
 SNAPSHOT_S = 30 * 86_400.0  # how long the sources of a run are kept
+_INGESTED = 500
+_LESSONS_S = 5.0  # for all that captured runs teach
 
 
 class Asker(Protocol):
@@ -62,6 +65,8 @@ class Workspace:
         self.store = store
         self.folder = folder  # of the store: journal, Chroma, pytest's cache
         self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
+        self.ingested: deque[RunRow] = deque(maxlen=_INGESTED)  # captured runs that this process took in
+        self.unreadable = 0  # files that should have been such runs
 
     @property
     def spool(self) -> Path:
@@ -81,6 +86,40 @@ class Workspace:
     @property
     def cache_dir(self) -> Path:
         return self.folder / "pytest_cache"
+
+    @property
+    def going_on(self) -> int:
+        """Sessions under way that the plugin captures."""
+        return len(captured.waiting(self.store.journal.inbox))
+
+    def take_in(self, wait_s: float = 0.0) -> list[Run]:
+        """Keep what the plugin captured meanwhile: of sessions that are over, by people, tox, CI."""
+        if not captured.waiting(self.store.journal.inbox):
+            return []
+        now: list[Revision] = []
+
+        def keep(run: Run, files: RunFiles) -> None:
+            # What was not committed can be kept for later comparison only while it is still there.
+            if run.revision.dirty and run.target.root == str(self.root):
+                now[:] = now or [revision.revision(self.root)]
+                if now[0].digest == run.revision.digest:
+                    tree = self.snapshots.take(self.root, run.revision)
+                    run = replace(run, revision=replace(run.revision, tree=tree))
+            self.store.keep(run, files)
+            self.ingested.append(trend.row(run))
+
+        def aside(path: Path) -> None:
+            self.unreadable += 1
+            self.store.journal.set_aside(path)
+
+        journal = self.store.journal
+        return captured.take(
+            journal.inbox,
+            keep,
+            known=lambda run_id: journal.find(run_id) is not None,
+            aside=aside,
+            wait_s=wait_s,
+        )
 
     def target(self) -> Target:
         """The interpreter that runs this project's tests, looked up anew: environments come and go."""
@@ -163,7 +202,15 @@ class Workspace:
 class Workspaces:
     """The projects of one process, each opened once; worktrees of one repository share a store."""
 
-    def __init__(self, flags: Mapping[str, Any], environ: Mapping[str, str], default: Path) -> None:
+    def __init__(
+        self,
+        flags: Mapping[str, Any],
+        environ: Mapping[str, str],
+        default: Path,
+        *,
+        learn: Callable[[Workspace, Run], Awaitable[object]],
+    ) -> None:
+        self._learn = learn
         self._flags = flags
         self._environ = environ
         self._default = default
@@ -223,7 +270,16 @@ class Workspaces:
         async with self._opening:
             if root not in self._open:
                 self._open[root] = await self._enter(root)
-        return self._open[root]
+            space = self._open[root]
+            await self.take_in(space)
+        return space
+
+    async def take_in(self, space: Workspace, wait_s: float = 0.0) -> None:
+        """Keep what the plugin captured, and learn from it as from a run of ours."""
+        arrived = await run_sync(space.take_in, wait_s)
+        with anyio.move_on_after(_LESSONS_S):
+            for run in arrived:
+                await self._learn(space, run)
 
     async def _enter(self, root: Path) -> Workspace:
         settings = Settings.load(root, flags=self._flags, environ=self._environ)

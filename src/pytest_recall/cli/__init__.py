@@ -16,6 +16,7 @@ from pytest_recall.cli import (
     committing,
     demonstrating,
     examining,
+    ingesting,
     installing,
     moving,
     noting,
@@ -27,7 +28,7 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, noting, storing, moving, examining, installing, committing, demonstrating)
+FAMILIES = (serving, running, remembering, noting, storing, moving, ingesting, examining, installing, committing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,7 +36,7 @@ def add(commands: door.Commands) -> None:
         "--format",
         default="",
         metavar="NAME",
-        help="junit, json-report, reportlog, ctrf, jsonl; default: told by content",
+        help="junit, json-report, reportlog, ctrf, jsonl, capture; default: told by content",
     )
 
     give = commands.add("export", "write runs for other tools", _export)

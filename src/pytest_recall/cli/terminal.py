@@ -27,6 +27,7 @@ from pytest_recall.answers.covered import Covered
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
 from pytest_recall.answers.learnt import Fix, NoteAnswer
+from pytest_recall.answers.ingesting import IngestAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.answers.storing import StoreAnswer
@@ -341,6 +342,24 @@ def _causes(lines: Sequence[CauseLine]) -> Table:
     return table
 
 
+def _ingested(answer: IngestAnswer) -> Iterator[RenderableType]:
+    table = _table("where", "status", "tests", "revision", "run")
+    for one in answer.ingested:
+        counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
+        status = Text(one.status, style=_COLOUR.get(one.status, "red"))
+        table.add_row(one.space, status, counts, one.revision, one.run_id)
+    if answer.ingested:
+        yield table
+    number = len(answer.ingested) + answer.ingested_omitted
+    yield Text(f"{number} captured runs were taken in" if number else "No captured run is waiting")
+    if answer.going_on:
+        yield Text(f"{answer.going_on} sessions are still going on")
+    if answer.unreadable:
+        yield Text(f"{answer.unreadable} files cannot be read; they lie in the store's broken/", style="red")
+    if answer.error:
+        yield Text(_plain(answer.error), style="yellow")
+
+
 def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
     table = _table("imported", "status", "tests", "revision", "run")
     for one in answer.imported:
@@ -448,6 +467,7 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     SimilarView: lambda view: [_causes(view.failures)],
     FixesView: _fixes,
     NoteAnswer: lambda kept: [Text(_plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
+    IngestAnswer: _ingested,
     ImportAnswer: _imported,
     ExportAnswer: _exported,
 }

@@ -15,7 +15,7 @@ from pytest_recall.imports.places import Places
 from pytest_recall.imports.report import Origin, Report, run
 from pytest_recall.model import Revision, Run
 
-FORMATS = ("junit", "json-report", "reportlog", "ctrf", "jsonl")
+FORMATS = ("junit", "json-report", "reportlog", "ctrf", "jsonl", "capture")
 
 _SNIFFED = 64 << 10
 _MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")  # byte order, which text of any format may begin with
@@ -30,13 +30,15 @@ class Found:
 
 
 def sniff(data: bytes) -> str:
-    """What *data* seems to be: "xml", "json", "reportlog", "jsonl", or "" for none of these."""
+    """What *data* seems to be: "xml", "json", "reportlog", "jsonl", "capture", or "" for none of these."""
     head = _head(data)
     if head.startswith(b"<"):
         return "xml"
     first = head.partition(b"\n")[0]
     if lines.recognises(first):
         return "jsonl"
+    if first.startswith(b'{"e":"capture"'):  # a session that the plugin captured; read by `running.captured`
+        return "capture"
     if reportlog.recognises(head) and first.startswith(b"{"):
         return "reportlog"
     return "json" if head.startswith(b"{") else ""

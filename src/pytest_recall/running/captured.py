@@ -20,7 +20,7 @@ from typing import Any, get_args
 from filelock import FileLock, Timeout
 
 from pytest_recall import ci
-from pytest_recall.errors import UnreadableRun, quoted
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.model import Crashed, Revision, Run, RunFiles, RunRequest, Space, Target
 from pytest_recall.running import events, evidence, jsonreport, report
 from pytest_recall.running.events import Event
@@ -41,6 +41,10 @@ _DIGEST, _COMMIT = re.compile(r"[0-9a-f]{24}"), re.compile(r"[0-9a-f]{40}([0-9a-
 Keep = Callable[[Run, RunFiles], None]
 
 
+class FromLater(UnreadableRun):
+    """A session that a later version of the plugin captured: nothing is wrong with it."""
+
+
 def waiting(inbox: Path) -> list[Path]:
     """The files of captured sessions in *inbox*, oldest first, those that are still going on too."""
     with os.scandir(inbox) as entries:
@@ -48,9 +52,14 @@ def waiting(inbox: Path) -> list[Path]:
 
 
 def take(
-    inbox: Path, keep: Keep, *, known: Callable[[str], bool], broken: Path, wait_s: float = 0.0
+    inbox: Path,
+    keep: Keep,
+    *,
+    known: Callable[[str], bool],
+    aside: Callable[[Path], None],
+    wait_s: float = 0.0,
 ) -> list[Run]:
-    """Hand the sessions in *inbox* that are over to *keep*, and remove their files; what cannot be read goes to *broken*.
+    """Hand the sessions in *inbox* that are over to *keep*, and remove their files; what cannot be read goes *aside*.
 
     One process at a time: another finds nothing to do, unless it waits for *wait_s* seconds.
     """
@@ -62,9 +71,10 @@ def take(
                     found = read(path)
                 except FileNotFoundError:
                     continue
+                except FromLater:
+                    continue
                 except (UnreadableRun, OSError):
-                    with suppress(OSError):
-                        path.rename(broken / path.name)
+                    aside(path)
                     continue
                 if found is None:
                     continue
@@ -72,8 +82,8 @@ def take(
                     keep(*found)
                     taken.append(found[0])
                 path.unlink(missing_ok=True)
-    except (Timeout, OSError):  # another process is at it, or the folder cannot be written
-        pass
+    except (Timeout, OSError, StoreUnavailable):
+        pass  # another process is at it, or the disk is full: what is there stays there
     return taken
 
 
@@ -132,7 +142,7 @@ def _head(line: bytes) -> _Head:
     if fact.get("e") != "capture" or type(fact.get("format")) is not int:
         raise UnreadableRun("This is no session that the plugin captured.")
     if fact["format"] > _FORMAT:
-        raise UnreadableRun(
+        raise FromLater(
             "A later version of pytest-recall-plugin captured this session; update pytest-recall."
         )
     identity = _text(fact.get("id"), 36)
