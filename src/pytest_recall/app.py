@@ -209,13 +209,21 @@ class App:
         run = await self._execute(space, request, origin, job.id, job)
         if run.status is Status.USAGE_ERROR and request.tests:
             await self._teach_ids(space, request)
-        if not confirm or job.stop.is_set():
-            return await explain(space, run)
-        until = anyio.current_time() + request.timeout_s - run.duration_s
+        if confirm and not job.stop.is_set():
+            await self._confirm(space, run, origin, confirm, job)
+        report = await explain(space, run, self._proven.get(run.id, UNPROVEN))
+        from pytest_recall import suggestions
+
+        await suggestions.remember(space, run, [(one.group.fingerprint, one.hints) for one in report.groups])
+        return report
+
+    async def _confirm(
+        self, space: Workspace, run: Run, origin: Origin, times: int, job: Job[Report]
+    ) -> None:
+        until = anyio.current_time() + run.request.timeout_s - run.duration_s
         bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
-        proven = await confirmed(bench, run, confirm)
+        proven = await confirmed(bench, run, times)
         self._proven = dict(list(self._proven.items())[-49:]) | {run.id: proven}
-        return await explain(space, run, proven)
 
     async def _execute(
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]

@@ -114,9 +114,9 @@ def _made(
         return flip.red[-1].run
 
     for red, ending in groupby(sorted(flips, key=red_run), key=red_run):
-        diff = _diff(space, Path(run.rootdir), rows.get(red), rows[run.id])
+        diff = changes_between(space, Path(run.rootdir), rows.get(red), rows[run.id])
         if diff and sources is None:
-            sources = _sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
+            sources = read_sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
         for flip in ending:
             path = flip.test.partition("::")[0]
             reached = reach.reach(path, sources) if sources else frozenset[str]()
@@ -124,7 +124,7 @@ def _made(
     return made
 
 
-def _diff(space: Workspace, root: Path, red: RunRow | None, green: RunRow) -> list[FileDiff]:
+def changes_between(space: Workspace, root: Path, red: RunRow | None, green: RunRow) -> list[FileDiff]:
     """What was changed between two runs, with paths relative to pytest's rootdir; nothing where nobody knows."""
     if red is None:
         return []
@@ -149,14 +149,14 @@ def _within_repository(root: Path) -> str:
     return ""
 
 
-def _sources(root: Path, first: Iterable[str]) -> dict[str, str]:
+def read_sources(root: Path, first: Iterable[str]) -> dict[str, str]:
     """The texts of the project's Python files, the changed ones first, as many as the time allows.
 
     A file that was not read is one that nobody imports: then the change is called farther than it is.
     """
     until = time.monotonic() + _READING
     found: dict[str, str] = {}
-    for path in (*first, *_python_files(root)):
+    for path in (*first, *python_files(root)):
         if time.monotonic() > until or len(found) >= _SOURCES:
             break
         if path.endswith(".py") and path not in found:
@@ -168,7 +168,7 @@ def _sources(root: Path, first: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _python_files(root: Path) -> Iterator[str]:
+def python_files(root: Path) -> Iterator[str]:
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if not name.startswith(".") and name not in _NO_SOURCES]
         inside = PurePosixPath(Path(folder).relative_to(root).as_posix())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_recall import learning
+from pytest_recall import advice, learning, suggestions
 from pytest_recall.errors import listed
 from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.history.around import Hint
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
 from pytest_recall.proof import Proven
 from pytest_recall.workspace import Workspace
@@ -25,6 +26,7 @@ class Explained:
     seen: FailureHistory | None  # before this run
     fix: Transition | None = None  # what mended it before
     notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
+    hints: tuple[Hint, ...] = ()  # what to do about it, the surest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Report:
     before: RunRow | None = None  # the last comparable run
     difference: compare.Difference | None = None  # from that run to this
     notes: tuple[Note, ...] = ()  # what was said of this run
+    hints: tuple[Hint, ...] = ()  # where there was no session: what to do about that
     warnings: tuple[str, ...] = ()
 
 
@@ -58,21 +61,25 @@ async def explain(space: Workspace, run: Run, proven: Proven = UNPROVEN) -> Repo
     judgements = verdict.judge_groups(
         causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
     )
+    advised = await advice.advise(space, run, causes, histories, earlier)
+    said = [learnt.about(cause.fingerprint, *cause.tests) for cause in causes]
     explained = tuple(
         Explained(
             group=cause,
             judgement=judgement,
             seen=seen.get(cause.fingerprint),
             fix=learnt.fixes.get(cause.fingerprint),
-            notes=learnt.about(cause.fingerprint, *cause.tests),
+            notes=tuple(note for note in notes if not suggestions.ours(note)),
+            hints=suggestions.known(hints, notes),
         )
-        for cause, judgement in zip(causes, judgements, strict=True)
+        for cause, judgement, hints, notes in zip(causes, judgements, advised.causes, said, strict=True)
     )
     difference = compare.compare(earlier, run) if earlier else None
     return Report(
         run=run,
         groups=explained,
         notes=learnt.about(run.id),
+        hints=advised.start,
         before=before,
         difference=difference,
         warnings=(

@@ -77,7 +77,7 @@ def test_sources_are_the_changed_ones_first_and_none_of_an_environment(tmp_path)
     for path in ("a.py", "z/changed.py", ".venv/lib/x.py", "node_modules/y.py", "data.txt"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"import a \xff\n")
-    assert list(learning._sources(tmp_path, ["z/changed.py", "gone.py", "data.txt"])) == [
+    assert list(learning.read_sources(tmp_path, ["z/changed.py", "gone.py", "data.txt"])) == [
         "z/changed.py",
         "a.py",
     ]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.text import clean, head, middle
+from pytest_recall.history.around import Hint
 from pytest_recall.model import Note, Transition
 
 # Every session pays for what a schema says: these speak for themselves.
@@ -66,6 +67,12 @@ def notes(kept: Iterable[Note], *, number: int, most: int) -> list[str]:
         who = ", ".join(part for part in (day(note.at), head(note.author, 40)) if part)
         found.append(f"{note.kind}{worked}, {who}: {head(note.text, most)}")
     return found
+
+
+def hints(given: Iterable[Hint], *, most: int) -> list[str]:
+    """Each hint in one line of at most *most* characters: what to do, what that rests on, how it worked before."""
+    worked = {True: " It worked before.", False: " It was tried in vain.", None: ""}
+    return [head(f"{one.text} ({one.evidence}){worked[one.worked]}", most) for one in given]
 
 
 def noted(note: Note) -> NoteAnswer:

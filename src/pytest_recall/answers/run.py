@@ -60,6 +60,7 @@ class FailureGroup(BaseModel):
     seen_before: Annotated[Seen | None, _PLAIN] = None
     fix: Annotated[Fix | None, _PLAIN] = None
     notes: list[str] = []
+    hints: list[str] = []
     traceback: str = ""
     locals: dict[str, str] = {}
     captured: str = ""
@@ -113,6 +114,8 @@ class _Level:
     fixed: int = 0  # files of a fix; 0: none is shown
     notes: int = 0
     note: int = 200
+    hints: int = 0  # of a group
+    hint: int = 260
     local: int = 0
     slowest: int = 0
     test_id: int = 300
@@ -124,6 +127,8 @@ _FULL = (
     _Level(
         groups=200,
         tests=200,
+        hints=6,
+        hint=600,
         message=8_000,
         frames=40,
         captured=6_000,
@@ -144,6 +149,8 @@ _FULL = (
     _Level(
         groups=100,
         tests=50,
+        hints=4,
+        hint=400,
         message=2_000,
         frames=15,
         captured=1_500,
@@ -164,6 +171,7 @@ _CONCISE = (
     _Level(
         groups=20,
         tests=8,
+        hints=3,
         message=900,
         frames=4,
         captured=400,
@@ -180,6 +188,7 @@ _CONCISE = (
     _Level(
         groups=16,
         tests=4,
+        hints=2,
         message=400,
         frames=2,
         captured=160,
@@ -196,6 +205,8 @@ _CONCISE = (
     _Level(
         groups=16,
         tests=2,
+        hints=1,
+        hint=220,
         message=220,
         frames=0,
         captured=0,
@@ -213,6 +224,8 @@ _CONCISE = (
     _Level(
         groups=16,
         tests=1,
+        hints=1,
+        hint=160,
         message=120,
         frames=0,
         captured=0,
@@ -353,6 +366,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         if explained.fix and level.fixed
         else None,
         notes=learnt.notes(explained.notes, number=level.notes, most=level.note),
+        hints=learnt.hints(explained.hints[: level.hints], most=level.hint),
         traceback=_traceback(failure, run, level.frames) if failure else "",
         locals={head(name, 60): head(value, level.local) for name, value in failure.locals}
         if failure and level.local
@@ -435,6 +449,8 @@ def _slowest(run: Run, number: int) -> list[str]:
 
 def _next_step(report: Report) -> str:
     run = report.run
+    if report.hints:
+        return " ".join(learnt.hints(report.hints, most=400))
     if run.status is Status.NO_TESTS:
         return "Nothing was selected. discover_tests lists what exists."
     if run.status is Status.CANCELLED:

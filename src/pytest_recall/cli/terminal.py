@@ -156,6 +156,7 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
         f"{_plain(answer.python)}, pytest {answer.pytest}, revision {answer.revision}, run {answer.run_id}",
         style="dim",
     )
+    yield from _notes(answer.notes)
     if answer.next_step:
         yield Text(_plain(answer.next_step))
 
@@ -194,10 +195,15 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
     )
     if says:
         yield Text(f"  {_plain(says)}", style="yellow")
+    yield from (Text(_plain(f"  → {hint}"), style="yellow") for hint in group.hints)
     if group.fix:
         yield from _fix(group.fix)
-    yield from (Text(f"  {_plain(note)}", style="cyan") for note in group.notes)
+    yield from _notes(group.notes, "  ")
     yield Text("")
+
+
+def _notes(notes: Sequence[str], indent: str = "") -> Iterator[RenderableType]:
+    yield from (Text(_plain(f"{indent}{note}"), style="cyan") for note in notes)
 
 
 def _fix(fix: Fix) -> Iterator[RenderableType]:
@@ -297,6 +303,7 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
     yield table
+    yield from _notes(answer.notes)
 
 
 def _slow(answer: SlowView) -> Table:
@@ -339,6 +346,8 @@ def _causes(lines: Sequence[CauseLine]) -> Table:
             line.seen.last,
             Text(_plain("\n".join(tests))),
         )
+        for note in line.notes:
+            table.add_row("", Text(_plain(note), style="cyan"))
     return table
 
 

@@ -7,7 +7,8 @@ rather too much (an import in a docstring) than too little; imports made at run 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from posixpath import dirname
 
@@ -23,29 +24,50 @@ _FROM = re.compile(
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What matters of one Python file to the tests that use it."""
+
+    digest: str
+    names: frozenset[str]  # dotted, that it may import
+
+
+def source(path: str, text: str) -> Source:
+    """The file *path* (relative to the root, with `/`) with that *text*."""
+    return Source(digest(text), frozenset(_imported(path, text[:_MOST_TEXT])))
+
+
 def reach(test: str, sources: Mapping[str, str]) -> frozenset[str]:
     """The files that *test* (a path) is, imports, directly or not, or gets from its conftests.
 
     *sources* are the texts of the project's Python files, by path relative to the root, with `/`.
     """
-    modules = _modules(frozenset(sources))
-    todo = [test, *(path for path in _conftests(test) if path in sources)]
-    found: set[str] = set()
-    while todo and len(found) < _MOST_FILES:
-        path = todo.pop()
-        if path in found or path not in sources:
-            continue
-        found.add(path)
-        names = set(_imported(path, sources[path][:_MOST_TEXT]))
-        todo += [modules[name] for name in names if name in modules]
-    return frozenset(found)
+    return _closure(test, frozenset(sources), lambda path: _imported(path, sources[path][:_MOST_TEXT]))
 
 
-def reach_digest(test: str, sources: Mapping[str, str]) -> str:
+def reached(test: str, sources: Mapping[str, Source]) -> frozenset[str]:
+    """The same, of files that have been read before."""
+    return _closure(test, frozenset(sources), lambda path: sources[path].names)
+
+
+def reach_digest(test: str, sources: Mapping[str, Source]) -> str:
     """12 hex digits of all that *test* can reach; "" where its own source is unknown."""
     if test not in sources:
         return ""
-    return digest(*(part for path in sorted(reach(test, sources)) for part in (path, sources[path])))
+    return digest(*(part for path in sorted(reached(test, sources)) for part in (path, sources[path].digest)))
+
+
+def _closure(test: str, paths: frozenset[str], imported: Callable[[str], Iterable[str]]) -> frozenset[str]:
+    modules = modules_of(paths)
+    todo = [test, *(path for path in _conftests(test) if path in paths)]
+    found: set[str] = set()
+    while todo and len(found) < _MOST_FILES:
+        path = todo.pop()
+        if path in found or path not in paths:
+            continue
+        found.add(path)
+        todo += [modules[name] for name in set(imported(path)) if name in modules]
+    return frozenset(found)
 
 
 def touched(changed: Collection[str], reached: Collection[str]) -> list[str]:
@@ -82,7 +104,7 @@ def _packages(name: str) -> Iterable[str]:
 
 
 @lru_cache(maxsize=4)
-def _modules(paths: frozenset[str]) -> dict[str, str]:
+def modules_of(paths: frozenset[str]) -> dict[str, str]:
     """Paths by every name under which they may be imported; `/a.b` is the name from the root."""
     packages = {dirname(path) for path in paths if path.endswith("/__init__.py")}
     found: dict[str, str] = {}
