@@ -388,8 +388,21 @@ class Environment:
     pytest: str = ""
     plugins: tuple[str, ...] = ()  # "name-version", sorted
     distributions: str = ""  # digest of the installed distributions
+    packages: tuple[str, ...] = ()  # those, "name-version", sorted; () where nobody told
     workers: int = 0
     seed: str = ""  # of a random order, where a plugin told it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The CI job that a run was part of, as its variables told it; "" where they did not."""
+
+    provider: str  # "GitHub Actions", …; "CI" where no more is known
+    job: str = ""  # the same from run to run
+    run: str = ""  # the provider's own number for this one
+    branch: str = ""
+    commit: str = ""  # what was checked out
+    link: str = ""  # http(s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,6 +422,7 @@ class Run:
     space: Space = "agent"
     source: str = "mcp"  # mcp, cli, plugin, import:<format>
     client: str = ""  # name and version of the MCP client
+    ci: Pipeline | None = None
     collected: int = 0  # selected + deselected
     deselected: int = 0
     tests: tuple[Test, ...] = ()  # in order of their first start
@@ -429,23 +443,10 @@ class Run:
 
     @property
     def selected(self) -> int:
-    packages: tuple[str, ...] = ()  # those, "name-version", sorted; () where nobody told
         return self.collected - self.deselected
 
     @property
     def counts(self) -> dict[str, int]:
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """The CI job that a run was part of, as its variables told it; "" where they did not."""
-
-    provider: str  # "GitHub Actions", …; "CI" where no more is known
-    job: str = ""  # the same from run to run
-    run: str = ""  # the provider's own number for this one
-    branch: str = ""
-    commit: str = ""  # what was checked out
-    link: str = ""  # http(s)
-
-
         """Tests by outcome, as pytest counts: collectors too; zeros left out.
 
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
@@ -463,7 +464,6 @@ class Pipeline:
             for outcome, number in last.subtests:
                 counts[f"subtests_{outcome.value}"] += number
         counts["not_run"] += len(self.not_run)
-    ci: Pipeline | None = None
         counts["collected"], counts["deselected"] = self.collected, self.deselected
         counts["selected"] = self.selected if self.deselected else 0
         return {name: number for name, number in counts.items() if number}

@@ -21,8 +21,8 @@ from pytest_recall.model import (
     Coverage,
     Crashed,
     Finished,
-    Progress,
     Pipeline,
+    Progress,
     Revision,
     Run,
     RunFiles,
@@ -70,10 +70,10 @@ async def run(
     space: Space,
     source: str,
     client: str = "",
+    ci: Pipeline | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     stop: anyio.Event | None = None,
     allow_any_args: bool = False,
-    ci: Pipeline | None = None,
     launcher: Launcher = process.start,
     keep: Keep | None = None,
     changed: Changed | None = None,
@@ -99,13 +99,13 @@ async def run(
         space=space,
         source=source,
         client=client,
+        ci=ci,
     )
     with Spool(spool).run_folder(run_id) as folder:
         folder.write_story(report.story(origin))
         course = _Course(
             origin,
             folder,
-        ci=ci,
             cargo=cargo.lay(spool),
             cache_dir=cache_dir,
             environ=environ,
@@ -357,14 +357,6 @@ class _Course:
             self._told = (now, progress)
             self._on_progress(progress)
 
-    def _spill(self) -> None:
-        """Write down what was printed, once a second at most: for `recover`, should we be killed."""
-        now = time.monotonic()
-        at, size = self._spilled
-        if self.output.size != size and now - at >= _SPILL:
-            self._spilled = (now, self.output.size)
-            self._folder.write_output(self.output.content())
-
     async def measure(self, changed: covering.Lines, html: Path | None) -> None:
         """Have what all launches measured reported; a note says why where nothing was."""
         found = await covering.collect(
@@ -383,6 +375,14 @@ class _Course:
             self.ledger.note(found)
         else:
             self.coverage = found
+
+    def _spill(self) -> None:
+        """Write down what was printed, once a second at most: for `recover`, should we be killed."""
+        now = time.monotonic()
+        at, size = self._spilled
+        if self.output.size != size and now - at >= _SPILL:
+            self._spilled = (now, self.output.size)
+            self._folder.write_output(self.output.content())
 
     # --- the end --------------------------------------------------------------------------
 
