@@ -18,6 +18,7 @@ def main(run_dir):
     # Once the package is known its modules are found through it, and `sys.path` need not name the cargo.
     sys.path.insert(0, cargo)
     from recall_probe import supervise
+    from recall_probe.whole import Whole  # before the project can have changed anything
 
     del sys.path[0]
     if cfg.get("supervise"):
@@ -25,7 +26,7 @@ def main(run_dir):
     _restore_signals()
     _restore_path(here)
     _stack_file(run_dir, cfg.get("dump_signal"))
-    _run(run_dir, cfg)
+    _run(run_dir, cfg, Whole.put)
 
 
 def _restore_signals():
@@ -56,7 +57,7 @@ def _stack_file(run_dir, dump_signal):
         sys.stderr.write("pytest-recall: no stack file: %r\n" % (error,))
 
 
-def _run(run_dir, cfg):
+def _run(run_dir, cfg, put):
     about = {
         "pid": os.getpid(),
         "python": sys.executable,
@@ -68,14 +69,11 @@ def _run(run_dir, cfg):
         import pytest
     except ImportError as error:
         missing = getattr(error, "name", None) or ""
-        _write(
-            run_dir,
-            "boot.json",
-            dict(about, error="no-pytest", missing=missing, detail=repr(error)[:2000], path=sys.path),
-        )
+        said = dict(about, error="no-pytest", missing=missing, detail=repr(error)[:2000], path=sys.path)
+        put(os.path.join(run_dir, "boot.json"), said)
         sys.stderr.write("pytest-recall: cannot import pytest in %s: %s\n" % (sys.executable, error))
         sys.exit(97)
-    _write(run_dir, "boot.json", dict(about, pytest=getattr(pytest, "__version__", "")))
+    put(os.path.join(run_dir, "boot.json"), dict(about, pytest=getattr(pytest, "__version__", "")))
     args = list(cfg["args"])
     if cfg.get("collect_only") and "--collect-only" not in args:
         args.insert(0, "--collect-only")
@@ -88,18 +86,8 @@ def _run(run_dir, cfg):
         runpy.run_module("pytest", run_name="__main__", alter_sys=True)
     except Exception as error:  # pytest itself failed: a plugin that cannot be imported, …
         started = {"type": type(error).__name__, "path": "", "message": str(error)[:2000], "cause": None}
-        _write(run_dir, "startup.json", started)
+        put(os.path.join(run_dir, "startup.json"), started)
         raise
-
-
-def _write(run_dir, name, value):
-    try:
-        path = os.path.join(run_dir, name)
-        with open(path + ".tmp", "w", encoding="ascii") as file:
-            json.dump(value, file)
-        os.replace(path + ".tmp", path)
-    except OSError:  # disk full
-        pass
 
 
 if __name__ == "__main__":

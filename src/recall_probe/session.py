@@ -1,6 +1,5 @@
 """One session's wiring: which process plays which part."""
 
-import json
 import os
 import sys
 
@@ -13,6 +12,7 @@ from recall_probe.failure import Describer
 from recall_probe.jsonreport import JsonReport
 from recall_probe.reporting import Reporting
 from recall_probe.stream import Stream, cut
+from recall_probe.whole import Whole
 
 _LEND = "import sys; sys.path.insert(0, %r); import recall_probe; del sys.path[0]"
 _LEND_S = 30.0
@@ -97,11 +97,7 @@ class Session:
             "message": cut(str(error), 2000),
             "cause": cut("%s: %s" % (type(inner).__name__, inner), 2000) if inner is not None else None,
         }
-        try:
-            with open(self._path("startup.json"), "w", encoding="ascii") as file:
-                json.dump(told, file)
-        except OSError:  # disk full; pytest prints the same
-            pass
+        Whole.put(self._path("startup.json"), told)
 
 
 class Distributed:

@@ -9,11 +9,12 @@ answering ECHILD is the proof that none lives. Elsewhere on POSIX it has pytest'
 Windows there is no fork: a thread of pytest's own process reads the commands.
 """
 
-import json
 import os
 import signal
 import sys
 import time
+
+from recall_probe.whole import Whole
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _VOLUNTARY_S = 0.2  # what pytest left behind may still end by itself (multiprocessing's resource tracker)
@@ -206,13 +207,8 @@ class Supervisor:
         names = list(self.killed.values())[:_NAMES_MOST]
         exit_fact = {"rc": code, "clean": self.alone, "killed": len(self.killed), "names": names}
         try:
-            path = os.path.join(self.run_dir, "exit.json")
-            with open(path + ".tmp", "w", encoding="ascii") as file:
-                json.dump(exit_fact, file)
-            os.replace(path + ".tmp", path)
-        except OSError:  # disk full: our own exit code still says it
-            pass
-        finally:
+            Whole.put(os.path.join(self.run_dir, "exit.json"), exit_fact)
+        finally:  # on a full disk our own exit code still says it
             os._exit(125 if code is None else 128 - code if code < 0 else code)
 
 
