@@ -9,8 +9,6 @@ from pytest_recall.history.groups import Group
 from pytest_recall.history.providers import plain
 from pytest_recall.model import Change, Environment, Sample
 
-_NOTHING: Mapping[str, str] = {}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
@@ -45,9 +43,9 @@ class Around:
     changes: tuple[Change, ...] | None = (
         None  # of the sources, since then, the nearest first; None: nobody knows
     )
-    declared: Mapping[str, str] = _NOTHING  # plain name of a distribution → where the project asks for it
-    modules: Mapping[str, str] = _NOTHING  # the project's own: dotted name → path
-    places: Mapping[str, str] = _NOTHING  # a path that was not found → where such a file is
+    declared: Mapping[str, str] = field(default_factory=dict)  # plain name of a distribution → where the project asks for it
+    modules: Mapping[str, str] = field(default_factory=dict)  # the project's own: dotted name → path
+    places: Mapping[str, str] = field(default_factory=dict)  # a path that was not found → where such a file is
     streak: tuple[Sample, ...] = ()  # the failures with this fingerprint at the end of the test's history
     edited: tuple[str, ...] | None = None  # paths that were changed during those
 
