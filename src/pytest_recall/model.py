@@ -471,10 +471,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFiles:
-    """What is kept beside a run: pytest's output (head and tail) and the JSON report, as bytes."""
+    """What is kept beside a run: pytest's output (head and tail), its JSON report and its log, as bytes."""
 
     output: bytes = b""
     report: bytes = b""
+    log: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

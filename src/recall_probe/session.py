@@ -7,9 +7,10 @@ import pytest
 
 from recall_probe import stacks
 from recall_probe.collecting import Collecting
-from recall_probe.evidence import Evidence
+from recall_probe.evidence import Evidence, WorkersEvidence
 from recall_probe.failure import Describer
 from recall_probe.jsonreport import JsonReport
+from recall_probe.logfile import Logged
 from recall_probe.reporting import Reporting
 from recall_probe.stream import Stream, cut
 from recall_probe.whole import Whole
@@ -75,16 +76,22 @@ class Session:
         stream = Stream(self._path("events.jsonl"), self._cfg.get("max_text", 20000))
         describer = Describer(root_of(config), stream.max_text, self._cfg.get("locals", False))
         yield Late(self._run_dir, self._cfg.get("dump_signal"))
-        if worker is None:
-            yield Reporting(config, stream, describer, self._json_report, self._notes)
         if worker is None and distributes(config.option):
+            yield Reporting(config, stream, describer, self._json_report, self._notes)
             yield Distributed(config, stream, self._json_report)
             return
         name = worker["workerid"] if worker else None
         tells = worker is None or self._claim("lister")  # of xdist's workers the first
         wanted = (self._cfg.get("list") or "none") if tells else "none"
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
-        yield Evidence(stream, describer, name)
+        if worker:
+            yield WorkersEvidence(stream, describer, name)
+            return
+        evidence = Evidence(stream, describer)
+        yield evidence
+        yield Reporting(config, stream, describer, self._json_report, self._notes, evidence)
+        if not self._cfg.get("collect_only"):
+            yield Logged(self._path("log-%s.txt" % (name or "main")))
 
     def not_started(self, error):
         """Write why there was no session, or none that ran a test."""

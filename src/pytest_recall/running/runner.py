@@ -32,7 +32,17 @@ from pytest_recall.model import (
     Termination,
     TimedOut,
 )
-from pytest_recall.running import cargo, command, covering, evidence, jsonreport, options, process, report
+from pytest_recall.running import (
+    cargo,
+    command,
+    covering,
+    evidence,
+    jsonreport,
+    lastfailed,
+    options,
+    process,
+    report,
+)
 from pytest_recall.running import target as targets
 from pytest_recall.running.discovery import discover
 from pytest_recall.running.ledger import Launch, Ledger
@@ -166,6 +176,8 @@ class _Course:
 
     async def run(self) -> None:
         await run_sync(self._find_tools)
+        if self._cache_dir is not None:
+            await run_sync(lastfailed.restore, self._cache_dir)
         for repetition in range(self._request.repeat):
             while True:
                 known = len(self.ledger.culprits)
@@ -398,7 +410,9 @@ class _Course:
             output_bytes=self.output.size,
         )
         result = replace(result, coverage=self.coverage)
+        if self._cache_dir is not None:
+            lastfailed.settle(self._cache_dir, result)
         whole = self.report if len(self.ends) == 1 else b""
         if not whole and len(result.tests) <= _MOST_COMPOSED:
             whole = jsonreport.compose(result)
-        return result, RunFiles(output=content, report=whole)
+        return result, RunFiles(output=content, report=whole, log=self._folder.read_log())

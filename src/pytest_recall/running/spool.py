@@ -61,6 +61,16 @@ class RunFolder:
         except OSError:
             return b""
 
+    def read_log(self) -> bytes:
+        """pytest's log of all launches, that of each process under its name."""
+        found = b""
+        for path in sorted(self.path.glob("launch-*/log-*.txt")):
+            with suppress(OSError), path.open("rb") as file:
+                if text := file.read(_MOST_OUTPUT):
+                    name = path.stem.removeprefix("log-")
+                    found += (b"" if name == "main" else f"[{name}]\n".encode()) + text
+        return found[:_MOST_OUTPUT]
+
     def release(self) -> None:
         self._lock.release()
 

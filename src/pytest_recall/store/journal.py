@@ -7,7 +7,7 @@
     <folder>/writer                the name under which this folder's rows stand in a shared store
 
 A `.run` file is a zip: `run.json` and `columns` (see `codec`), `row.json` (the run in one line, so that
-listing runs reads little), `output.txt` and `report.json`. Its comment names the roster it needs.
+listing runs reads little), `output.txt`, `report.json` and `log.txt`. Its comment names the roster it needs.
 """
 
 from __future__ import annotations
@@ -140,8 +140,9 @@ class Journal:
         if path is None:
             return None
         with _opened(path) as archive:
-            output, report = (_member(archive, name, _LARGEST) for name in ("output.txt", "report.json"))
-            return RunFiles(output=output, report=report)
+            names = ("output.txt", "report.json", "log.txt")
+            output, report, log = (_member(archive, name, _LARGEST) for name in names)
+            return RunFiles(output=output, report=report, log=log)
 
     # --- many -------------------------------------------------------------------------------
 
@@ -324,6 +325,7 @@ def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
         archive.comment = packed.digest.encode("ascii")
         members = {"row.json": row, "run.json": packed.head, "columns": packed.columns}
         members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report}
+        members |= {"log.txt": files.log} if files.log else {}
         for name, data in members.items():
             if len(data) <= _LARGEST:
                 archive.writestr(name, data)
