@@ -118,6 +118,7 @@ def _versions(plugins: Sequence[str]) -> dict[str, str]:
 class Timed:
     """One run's passing tests and the seconds of their calls."""
 
+    run: str
     environment: str
     seconds: Mapping[str, float]
 
@@ -134,11 +135,17 @@ class Slow:
 
 async def slow(space: Workspace) -> list[Slow]:
     """The tests of the last run's environment: those that got slower first, then the slowest."""
-    rows = [row for row in await space.store.runs(limit=_RUNS) if not row.suspect]
-    timed = [await _timed(space, row) for row in reversed(rows)]
-    if not timed:
-        return []
-    same = [one for one in timed if one.environment == timed[-1].environment]
+    return slowest(await timed(space, await space.store.runs(limit=_RUNS)))
+
+
+async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
+    """Those of the newest of *rows* (newest first) that can be compared: in one environment, the last one's; oldest first."""
+    found = [await _timed(space, row) for row in reversed(rows[:_RUNS]) if not row.suspect]
+    return [one for one in found if one.environment == found[-1].environment]
+
+
+def slowest(same: Sequence[Timed]) -> list[Slow]:
+    """The tests of these runs: those that got slower first, then the slowest."""
     series: dict[str, list[tuple[int, float]]] = {}
     for number, one in enumerate(same):
         for test_id, seconds in one.seconds.items():
@@ -165,7 +172,7 @@ async def _timed(space: Workspace, row: RunRow) -> Timed:
         for test in (run.tests if run else ())
         if test.outcome is Outcome.PASSED
     }
-    found = Timed(environment=trend.without_seed(row.environment), seconds=seconds)
+    found = Timed(run=row.id, environment=trend.without_seed(row.environment), seconds=seconds)
     space.timed[row.id] = found
     while len(space.timed) > _RUNS:
         del space.timed[next(iter(space.timed))]

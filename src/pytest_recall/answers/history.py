@@ -53,7 +53,7 @@ _OWN: dict[Purpose, str] = {
     "base": "our own: does it fail at the base revision too?",
 }
 
-_LETTERS = {
+LETTERS = {
     Outcome.PASSED: ".",
     Outcome.FAILED: "F",
     Outcome.ERROR: "E",
@@ -108,7 +108,7 @@ async def _summary(app: App, project: str, _: Query) -> SummaryView:
     return SummaryView(
         view="summary",
         project=middle(known.project, 120),
-        last_run=_run_line(known.runs[0]) if known.runs else None,
+        last_run=run_line(known.runs[0]) if known.runs else None,
         recent_runs={status: statuses.count(status) for status in dict.fromkeys(statuses)},
         failing=[_test_line(judged) for judged in known.failing[:10]],
         failing_omitted=max(0, len(known.failing) - 10),
@@ -127,7 +127,7 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
         status=query.status,
     )
     shown, following = page(rows, "runs", query.cursor, query.limit)
-    return RunsView(view="runs", runs=[_run_line(row) for row in shown], next_cursor=following)
+    return RunsView(view="runs", runs=[run_line(row) for row in shown], next_cursor=following)
 
 
 async def _run(app: App, project: str, query: Query) -> RunView:
@@ -247,8 +247,8 @@ async def _compare(app: App, project: str, query: Query) -> CompareView:
     lists: dict[str, tuple[str, ...]] = {name: getattr(found.difference, name) for name in names}
     return CompareView(
         view="compare",
-        before=_run_line(trend.row(found.before)),
-        after=_run_line(trend.row(found.after)),
+        before=run_line(trend.row(found.before)),
+        after=run_line(trend.row(found.after)),
         environment=[head(line, 200) for line in found.environment[: query.limit]],
         omitted={name: len(ids) - query.limit for name, ids in lists.items() if len(ids) > query.limit},
         **{name: first_ids(ids, query.limit) for name, ids in lists.items()},
@@ -264,7 +264,7 @@ async def _spaces(app: App, project: str, query: Query) -> SpacesView:
                 space=one.space,
                 runs=one.runs,
                 passed=one.passed,
-                last_run=_run_line(one.last),
+                last_run=run_line(one.last),
                 fails_only_here=first_ids(one.fails_only_here, query.limit),
                 omitted=max(0, len(one.fails_only_here) - query.limit),
             )
@@ -317,7 +317,7 @@ def _needed(value: str, name: str, query: Query) -> str:
     return value
 
 
-def _run_line(row: RunRow) -> RunLine:
+def run_line(row: RunRow) -> RunLine:
     return RunLine(
         run_id=row.id,
         at=day(row.started_at),
@@ -368,4 +368,4 @@ def _verdict(judgement: Judgement) -> str:
 
 def _strip(history: TestHistory) -> str:
     """The newest outcomes as letters, oldest first."""
-    return "".join(_LETTERS[sample.outcome] for sample in history.samples[-STRIP:])
+    return "".join(LETTERS[sample.outcome] for sample in history.samples[-STRIP:])

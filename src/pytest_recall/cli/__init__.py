@@ -21,6 +21,7 @@ from pytest_recall.cli import (
     moving,
     noting,
     remembering,
+    reporting,
     running,
     serving,
     storing,
@@ -28,7 +29,7 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, noting, storing, moving, ingesting, examining, installing, committing, demonstrating)
+FAMILIES = (serving, running, remembering, reporting, noting, storing, moving, ingesting, examining, installing, committing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

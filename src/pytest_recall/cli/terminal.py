@@ -26,9 +26,10 @@ from pytest_recall.answers.committing import CommitsAnswer, HookAnswer
 from pytest_recall.answers.covered import Covered
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
-from pytest_recall.answers.learnt import Fix, NoteAnswer
 from pytest_recall.answers.ingesting import IngestAnswer
+from pytest_recall.answers.learnt import Fix, NoteAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
+from pytest_recall.answers.overview import ReportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.answers.storing import StoreAnswer
 from pytest_recall.answers.views import (
@@ -403,6 +404,15 @@ def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
         yield _warning(f"{run_id} cannot be read")
 
 
+def _reported(answer: ReportAnswer) -> Iterator[RenderableType]:
+    yield Text(_plain(f"{answer.file} ({answer.bytes / 1000:,.0f} kB)"), style="bold")
+    told = f"{answer.runs} runs, {answer.tests} tests, {answer.causes} causes of failure, {answer.flaky} unsteady tests"
+    yield Text(_plain(f"{told}; the newest run: {answer.status}"))
+    if answer.opened is False:
+        yield _warning("no browser was found; open that file yourself")
+    yield from map(_warning, answer.warnings)
+
+
 def _hook(answer: HookAnswer) -> Iterator[RenderableType]:
     if answer.diff:
         yield Text(_plain(answer.diff))
@@ -479,4 +489,5 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     IngestAnswer: _ingested,
     ImportAnswer: _imported,
     ExportAnswer: _exported,
+    ReportAnswer: _reported,
 }
