@@ -1,114 +1,19 @@
-"""Wide looks at the past: two runs side by side, the slowest tests, and the spaces beside each other."""
+"""Wide looks at the past: the slowest tests, and how each space stands."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import get_args
 
-from pytest_recall.errors import UnknownRun, listed, quoted
-from pytest_recall.history import compare as comparing
 from pytest_recall.history import odds, trend
-from pytest_recall.model import Environment, Outcome, Run, RunRow, Sample, Space, TestHistory
+from pytest_recall.model import Outcome, RunRow, Sample, Space, TestHistory
 from pytest_recall.workspace import Workspace
 
-SPACES: tuple[Space, ...] = ("local", "ci", "agent")
-_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _RUNS = 60  # that durations are taken from
 _ROWS = 200
-_LEAST_PREFIX = 4
-
-
-# --- two runs -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Two runs and what differs from the first to the second."""
-
-    before: Run
-    after: Run
-    difference: comparing.Difference
-    environment: tuple[str, ...]  # what differs there, the likeliest cause first
-
-
-async def compare(space: Workspace, after: str, before: str) -> Comparison:
-    """Two runs, each named by run id, revision (its first digits) or space (its last run).
-
-    Without *after* the last run; without *before* the last run that *after* can be compared with.
-
-    Raises:
-        UnknownRun: a name that fits no run, or nothing to compare with.
-    """
-    rows = await space.store.runs(limit=_ROWS)
-    if not rows:
-        raise UnknownRun("There are no runs to compare yet. Run tests first.")
-    late = await _run(space, _named(after, rows) if after else rows[0])
-    base = _named(before, rows) if before else comparing.comparable(late, rows)
-    if base is None:
-        raise UnknownRun(
-            f"No earlier run of the same selection as {late.id}. Name one by base_run_id: "
-            f"{listed((row.id for row in rows if row.id != late.id), most=3)}."
-        )
-    early = await _run(space, base)
-    return Comparison(
-        before=early,
-        after=late,
-        difference=comparing.compare(early, late),
-        environment=differing(early.environment, late.environment),
-    )
-
-
-def _named(word: str, rows: Sequence[RunRow]) -> RunRow:
-    fits = [row for row in rows if word in (row.id, row.space) or _of_revision(row, word)]
-    if not fits and _RUN_ID.fullmatch(word):
-        raise UnknownRun(f"No run {quoted(word)} among the last {_ROWS}. The latest: {rows[0].id}.")
-    if not fits:
-        raise UnknownRun(
-            f"No run fits {quoted(word)}. Name a run id, a space ({', '.join(SPACES)}), or at least "
-            f"{_LEAST_PREFIX} digits of a revision; the latest is {rows[0].revision.commit[:10] or rows[0].revision.digest[:10]}."
-        )
-    return next((row for row in fits if not row.suspect), fits[0])
-
-
-def _of_revision(row: RunRow, word: str) -> bool:
-    names = (row.revision.commit, row.revision.digest)
-    return len(word) >= _LEAST_PREFIX and any(name.startswith(word) for name in names if name)
-
-
-async def _run(space: Workspace, row: RunRow) -> Run:
-    run = await space.store.run(row.id)
-    if run is None:
-        raise UnknownRun(f"Run {row.id} is known, but its results have left the retention.")
-    return run
-
-
-def differing(before: Environment, after: Environment) -> tuple[str, ...]:
-    """What differs between two environments, in words: interpreter first, then pytest, plugins, machine, order."""
-    fields = ("python", "pytest", "os", "arch", "workers", "seed")
-    plain = {
-        name: f"{name}: {getattr(before, name) or 'none'} → {getattr(after, name) or 'none'}"
-        for name in fields
-        if getattr(before, name) != getattr(after, name)
-    }
-    old, new = _versions(before.plugins), _versions(after.plugins)
-    plugins = [
-        f"{name}: {old.get(name, 'none')} → {new.get(name, 'none')}"
-        for name in sorted({*old, *new})
-        if old.get(name) != new.get(name)
-    ]
-    ranked = [plain[name] for name in ("python", "pytest") if name in plain]
-    ranked += plugins
-    ranked += [plain[name] for name in ("os", "arch", "workers", "seed") if name in plain]
-    if not ranked and before.distributions != after.distributions:
-        ranked.append("the installed distributions differ")
-    return tuple(ranked)
-
-
-def _versions(plugins: Sequence[str]) -> dict[str, str]:
-    return {name: version for name, _, version in (plugin.rpartition("-") for plugin in plugins)}
 
 
 # --- durations ------------------------------------------------------------------------------
@@ -198,7 +103,7 @@ async def spaces(space: Workspace) -> list[Stand]:
     rows = await space.store.runs(limit=_ROWS)
     histories = (await space.store.tests()).values()
     found = []
-    for name in SPACES:
+    for name in get_args(Space):
         here = [row for row in rows if row.space == name]
         if here:
             found.append(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pytest_recall.model import Revision
+from pytest_recall.answers.text import head
+from pytest_recall.model import Pipeline, Revision
 
 
 def short_revision(revision: Revision) -> str:
@@ -12,6 +13,15 @@ def short_revision(revision: Revision) -> str:
     if not revision.commit:
         return revision.digest[:10]
     return revision.commit[:10] + (f"+{revision.digest[:4]}" if revision.dirty else "")
+
+
+def pipeline(one: Pipeline) -> str:
+    """`GitHub Actions Tests/py311, run 123 of main: https://…`; what is not known is left out."""
+    run = f"run {one.run}" if one.run else ""
+    branch = f"of {one.branch}" if one.branch else ""
+    where = " ".join(part for part in (one.provider, one.job) if part)
+    told = ", ".join(part for part in (where, " ".join(part for part in (run, branch) if part)) if part)
+    return head(f"{told}: {one.link}" if one.link else told, 400)
 
 
 def day(instant: float) -> str:

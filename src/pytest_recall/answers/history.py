@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import get_args
 
-from pytest_recall import learning, survey
+from pytest_recall import beside, learning, survey
 from pytest_recall.answers import learnt
 from pytest_recall.answers import run as run_answer
-from pytest_recall.answers.brief import day, short_revision
+from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
 from pytest_recall.answers.run import Seen
 from pytest_recall.answers.text import first_ids, head, middle
@@ -41,7 +41,7 @@ from pytest_recall.app import App, Judged, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.verdict import Judgement
-from pytest_recall.model import FailureHistory, Outcome, Purpose, RunRow, TestHistory
+from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRow, TestHistory
 
 VERIFY_S = 600.0  # limit of all reruns of one question
 STRIP = 40  # recent outcomes shown as letters
@@ -92,7 +92,7 @@ async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
     if not 1 <= query.limit <= 500:  # noqa: PLR2004 - said in the message
         raise BadRequest(f"limit={query.limit}: use 1 to 500.")
     made = await _ASK[_view(query)](app, project, query)
-    made.warnings = [head(trouble, 300) for trouble in await app.troubles(project)]
+    made.warnings += [head(trouble, 300) for trouble in await app.troubles(project)]
     return made
 
 
@@ -132,7 +132,9 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
 
 async def _run(app: App, project: str, query: Query) -> RunView:
     report = await app.report(project, _needed(query.run_id, "run_id", query))
-    return RunView(view="run", run=run_answer.answer(report, full=query.full))
+    made = run_answer.answer(report, full=query.full)
+    made.ci = pipeline(report.run.ci) if report.run.ci else ""
+    return RunView(view="run", run=made)
 
 
 async def _test(app: App, project: str, query: Query) -> TestView:
@@ -242,17 +244,28 @@ async def _slow(app: App, project: str, query: Query) -> SlowView:
 
 async def _compare(app: App, project: str, query: Query) -> CompareView:
     space = await app.workspaces.get(project)
-    found = await survey.compare(space, query.run_id, query.base_run_id)
+    found = await beside.compare(space, query.run_id, query.base_run_id)
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     lists: dict[str, tuple[str, ...]] = {name: getattr(found.difference, name) for name in names}
+    # Of two spaces only what differs is asked for.
+    most = {name: 0 if found.remarks and name == "still_failing" else query.limit for name in names}
     return CompareView(
         view="compare",
-        before=run_line(trend.row(found.before)),
-        after=run_line(trend.row(found.after)),
+        before=_placed(found.before),
+        after=_placed(found.after),
         environment=[head(line, 200) for line in found.environment[: query.limit]],
-        omitted={name: len(ids) - query.limit for name, ids in lists.items() if len(ids) > query.limit},
-        **{name: first_ids(ids, query.limit) for name, ids in lists.items()},
+        omitted={name: len(ids) - most[name] for name, ids in lists.items() if len(ids) > most[name]},
+        warnings=[head(remark, 300) for remark in found.remarks],
+        **{name: first_ids(ids, most[name]) for name, ids in lists.items()},
     )
+
+
+def _placed(run: Run) -> RunLine:
+    """*run* in one line, with the CI job that it was part of."""
+    line = run_line(trend.row(run))
+    if run.ci:
+        line.source = f"{line.source}, {pipeline(run.ci)}"
+    return line
 
 
 async def _spaces(app: App, project: str, query: Query) -> SpacesView:

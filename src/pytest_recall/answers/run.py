@@ -79,6 +79,7 @@ class RunAnswer(BaseModel):
     python: str = ""
     pytest: str = ""
     revision: Annotated[str, Field(description="commit, + when uncommitted changes ran")] = ""
+    ci: str = ""
     joined: Annotated[bool, Field(description="an identical run was already going on")] = False
     progress: str = ""
     failures: list[FailureGroup] = []

@@ -158,8 +158,7 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
         style="dim",
     )
     yield from _notes(answer.notes)
-    if answer.next_step:
-        yield Text(_plain(answer.next_step))
+    yield from (Text(_plain(text)) for text in (answer.ci, answer.next_step) if text)
 
 
 def _coverage(covered: Covered | None) -> Iterator[RenderableType]:
@@ -317,6 +316,7 @@ def _slow(answer: SlowView) -> Table:
 
 def _compare(answer: CompareView) -> Iterator[RenderableType]:
     yield _runs([answer.before, answer.after])
+    yield from (Text(_plain(line.source), style="dim") for line in (answer.before, answer.after))
     yield from (Text(_plain(line), style="yellow") for line in answer.environment)
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     for name in names:

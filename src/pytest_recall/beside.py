@@ -1,0 +1,173 @@
+"""Two runs, two revisions or two spaces beside each other: what only one of them shows, and what may explain it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from pytest_recall.errors import UnknownRun, listed, quoted
+from pytest_recall.history import beside
+from pytest_recall.history import compare as comparing
+from pytest_recall.model import Failure, Run, RunRow, Space
+from pytest_recall.workspace import Workspace
+
+SPACES: tuple[Space, ...] = get_args(Space)
+
+_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+_ROWS = 200
+_ROWS_OF_SPACES = 1_000  # the two may not have met for a while
+_JOINED = 24  # runs of one space on one revision
+_LEAST_PREFIX = 4
+_FAILURES = 200  # that are looked at for what they went through
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two runs and what differs from the first to the second; of two spaces each is what all its runs say together."""
+
+    before: Run
+    after: Run
+    difference: comparing.Difference
+    environment: tuple[str, ...]  # what differs there, the likeliest cause first
+    remarks: tuple[str, ...] = ()  # how far the two can be compared
+
+
+async def compare(space: Workspace, after: str, before: str) -> Comparison:
+    """Two runs, each named by run id, revision (its first digits) or space (its last run).
+
+    Without *after* the last run; without *before* the last run that *after* can be compared with. Two
+    spaces are joined on the newest revision that was run in both.
+
+    Raises:
+        UnknownRun: a name that fits no run, or nothing to compare with.
+    """
+    if after in SPACES and before in SPACES and after != before:
+        return await _spaces(space, after, before)
+    rows = await space.store.runs(limit=_ROWS)
+    if not rows:
+        raise UnknownRun("There are no runs to compare yet. Run tests first.")
+    late = await _run(space, _named(after, rows) if after else rows[0])
+    base = _named(before, rows) if before else comparing.comparable(late, rows)
+    if base is None:
+        raise UnknownRun(
+            f"No earlier run of the same selection as {late.id}. Name one by base_run_id: "
+            f"{listed((row.id for row in rows if row.id != late.id), most=3)}."
+        )
+    early = await _run(space, base)
+    difference = comparing.compare(early, late)
+    failing = frozenset((*difference.newly_failing, *difference.still_failing))
+    return Comparison(
+        before=early,
+        after=late,
+        difference=difference,
+        environment=beside.differing(
+            early.environment, late.environment, list(_failures(late, failing))[:_FAILURES]
+        ),
+    )
+
+
+# --- spaces ---------------------------------------------------------------------------------
+
+
+async def _spaces(space: Workspace, after: str, before: str) -> Comparison:
+    sides = [
+        [row for row in await space.store.runs(limit=_ROWS_OF_SPACES, space=name) if not row.purpose]
+        for name in (before, after)
+    ]
+    for name, rows in zip((before, after), sides, strict=True):
+        if not rows:
+            raise UnknownRun(
+                f"There are no runs in the space {name!r} yet. view='spaces' lists what there is."
+            )
+    old, new, remark = _met(sides[0], sides[1])
+    early, late = ([await _run(space, row) for row in rows[:_JOINED]] for rows in (old, new))
+    one, other = beside.joined(early), beside.joined(late)
+    difference = comparing.compare(one, other)
+    only = difference.newly_failing or difference.newly_passing
+    there = beside.telling(late, only, bad=bool(difference.newly_failing))
+    here = beside.telling(early, only, bad=not difference.newly_failing)
+    failures = [*_failures(there, frozenset(only)), *_failures(here, frozenset(only))]
+    counted = f"{len(late)} runs of {after} and {len(early)} of {before} joined by test"
+    return Comparison(
+        before=here,
+        after=there,
+        difference=difference,
+        environment=beside.differing(here.environment, there.environment, failures[:_FAILURES]),
+        remarks=(f"{counted}{remark}", *_untold(before, here), *_untold(after, there)),
+    )
+
+
+def _met(old: Sequence[RunRow], new: Sequence[RunRow]) -> tuple[Sequence[RunRow], Sequence[RunRow], str]:
+    """The runs of both on the newest revision that both ran; else on the same commit; else the last of each."""
+    for key, remark in ((_digest, "."), (_commit, _SAME_COMMIT)):
+        both = {key(row) for row in old} & {key(row) for row in new} - {""}
+        if both:
+            last = max(
+                both,
+                key=lambda one: min(
+                    max(row.started_at for row in rows if key(row) == one) for rows in (old, new)
+                ),
+            )
+            return (
+                [row for row in old if key(row) == last],
+                [row for row in new if key(row) == last],
+                remark,
+            )
+    return old[:1], new[:1], _NEVER_MET
+
+
+_SAME_COMMIT = ", on one commit: one of them with changes that were not committed, or merged into its base."
+_NEVER_MET = (
+    ": no revision was run in both, so what differs may come from the sources. Run the commit that CI ran."
+)
+
+
+def _digest(row: RunRow) -> str:
+    return row.revision.digest
+
+
+def _commit(row: RunRow) -> str:
+    return row.revision.commit
+
+
+def _untold(name: str, run: Run) -> Iterator[str]:
+    if not run.environment.packages:
+        yield f"What was installed in {name} is not told by {run.source}."
+
+
+def _failures(run: Run, tests: frozenset[str]) -> Iterator[Failure]:
+    for test in run.tests:
+        if test.id in tests:
+            yield from test.failures
+    for one in run.collectors:
+        if one.id in tests and one.failure:
+            yield one.failure
+
+
+# --- single runs ----------------------------------------------------------------------------
+
+
+def _named(word: str, rows: Sequence[RunRow]) -> RunRow:
+    fits = [row for row in rows if word in (row.id, row.space) or _of_revision(row, word)]
+    if not fits and _RUN_ID.fullmatch(word):
+        raise UnknownRun(f"No run {quoted(word)} among the last {_ROWS}. The latest: {rows[0].id}.")
+    if not fits:
+        raise UnknownRun(
+            f"No run fits {quoted(word)}. Name a run id, a space ({', '.join(SPACES)}), or at least "
+            f"{_LEAST_PREFIX} digits of a revision; the latest is {rows[0].revision.commit[:10] or rows[0].revision.digest[:10]}."
+        )
+    return next((row for row in fits if not row.suspect), fits[0])
+
+
+def _of_revision(row: RunRow, word: str) -> bool:
+    names = (row.revision.commit, row.revision.digest)
+    return len(word) >= _LEAST_PREFIX and any(name.startswith(word) for name in names if name)
+
+
+async def _run(space: Workspace, row: RunRow) -> Run:
+    run = await space.store.run(row.id)
+    if run is None:
+        raise UnknownRun(f"Run {row.id} is known, but its results have left the retention.")
+    return run
