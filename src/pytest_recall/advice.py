@@ -87,7 +87,8 @@ async def advise(
             for number, cause in looked:
                 known = histories.get(cause.tests[0])
                 found[number] = hints.hints(cause, await look.around(cause, known, base))
-    except Exception:  # noqa: BLE001 - a hint lost is no reason to lose the answer
+    except Exception:  # a hint lost is no reason to lose the answer
+        space.log.exception("hints of run %s", run.id)
         return Advice(causes=found)
     return Advice(causes=found)
 

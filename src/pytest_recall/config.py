@@ -62,8 +62,8 @@ class Settings(BaseModel):
     keep_days: Annotated[int, Field(ge=1, description="how long the journal keeps a run")] = 365
     keep_mb: Annotated[int, Field(ge=10, description="how large the journal may grow")] = 1_000
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="of our own log on stderr")
-    ] = "warning"
+        Literal["debug", "info", "warning", "error"], Field(description="of our own log, logs/pytest-recall.log in the store's folder")
+    ] = "info"
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 

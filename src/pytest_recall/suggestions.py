@@ -65,8 +65,8 @@ async def remember(space: Workspace, run: Run, given: Sequence[tuple[str, Sequen
             ]
             for one in made[:_KEPT]:
                 await run_sync(space.store.note, one)
-    except Exception:  # noqa: BLE001 - see above
-        return
+    except Exception:  # see above
+        space.log.exception("suggestions of run %s", run.id)
 
 
 async def _settled(

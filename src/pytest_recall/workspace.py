@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ import anyio
 import platformdirs
 from anyio.to_thread import run_sync
 
-from pytest_recall import ci
+from pytest_recall import __version__, ci, logbook
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.history import trend
@@ -57,13 +58,21 @@ class Workspace:
     """A project folder with everything that a use case needs of it. Entering starts nothing slow."""
 
     def __init__(
-        self, root: Path, settings: Settings, environ: Mapping[str, str], store: Store, folder: Path
+        self,
+        root: Path,
+        settings: Settings,
+        environ: Mapping[str, str],
+        store: Store,
+        folder: Path,
+        *,
+        log: logging.Logger,
     ) -> None:
         self.root = root
         self.settings = settings
         self.environ = environ
         self.store = store
         self.folder = folder  # of the store: journal, Chroma, pytest's cache
+        self.log = log
         self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
         self.ingested: deque[RunRow] = deque(maxlen=_INGESTED)  # captured runs that this process took in
         self.unreadable = 0  # files that should have been such runs
@@ -168,6 +177,7 @@ class Workspace:
             return await run_sync(self.snapshots.changed, self.root, here.revision.commit, await snapshot)
 
         pipeline = ci.recognise(self.environ)
+        self.log.info("run %s by %s: %s with %s", run_id, asker.source, _asked(request), here.target.python)
         await runner.run(
             request,
             here.target,
@@ -187,7 +197,16 @@ class Workspace:
             changed=changed,
             html=self.folder / "coverage" / run_id,
         )
+        self._tell(kept[0])
         return kept[0]
+
+    def _tell(self, run: Run) -> None:
+        """How *run* ended, for whoever reads our log."""
+        counts = " ".join(f"{number} {name}" for name, number in run.counts.items())
+        ends = "; ".join(map(repr, run.terminations))
+        self.log.info("run %s: %s, %s, %.2f s; %s", run.id, run.status, counts, run.duration_s, ends)
+        for doubt in run.doubts:
+            self.log.warning("run %s: %s", run.id, doubt)
 
     async def _beside_the_last(self, run: Run) -> Run:
         """*run* with the coverage of the last run of the same selection; only the newest pages are kept."""
@@ -216,6 +235,7 @@ class Workspaces:
         self._default = default
         self._open: dict[Path, Workspace] = {}
         self._stores: dict[Path, Store] = {}
+        self._logs: dict[Path, logging.Logger] = {}
         self._closing = AsyncExitStack()
         self._opening = anyio.Lock()
         own = Settings.load(default, flags=flags, environ=environ)
@@ -232,6 +252,11 @@ class Workspaces:
         """The default project; but some clients start servers in `/` or at home, which is no project's folder."""
         own = self._default.resolve()
         return [] if own in {Path(own.anchor), Path.home().resolve()} else [own]
+
+    @property
+    def log(self) -> logging.Logger:
+        """The log of the first store that was opened; before that, standard error."""
+        return next(iter(self._logs.values()), logging.getLogger("pytest-recall"))
 
     def folder(self, project: str) -> Path:
         """The project folder that *project* names.
@@ -290,9 +315,18 @@ class Workspaces:
         if folder not in self._stores:
             journal = await run_sync(_journal, folder)
             store = Store(journal, _backend(settings, journal.folder, root))
+            self._logs[folder] = self._closing.enter_context(
+                logbook.opened(journal.folder, settings.log_level)
+            )
             self._stores[folder] = await self._closing.enter_async_context(store)
-        store = self._stores[folder]
-        space = Workspace(root, settings, self._environ, store, store.journal.folder)
+        store, log = self._stores[folder], self._logs[folder]
+        space = Workspace(root, settings, self._environ, store, store.journal.folder, log=log)
+        log.info(
+            "pytest-recall %s opens %s (%s)",
+            __version__,
+            root,
+            settings.store,
+        )
         await run_sync(_tidy, space)
         return space
 
@@ -336,6 +370,15 @@ def _backend(settings: Settings, folder: Path, root: Path) -> Backend:
 def main_name(root: Path) -> str:
     """What tells projects apart on a shared server, on every machine alike: the main work tree's folder name."""
     return revision.main_root(root).name
+
+
+def _asked(request: RunRequest) -> str:
+    """What *request* selects; the values of its variables are nobody's business."""
+    words = [*request.tests[:5], *(["…"] if len(request.tests) > 5 else [])]  # noqa: PLR2004 - enough to tell
+    words += [f"-k {request.keyword}"] if request.keyword else []
+    words += [f"-m {request.markers}"] if request.markers else []
+    words += [*request.args, *(f"{name}=…" for name, _ in request.env), request.purpose]
+    return " ".join(word for word in words if word) or "everything"
 
 
 async def _nothing() -> str:

@@ -29,6 +29,11 @@ def output(files: RunFiles) -> str:
     return clean(files.output.decode("utf-8", "replace"))
 
 
+def log(files: RunFiles) -> str:
+    """What the tests logged, by pytest's own handler."""
+    return clean(files.log.decode("utf-8", "replace"))
+
+
 def report(files: RunFiles) -> str:
     """The JSON report of the run, in pytest-json-report's format; `{}` where none was made."""
     return files.report[:MOST].decode("utf-8", "replace") or "{}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from mcp.server.mcpserver import Context
@@ -12,6 +13,12 @@ from pytest_recall.model import Progress
 
 def app(ctx: Context[App]) -> App:
     return ctx.request_context.lifespan_context
+
+
+def log(*arguments: object) -> logging.Logger:
+    """Our own log, found through the context among a tool's *arguments*."""
+    ctx = next((one for one in arguments if isinstance(one, Context)), None)
+    return app(ctx).workspaces.log if ctx else logging.getLogger("pytest-recall")
 
 
 def origin(ctx: Context[App]) -> Origin:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from pytest_recall.answers import run as ran
 from pytest_recall.answers import views
 from pytest_recall.errors import RecallError
+from pytest_recall.server import asking
 
 P = ParamSpec("P")
 
@@ -36,6 +37,9 @@ def tool(
             answered = await function(*args, **kwargs)
         except RecallError as error:
             raise ToolError(str(error)) from error
+        except Exception:  # the SDK tells the client no more than that there was one
+            asking.log(*args, *kwargs.values()).exception("%s", function.__name__)
+            raise
         return result(answered)
 
     call.__annotations__ = {**function.__annotations__, "return": CallToolResult}

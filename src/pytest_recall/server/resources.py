@@ -43,6 +43,12 @@ def add(server: MCPServer[App]) -> None:
         """What pytest printed in a run."""
         return resource.output(await asking.app(ctx).files("", run_id))
 
+    @server.resource("pytest-recall://runs/{run_id}/log", name="log", mime_type="text/plain")
+    @_readable
+    async def log(run_id: str, ctx: Context[App]) -> str:
+        """What the tests of a run logged."""
+        return resource.log(await asking.app(ctx).files("", run_id))
+
     @server.resource("pytest-recall://runs/{run_id}/report", name="report", mime_type="application/json")
     @_readable
     async def report(run_id: str, ctx: Context[App]) -> str:
