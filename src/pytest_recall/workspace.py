@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -20,9 +21,11 @@ from pytest_recall import __version__, ci, logbook
 from pytest_recall.config import Settings
 from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
 from pytest_recall.history import trend
+from pytest_recall.history.reach import Source
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
-from pytest_recall.running import captured, covering, revision, runner, target, worktree
+from pytest_recall.running import captured, covering, revision, runner, sources, target, worktree
 from pytest_recall.running.snapshot import Snapshots
+from pytest_recall.running.sources import Sources
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal
@@ -91,6 +94,11 @@ class Workspace:
     def snapshots(self) -> Snapshots:
         """What the sources were at each run, kept as long as a fix may still be found."""
         return Snapshots(self.folder / "sources")
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The project's Python files, as its tests reach them."""
+        return Sources(self.root)
 
     @property
     def cache_dir(self) -> Path:
@@ -163,15 +171,19 @@ class Workspace:
             asyncio.to_thread(self.snapshots.take, self.root, here.revision) if not elsewhere else _nothing()
         )
 
-        def noted(run: Run, tree: str) -> Run:
+        reading = asyncio.create_task(asyncio.to_thread(self.sources.now) if not elsewhere else _no_sources())
+
+        def noted(run: Run, tree: str, read: dict[str, Source]) -> Run:
             run = replace(run, revision=replace(run.revision, tree=tree)) if tree else run
+            run = replace(run, reach=sources.reaches(read, run)) if read else run
             return replace(run, notes=(note, *run.notes)) if note else run
 
         kept: list[Run] = []
 
         async def keep(run: Run, files: RunFiles) -> None:
             kept.append(await self._beside_the_last(run))
-            await run_sync(self.store.keep, noted(kept[0], await snapshot), files)
+            kept[0] = await run_sync(noted, kept[0], await snapshot, await reading)
+            await run_sync(self.store.keep, kept[0], files)
 
         async def changed() -> covering.Lines:
             return await run_sync(self.snapshots.changed, self.root, here.revision.commit, await snapshot)
@@ -383,6 +395,10 @@ def _asked(request: RunRequest) -> str:
 
 async def _nothing() -> str:
     return ""
+
+
+async def _no_sources() -> dict[str, Source]:
+    return {}
 
 
 def _tidy(space: Workspace) -> None:

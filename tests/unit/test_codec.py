@@ -137,6 +137,23 @@ BASE = shape.load(
 )
 
 
+def test_what_test_files_reach_is_kept_without_their_names():
+    tests = tuple(
+        Ran(id=f"b{n % 3}/t.py::test_{n}", attempts=(Attempt(outcome=Outcome.PASSED),)) for n in range(9)
+    )
+    reach = (("b0/t.py", "0a1b2c3d"), ("b2/t.py", "ffffffff"))
+    packed = codec.pack(a_run(tests, reach=reach))
+    assert b"0a1b2c3d" in packed.head
+    assert packed.head.count(b"b0/t.py") == 3  # the ids
+    assert returned(a_run(tests, reach=reach)).reach == reach
+    other = (("elsewhere.py", "0a1b2c3d"), *reach)
+    assert returned(a_run(tests, reach=other)).reach == other
+    torn = json.loads(packed.head)
+    torn["reach"].pop()
+    with pytest.raises(UnreadableRun, match="reach"):
+        codec.Record(replace(packed, head=codec.render(torn)), rosters(packed))
+
+
 @settings(deadline=None, max_examples=60)
 @given(RUNS)
 def test_any_run_comes_back_as_it_was(run):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pytest_recall.history.reach import reach, reach_digest, touched
+from pytest_recall.history.reach import reach, reach_digest, reached, source, touched
 
 SHOP = {
     "conftest.py": "",
@@ -53,10 +53,19 @@ def test_change_outside_the_reach_does_not_touch_the_test():
 
 
 def test_digest_changes_with_what_is_reached_and_with_nothing_else():
-    before = reach_digest("tests/test_cart.py", SHOP)
-    assert reach_digest("tests/test_cart.py", SHOP | {"src/shop/unused.py": "x"}) == before
-    assert reach_digest("tests/test_cart.py", SHOP | {"src/shop/rates.py": "x"}) != before
-    assert reach_digest("tests/gone.py", SHOP) == ""
+    def of(test: str, **changed: str) -> str:
+        texts = SHOP | {f"src/shop/{name}.py": text for name, text in changed.items()}
+        return reach_digest(test, {path: source(path, text) for path, text in texts.items()})
+
+    before = of("tests/test_cart.py")
+    assert of("tests/test_cart.py", unused="x") == before
+    assert of("tests/test_cart.py", rates="x") != before
+    assert of("tests/gone.py") == ""
+
+
+def test_files_read_before_reach_the_same():
+    read = {path: source(path, text) for path, text in SHOP.items()}
+    assert all(reached(path, read) == reach(path, SHOP) for path in SHOP)
 
 
 def test_cycles_and_unknown_names_end():

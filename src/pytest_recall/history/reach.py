@@ -14,6 +14,8 @@ from posixpath import dirname
 
 from pytest_recall.history.fingerprint import digest
 
+REACH = 8  # digits of a digest
+
 _MOST_FILES = 2_000
 _MOST_TEXT = 1_000_000  # characters of one file
 _LONGEST, _DEEPEST = 1_000, 50  # of a dotted name: characters, parts
@@ -51,10 +53,12 @@ def reached(test: str, sources: Mapping[str, Source]) -> frozenset[str]:
 
 
 def reach_digest(test: str, sources: Mapping[str, Source]) -> str:
-    """12 hex digits of all that *test* can reach; "" where its own source is unknown."""
-    if test not in sources:
+    """8 hex digits of all that *test* can reach; "" where its own source is unknown, or that is too much."""
+    files = reached(test, sources)
+    if test not in files or len(files) >= _MOST_FILES:
         return ""
-    return digest(*(part for path in sorted(reached(test, sources)) for part in (path, sources[path].digest)))
+    # Compared with those of the same test's neighbouring runs only.
+    return digest(*(part for path in sorted(files) for part in (path, sources[path].digest)))[:REACH]
 
 
 def _closure(test: str, paths: frozenset[str], imported: Callable[[str], Iterable[str]]) -> frozenset[str]:

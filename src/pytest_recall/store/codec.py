@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
 from operator import attrgetter
@@ -52,6 +53,11 @@ class Roster:
         self.ids = ids
         self._places: dict[str, int] | None = None
 
+    @cached_property
+    def files(self) -> list[str]:
+        """The files of the tests, sorted."""
+        return _files(self.ids)
+
     def place(self, test_id: str) -> int | None:
         if self._places is None:
             self._places = {test_id: place for place, test_id in enumerate(self.ids)}
@@ -79,7 +85,8 @@ class Record:
             self._count = len(self._roster.ids)
             self._rest = _rest(head["rest"], self._count)
             self._columns = _Columns(head, packed.columns, self._count)
-            self._run = shape.load(Run, head["run"])
+            run = shape.load(Run, head["run"])
+            self._run = replace(run, reach=_reach(head["reach"], self._roster)) if "reach" in head else run
         except _PARSE_ERRORS as error:
             raise _unreadable(error) from error
         self._told = sorted(self._rest)
@@ -192,7 +199,9 @@ def roster_digest(roster: bytes) -> str:
 def _pack(run: Run) -> Packed:
     ids = [test.id for test in run.tests]
     numbers: list[bytes] = []
-    head: dict[str, Any] = {"format": FORMAT, "run": shape.dump(replace(run, tests=()))}
+    digests = _digests(run.reach, ids)
+    bare = replace(run, tests=(), reach=() if digests else run.reach)
+    head: dict[str, Any] = {"format": FORMAT, "run": shape.dump(bare)} | digests
     # Workers and a random order start tests in another order each time. Their roster is sorted, so
     # that runs of one suite still share it, and the places of this run's tests in it are a column.
     if len(ids) >= _INLINE and (run.environment.workers or run.environment.seed):
@@ -237,6 +246,18 @@ _WORKER = attrgetter("worker")
 _ORDER = attrgetter("order")
 _TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties")
 _NOTHING = (Outcome.PASSED, "call", 0, "", (), (), ())
+
+
+def _files(ids: Iterable[str]) -> list[str]:
+    return sorted({name.partition("::")[0] for name in ids})
+
+
+def _digests(reach: tuple[tuple[str, str], ...], ids: Sequence[str]) -> dict[str, list[str]]:
+    """*reach* without its files, where these are known from the ids."""
+    known = dict(reach)
+    files = _files(ids) if known else []
+    exact = tuple([(path, known[path]) for path in files if known.get(path)]) == reach
+    return {"reach": [known.get(path, "") for path in files]} if known and exact else {}
 
 
 def _plain(attempts: tuple[Attempt, ...]) -> bool:
@@ -312,6 +333,13 @@ def _rest(value: Any, count: int) -> dict[int, list[Any]]:
     if len(rest) != len(value):
         raise shape.Misshapen("a test that is told twice")
     return rest
+
+
+def _reach(value: Any, roster: Roster) -> tuple[tuple[str, str], ...]:
+    digests = roster_ids(value)
+    if len(digests) != len(roster.files):
+        raise shape.Misshapen("a reach of other files")
+    return tuple([(path, digest) for path, digest in zip(roster.files, digests, strict=True) if digest])
 
 
 def _refuse(name: str) -> Any:
