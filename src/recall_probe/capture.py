@@ -27,6 +27,7 @@ from recall_probe.collecting import Collecting
 from recall_probe.evidence import Evidence
 from recall_probe.failure import Describer
 from recall_probe.jsonreport import JsonReport
+from recall_probe.measuring import Measuring
 from recall_probe.reporting import Reporting
 from recall_probe.session import Distributed, distributes, root_of
 from recall_probe.stream import Stream, clean, cut
@@ -78,7 +79,8 @@ class Capture:
         worker = getattr(config, "workerinput", None)
         try:
             if worker is not None and _IN_WORKER in worker:
-                self._stream = Stream(worker[_IN_WORKER])
+                self._file = worker[_IN_WORKER]
+                self._stream = Stream(self._file)
                 self._register(config, self._parts(config, worker["workerid"]))
             elif worker is None and self._wanted(config):
                 config.pluginmanager.register(self, "recall-capture")
@@ -203,6 +205,7 @@ class Capture:
         describer = Describer(root_of(config), self._stream.max_text, False)
         tells = worker in (None, "gw0")
         yield Collecting(self._stream, describer, _NO_REPORT, worker, "ids" if tells else "none", tells)
+        yield Measuring(self._file, self._stream, worker)
         yield Evidence(self._stream, describer, worker)
 
     @staticmethod

@@ -17,6 +17,8 @@ import sys
 
 import pytest
 
+from recall_probe import context
+
 OPTION = "recall_run_dir"
 _NO = ("", "0", "no", "off", "false")
 
@@ -33,6 +35,12 @@ def pytest_addoption(parser):
     parser.addini(
         "recall", "keep every run in the project's memory (pytest-recall)", type="bool", default=False
     )
+
+
+@pytest.fixture(scope="session")
+def recall():
+    """What a test tells of itself: `metadata`, `validation`, `step`, `llm_interaction`, `agent_log`."""
+    return context
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -11,6 +11,7 @@ from recall_probe.evidence import Evidence, WorkersEvidence
 from recall_probe.failure import Describer
 from recall_probe.jsonreport import JsonReport
 from recall_probe.logfile import Logged
+from recall_probe.measuring import Measuring
 from recall_probe.reporting import Reporting
 from recall_probe.stream import Stream, cut
 from recall_probe.whole import Whole
@@ -84,6 +85,8 @@ class Session:
         tells = worker is None or self._claim("lister")  # of xdist's workers the first
         wanted = (self._cfg.get("list") or "none") if tells else "none"
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
+        if not self._cfg.get("collect_only"):
+            yield Measuring(self._path("events.jsonl"), stream, name)
         if worker:
             yield WorkersEvidence(stream, describer, name)
             return

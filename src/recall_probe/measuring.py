@@ -1,0 +1,106 @@
+"""What each phase of a test cost beside time: CPU, memory, console output; and which test is running, for `recording`.
+
+A phase that took less than 5 ms and printed nothing is not told of: what could be said of it is noise.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+
+import pytest
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+from recall_probe.recording import ADDRESS, Recorder
+
+_QUIET_S = 0.005
+_NEXT = {"setup": "call", "call": "teardown", "teardown": "setup"}
+_KILO = 1024 if sys.platform == "darwin" else 1  # what ru_maxrss counts in
+
+
+class Measuring:
+    """In each process that runs tests."""
+
+    _cpu_s = staticmethod(time.process_time)
+    _usage = staticmethod(resource.getrusage) if resource else None
+    _self = resource.RUSAGE_SELF if resource else None
+
+    def __init__(self, path, stream, worker=None):
+        self._path, self._stream = path, stream
+        self._recorder = Recorder(path, worker, main=True)
+        self._cpu = self._cpu_s()
+        self._peak = self._peak_kb()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self):
+        self._recorder.listen()
+        try:
+            if importlib.util.find_spec("recall_probe") is not None:  # what the tests start could import us
+                os.environ[ADDRESS] = self._path
+        except Exception:  # a package of that name that is none of ours
+            pass
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self):
+        self._recorder.deaf()
+        if os.environ.get(ADDRESS) == self._path:
+            del os.environ[ADDRESS]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid):
+        self._recorder.enter(nodeid)
+        self._cpu = self._cpu_s()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item, call):
+        """A phase has ended. Gives nothing: the report is others' business."""
+        when, here = call.when, self._recorder.here
+        if here is None or when not in _NEXT:
+            return
+        slow = call.stop - call.start >= _QUIET_S
+        # Reading the clock costs 0.8 us. A quick call is not worth it: its time then counts in a slow teardown's.
+        cpu = self._cpu_s() if slow or when == "setup" else self._cpu
+        if slow or item._report_sections:
+            try:
+                self._tell(item, call, here, cpu - self._cpu, slow)
+            except Exception:  # of a clock that the test has patched, or an item of a foreign kind
+                pass
+        if when == "teardown":
+            extra = getattr(item, "_json_report_extra", None)
+            if extra and extra.get("metadata"):
+                self._recorder.say("metadata", "json_metadata", extra["metadata"], {})
+            here.attempt = (here.attempt or 0) + 1
+        here.phase = _NEXT[when]
+        self._cpu = cpu
+
+    def _tell(self, item, call, here, cpu, slow):
+        output = sum(
+            len(text)
+            for when, name, text in item._report_sections
+            if when == call.when and name in ("stdout", "stderr")
+        )
+        if not (slow or output):
+            return
+        peak = self._peak_kb()
+        grown, self._peak = max(peak - self._peak, 0), max(peak, self._peak)
+        self._stream.line(
+            '{"e":"cost","t":%.4f,"id":%s,"when":"%s"%s,"cpu":%.6f,"peak":%d,"grown":%d,"out":%d}'
+            % (
+                self._stream.now(),
+                self._stream.id(here.id),
+                call.when,
+                ',"n":%d' % here.attempt if here.attempt else "",
+                max(cpu, 0.0),
+                peak,
+                grown,
+                output,
+            )
+        )
+
+    def _peak_kb(self):
+        """The most memory that this process had at any time, in kB; 0: not known."""
+        return self._usage(self._self).ru_maxrss // _KILO if self._usage else 0

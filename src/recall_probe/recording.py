@@ -1,0 +1,225 @@
+"""What tests tell of themselves, written down: one bounded, redacted fact for each, at once.
+
+A fact is appended with a write of its own, never held back, so that it survives the test and no thread gets
+between two others' lines. Which test is running is known by a context variable, which async tasks
+inherit, and for threads by the process; for subprocesses by what pytest says in their environment.
+"""
+
+import contextvars
+import itertools
+import json
+import os
+import re
+import sys
+import types
+
+from recall_probe.redact import MARK, redact
+from recall_probe.stream import Stream, clean, node_id, seconds
+from recall_probe.values import described
+
+LIVE = (
+    "pytest-recall:live"  # in sys.modules: whichever copy of this package a test imports finds the recorder
+)
+ADDRESS = "RECALL_CONTEXT"  # in the environment of what tests start: where they may write
+
+_ENTRIES_MOST, _SIZE_MOST = 200, 100000  # of one attempt
+_FIELDS_MOST, _NAME_MOST, _TEXT_MOST, _STEPS_MOST = 30, 200, 4000, 8
+_FIXTURES = {"pytest_fixture_setup", "finish"}  # pytest's own functions, inside of which fixtures run
+_SECRET = re.compile(
+    r"(?i)(?:^|[_-])(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|credentials?)s?$"
+)
+# Without one of these there is nothing to redact, and looking closely costs ten times as much.
+_HINTS = (
+    "pass pwd secret token key cred auth cookie bearer :// sk- k_live k_test gh glpat xox xapp akia asia aroa aida"
+    " aiza ya29 pypi- npm_ hf_ eyj slack"
+).split()
+
+
+class Where:
+    """A test under way."""
+
+    __slots__ = ("attempt", "entries", "head", "id", "phase", "size")
+
+    def __init__(self, nodeid):
+        self.id, self.attempt, self.phase = nodeid, 0, "setup"
+        self.entries = self.size = 0
+        self.head = None  # the part of a fact that names it
+
+
+_current = contextvars.ContextVar("recall_test", default=None)
+_steps = contextvars.ContextVar("recall_steps", default=())
+
+
+class Recorder:
+    """Of one process; *worker* is xdist's name for it, and *main* says whether it runs the session's tests."""
+
+    _quoted = staticmethod(json.encoder.encode_basestring_ascii)
+    _encode = json.JSONEncoder(
+        ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=described
+    ).encode
+    _environ = os.environ
+    _getpid = staticmethod(os.getpid)
+    _frame = staticmethod(sys._getframe)
+
+    def __init__(self, path, worker=None, main=False):
+        self._path, self._main = path, main
+        if not main and not os.path.exists(path):
+            raise FileNotFoundError(path)
+        self._stream = Stream(path)
+        self._pid = self._getpid()
+        self._worker = ',"worker":' + self._quoted(worker) if worker else ""
+        self._serial = itertools.count(1)
+        self.here = None
+
+    # --- the session ------------------------------------------------------------------------
+
+    def listen(self):
+        """From here on this process's tests are heard."""
+        live = types.ModuleType(LIVE)
+        live.recorder = self
+        sys.modules[LIVE] = live
+
+    def deaf(self):
+        if getattr(sys.modules.get(LIVE), "recorder", None) is self:
+            del sys.modules[LIVE]
+
+    def enter(self, nodeid):
+        """The test *nodeid* begins."""
+        here = self.here
+        if here is None or here.id != nodeid:
+            here = self.here = Where(nodeid)
+        _current.set(here)
+
+    def test(self):
+        here = self._here()
+        return here.id if here is not None else ""
+
+    # --- what is told -----------------------------------------------------------------------
+
+    def say(self, kind, name, told, more):
+        """One entry: *told* and *more* are its fields by name."""
+        try:
+            fields = [self._field(key, value) for key, value in told.items()]
+            if more:
+                fields += [self._field(key, value) for key, value in more.items()]
+            self._write(kind, name, ",".join(fields[:_FIELDS_MOST]), "")
+        except (
+            Exception
+        ):  # of the project's own values, or of a stream in a bad way: never its test's business
+            pass
+
+    def begin(self, name):
+        """A step begins; gives what `finish` wants back."""
+        try:
+            serial = "%d.%d" % (self._getpid(), next(self._serial))
+            around = _steps.get()
+            self._write("step", name, "", ',"step":"%s"' % serial)
+            _steps.set((*around, serial))
+            return self, serial, around, self._stream.now()
+        except Exception:
+            return None
+
+    def finish(self, token, error):
+        """The step of *token* ends, by an exception of type *error* or by itself."""
+        try:
+            _, serial, around, began = token
+            _steps.set(around)
+            failed = ',"error":' + self._quoted(clean(error.__name__)[:_NAME_MOST]) if error else ""
+            self._line(
+                '{"e":"stepped","t":%.4f,"step":"%s","dur":%s%s}'
+                % (self._stream.now(), serial, seconds(self._stream.now() - began), failed)
+            )
+        except Exception:
+            pass
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _here(self):
+        if self._main:
+            return _current.get() or self.here
+        told = self._environ.get("PYTEST_CURRENT_TEST", "")
+        nodeid, _, phase = told.rpartition(" (")
+        if self.here is None or self.here.id != nodeid:
+            self.here = Where(nodeid)
+            self.here.attempt = None
+        self.here.phase = phase.rstrip(")")
+        return self.here
+
+    def _write(self, kind, name, fields, more):
+        here = self._here()
+        if here is None:
+            return
+        here.entries += 1
+        here.size += len(fields)
+        if here.entries > _ENTRIES_MOST or here.size > _SIZE_MOST:
+            if here.size < 1 << 40:  # said once
+                here.size = 1 << 40
+                kind, name, fields, more = (
+                    "agent_log",
+                    "warning",
+                    '["message","what follows was too much to be kept"]',
+                    "",
+                )
+            else:
+                return
+        if here.head is None:
+            here.head = self._quoted(node_id(here.id))
+        where = ',"id":%s' % here.head
+        scope = self._scope() if here.phase != "call" and self._main else None
+        if scope is not None:
+            where = ',"scope":"%s","id":%s' % (scope[0], self._quoted(node_id(scope[1])))
+        steps = _steps.get()
+        self._line(
+            '{"e":"ctx","t":%.4f,"k":"%s"%s,"when":"%s"%s%s%s%s%s%s}'
+            % (
+                self._stream.now(),
+                kind,
+                where,
+                here.phase,
+                ',"n":%d' % here.attempt if here.attempt else "",
+                ',"name":' + self._quoted(clean(str(name))[:_NAME_MOST]) if name else "",
+                ',"in":"%s"' % steps[-1] if steps else "",
+                more,
+                ',"f":[%s]' % fields if fields else "",
+                self._worker if self._main and self._getpid() == self._pid else ',"pid":%d' % self._getpid(),
+            )
+        )
+
+    def _line(self, text):
+        if not self._stream.ours():  # a fork: it has a stream of its own, and no part in ours
+            self._stream = Stream(self._path)
+        self._stream.line(text)
+
+    def _scope(self):
+        """(scope, node id) of the fixture that is being set up or torn down, where it is wider than the test."""
+        frame = self._frame(3)
+        while frame is not None:
+            if frame.f_code.co_name in _FIXTURES and frame.f_globals.get("__name__") == "_pytest.fixtures":
+                request = frame.f_locals.get("request")
+                scope = getattr(request, "scope", "function")
+                return None if scope == "function" else (scope, str(getattr(request.node, "nodeid", "")))
+            frame = frame.f_back
+        return None
+
+    def _field(self, name, value):
+        kind = type(value)
+        if kind is str:
+            text = value
+        elif kind is bool or value is None or kind is int or kind is float:
+            return "[%s,%s]" % (self._quoted(name[:_NAME_MOST]), self._quoted(repr(value)[:_NAME_MOST]))
+        else:
+            numbers = kind is dict and all(type(each) in (int, float) for each in value.values())
+            text = self._encode(value)
+            if numbers:  # how many tokens, and what they cost: no secrets, whatever they are called
+                return "[%s,%s]" % (self._quoted(name[:_NAME_MOST]), self._quoted(text[:_TEXT_MOST]))
+        if len(text) > _TEXT_MOST:
+            text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
+        lower = text.lower()
+        if _SECRET.search(name):
+            text = MARK
+        else:
+            for hint in _HINTS:
+                if hint in lower:
+                    text = redact(text)
+                    break
+        return "[%s,%s]" % (self._quoted(clean(name)[:_NAME_MOST]), self._quoted(clean(text)))
