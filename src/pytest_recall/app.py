@@ -229,10 +229,10 @@ class App:
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
         run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
-        from pytest_recall import learning
+        from pytest_recall import learning, observing
 
-        trouble = await learning.learn(space, run)
-        return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
+        troubles = (await learning.learn(space, run), await observing.after_run(space))
+        return dataclasses.replace(run, notes=(*run.notes, *filter(None, troubles)))
 
     async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:
         """*request* with `only` turned into test ids.

@@ -23,7 +23,10 @@ PREFIX = "PYTEST_RECALL_"
 # Names that people know from Chroma's own tools, and what they set here.
 FOREIGN = {"CHROMA_HTTP_URL": "store", "CHROMA_DB_PATH": "store_folder"}
 
-SERVER_ONLY = frozenset({"allow_root", "allow_any_args", "http_token", "project"})
+# What widens a server's reach, or makes it write or send elsewhere.
+SERVER_ONLY = frozenset(
+    {"allow_root", "allow_any_args", "http_token", "project", "metrics_file", "metrics_push"}
+)
 
 
 class Settings(BaseModel):
@@ -61,6 +64,10 @@ class Settings(BaseModel):
     keep_runs: Annotated[int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
     keep_days: Annotated[int, Field(ge=1, description="how long the journal keeps a run")] = 365
     keep_mb: Annotated[int, Field(ge=10, description="how large the journal may grow")] = 1_000
+    metrics_file: Annotated[
+        str, Field(description="a .prom file for node_exporter, written after every run")
+    ] = ""
+    metrics_push: Annotated[str, Field(description="a Pushgateway that is told after every run")] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="of our own log, logs/pytest-recall.log in the store's folder")
     ] = "info"

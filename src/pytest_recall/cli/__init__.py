@@ -20,6 +20,7 @@ from pytest_recall.cli import (
     installing,
     moving,
     noting,
+    observing,
     remembering,
     reporting,
     running,
@@ -29,7 +30,7 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, reporting, noting, storing, moving, ingesting, examining, installing, committing, demonstrating)
+FAMILIES = (serving, running, remembering, reporting, observing, noting, storing, moving, ingesting, examining, installing, committing, demonstrating)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

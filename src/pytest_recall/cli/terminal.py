@@ -29,6 +29,7 @@ from pytest_recall.answers.doctor import DoctorAnswer
 from pytest_recall.answers.ingesting import IngestAnswer
 from pytest_recall.answers.learnt import Fix, NoteAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
+from pytest_recall.answers.observed import InventoryAnswer, MetricsAnswer
 from pytest_recall.answers.overview import ReportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.answers.storing import StoreAnswer
@@ -432,6 +433,21 @@ def _commits(answer: CommitsAnswer) -> Iterator[RenderableType]:
         yield Text("No commit holds a fix that had none.", style="dim")
 
 
+def _metrics(answer: MetricsAnswer) -> Iterator[RenderableType]:
+    numbers = {"failing": answer.failing, "flaky": answer.flaky, "broken": answer.broken}
+    told = ", ".join(f"{number} {name}" for name, number in numbers.items() if number is not None)
+    coverage = f", coverage {answer.coverage:.2f} %" if answer.coverage is not None else ""
+    yield Text(_plain(f"{answer.project}: {answer.runs} runs, {told}{coverage}"), style="bold")
+    for done, place in (("written to", answer.file), ("pushed to", answer.pushed)):
+        if place:
+            yield Text(_plain(f"{done} {place}"))
+
+
+def _inventory(answer: InventoryAnswer) -> Iterator[RenderableType]:
+    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in answer.states.items())
+    yield Text(_plain(f"{counts or 'no failure is known'}; written to {answer.file}"), style="bold")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -489,5 +505,7 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     IngestAnswer: _ingested,
     ImportAnswer: _imported,
     ExportAnswer: _exported,
+    MetricsAnswer: _metrics,
+    InventoryAnswer: _inventory,
     ReportAnswer: _reported,
 }
