@@ -113,7 +113,7 @@ async def _summary(app: App, project: str, _: Query) -> SummaryView:
         failing=[_test_line(judged) for judged in known.failing[:10]],
         failing_omitted=max(0, len(known.failing) - 10),
         flaky=[_test_line(judged) for judged in known.flaky[:10]],
-        causes=[_cause_line(cause) for cause in known.causes[:5]],
+        causes=[cause_line(cause) for cause in known.causes[:5]],
     )
 
 
@@ -166,7 +166,7 @@ async def _failures(app: App, project: str, query: Query) -> FailuresView:
     offset = decode(query.cursor, "failures")
     known = await app.failures(project, fingerprint=query.fingerprint, limit=offset + query.limit + 1)
     shown, following = page(known, "failures", query.cursor, query.limit)
-    lines = [_cause_line(failure) for failure in shown]
+    lines = [cause_line(failure) for failure in shown]
     said = await learning.said(await app.workspaces.get(project), [line.fingerprint for line in lines])
     for line in lines:
         about = (note for note in said if note.about == line.fingerprint)
@@ -232,7 +232,7 @@ async def _verified(app: App, project: str, query: Query) -> FlakyView:
 async def _similar(app: App, project: str, query: Query) -> SimilarView:
     known = await app.similar(project, _needed(query.text, "text", query), limit=min(query.limit, 20))
     return SimilarView(
-        view="similar", failures=[_cause_line(failure, similarity) for failure, similarity in known]
+        view="similar", failures=[cause_line(failure, similarity) for failure, similarity in known]
     )
 
 
@@ -362,7 +362,7 @@ def _slow_line(one: survey.Slow) -> SlowLine:
     return line
 
 
-def _cause_line(failure: FailureHistory, similarity: float | None = None) -> CauseLine:
+def cause_line(failure: FailureHistory, similarity: float | None = None) -> CauseLine:
     return CauseLine(
         fingerprint=failure.fingerprint,
         error=middle(failure.exception, 80),

@@ -22,12 +22,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pytest_recall.answers.bundle import BundleAnswer
 from pytest_recall.answers.committing import CommitsAnswer, HookAnswer
 from pytest_recall.answers.covered import Covered
 from pytest_recall.answers.discovery import DiscoveryAnswer
 from pytest_recall.answers.doctor import DoctorAnswer
 from pytest_recall.answers.ingesting import IngestAnswer
 from pytest_recall.answers.learnt import Fix, NoteAnswer
+from pytest_recall.answers.logs import LogsAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
 from pytest_recall.answers.observed import InventoryAnswer, MetricsAnswer
 from pytest_recall.answers.overview import ReportAnswer
@@ -448,6 +450,29 @@ def _inventory(answer: InventoryAnswer) -> Iterator[RenderableType]:
     yield Text(_plain(f"{counts or 'no failure is known'}; written to {answer.file}"), style="bold")
 
 
+def _logs(answer: LogsAnswer) -> Iterator[RenderableType]:
+    for title, text in (
+        ("", answer.output),
+        ("log", answer.log),
+        ("", "\n".join(answer.events)),
+        ("", answer.server),
+    ):
+        if text:
+            if title:
+                yield Text(f"--- {title} ---", style="dim")
+            yield Text(_plain(text.rstrip("\n")))
+
+
+def _bundle(answer: BundleAnswer) -> Iterator[RenderableType]:
+    table = _table("bytes", "member")
+    for name, size in answer.members.items():
+        cut = f"  ({answer.left_out[name]} bytes left out)" if name in answer.left_out else ""
+        table.add_row(str(size), Text(f"{name}{cut}"))
+    yield table
+    yield from (Text(_plain(f"not there: {one}"), style="dim") for one in answer.missing)
+    yield Text(_plain(f"run {answer.run_id} is in {answer.file}"), style="bold")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -503,6 +528,8 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     FixesView: _fixes,
     NoteAnswer: lambda kept: [Text(_plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
     IngestAnswer: _ingested,
+    LogsAnswer: _logs,
+    BundleAnswer: _bundle,
     ImportAnswer: _imported,
     ExportAnswer: _exported,
     MetricsAnswer: _metrics,

@@ -13,6 +13,7 @@ _TESTS = 8
 _FLAKY = 10
 _TEXT = 3_000
 _LINE = 300
+_LISTED = 50
 
 
 def render(overview: Mapping[str, Any]) -> str:
@@ -33,6 +34,23 @@ def render(overview: Mapping[str, Any]) -> str:
         room -= len(part) + 2
     kept.append(f"<sub>pytest-recall {overview['version']}, {overview['made']} UTC</sub>")
     return "\n\n".join(kept) + "\n"
+
+
+def of_run(answer: Mapping[str, Any], texts: Sequence[str]) -> str:
+    """One run's answer for whoever reviews it; *texts* are the failures' own, a group each."""
+    causes = [{**cause, "text": text} for cause, text in zip(answer["failures"], texts, strict=True)]
+    line = {"branch": "", "source": ""}
+    told = {"last": answer, "runs": [line], "project": answer["project"]}
+    lists = [
+        f"#### {title}\n\n" + "\n".join(f"- {_code(test)}" for test in answer[name][:_LISTED])
+        for name, title in (("newly_failing", "Newly failing"), ("newly_passing", "Newly passing"))
+        if answer[name]
+    ]
+    facts = "\n".join(
+        f"- {name}: {_code(str(answer[name]))}" for name in ("run_id", "python", "pytest") if answer[name]
+    )
+    warnings = [f"> {_code(warning)}" for warning in answer["warnings"]]
+    return "\n\n".join([_headline(told), facts, *_causes(causes), *lists, *warnings]) + "\n"
 
 
 def _headline(overview: Mapping[str, Any]) -> str:
@@ -83,6 +101,7 @@ def _cause(cause: Mapping[str, Any]) -> str:
         lines.append(f"and {number - _TESTS:,} more")
     if cause["text"] or cause["traceback"]:
         lines.append(_block((cause["text"] or cause["traceback"])[-_TEXT:], "text"))
+    lines += [f"→ {_code(hint)}" for hint in cause["hints"]]
     if fix := cause["fix"]:
         lines.append(
             f"{'Weakened' if fix['weakened'] else 'Mended'} before: {fix['at']} {_code(fix['revision'])}"
