@@ -382,6 +382,12 @@ class App:
         await space.store.feed()
         return space
 
+    async def hand_on(self, project: str) -> None:
+        """Have a shared index take in what waits here: the disk of a CI job is gone when the job is."""
+        store = (await self.workspaces.get(project)).store
+        if store.backend.shared:
+            await store.feed()
+
     async def take_in(
         self,
         project: str,

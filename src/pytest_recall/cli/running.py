@@ -79,6 +79,7 @@ async def _run(options: argparse.Namespace) -> int:
         with terminal.live() if shown else terminal.silent() as tell:
             await app.jobs.wait(job, float("inf"), owner=True, tell=tell)
         answer = ran.answer(job.outcome(), full=options.full)
+        await app.hand_on("")
     door.show(options, answer)
     return EXIT_CODES.get(answer.status, 1)
 
