@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -32,6 +33,8 @@ GREEN = 400  # characters of an answer where all passed
 MEASURED = 800  # and more where coverage was asked for
 ONE, EACH, MOST = 1_500, 500, 8_000  # of a concise one: with one cause, for each more, at most
 FULL = 60_000
+
+_THREAD = re.compile(r"\n(?=(?:Current t|T)hread )")
 
 # Every session pays for each byte of a tool's schema, and these speak for themselves where they come.
 _PLAIN = WithJsonSchema({"type": "object"})
@@ -410,7 +413,11 @@ def _seen(known: FailureHistory | None) -> Seen | None:
 
 
 def _stacks(run: Run, most: int) -> str:
-    return tail("\n".join(clean(stack.text) for stack in run.stacks[:4]), most) if run.culprits else ""
+    """Where the culprits stood. faulthandler writes each thread's innermost frame first, and the main thread last."""
+    if not run.culprits:
+        return ""
+    threads = [thread for stack in run.stacks[:4] for thread in reversed(_THREAD.split(clean(stack.text)))]
+    return head("\n".join(threads), most)
 
 
 def _exit_code(run: Run) -> int | None:
