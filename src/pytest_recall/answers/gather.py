@@ -44,7 +44,7 @@ _TEXT = 12_000  # characters of one failure
 _TEXTS = 400_000  # of all of them
 _HUNK = 8_000
 _LISTED = 50
-_SLOWEST = 15
+_SLOWEST = 10
 _ID = 300
 
 _UNSTEADY = (

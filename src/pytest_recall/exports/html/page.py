@@ -81,6 +81,7 @@ def _template() -> jinja2.Template:
         "seconds": _seconds,
         "count": _count,
         "anchor": _anchor,
+        "broken": _broken,
     }
     return environment.get_template("report.html")
 
@@ -141,6 +142,11 @@ def _seconds(seconds: float | None) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
+
+
+def _broken(test_id: str) -> Markup:
+    """A test id that a narrow column may break where its parts meet; `join` escapes them."""
+    return Markup("::<wbr>").join(test_id.split("::"))
 
 
 def _anchor(fingerprint: str) -> str:

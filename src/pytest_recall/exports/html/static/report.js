@@ -30,6 +30,8 @@
     return value < 60 ? `${Number(value.toPrecision(3))} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
   }
 
+  const clock = (value) => (value === 0 ? "0" : value < 60 ? seconds(value) : `${Math.floor(value / 60)}:${String(Math.round(value % 60)).padStart(2, "0")} min`);
+
   // --- colours ---------------------------------------------------------------------------------
 
   const THEMES = [["", "◐", "as the system has them"], ["light", "☀", "light"], ["dark", "☾", "dark"]];
@@ -60,7 +62,7 @@
 
   // --- charts ----------------------------------------------------------------------------------
 
-  // A chart over runs, one place each: `lines` are {label, colour, values, points}; `say` tells of one run.
+  // A chart over runs, equally far apart: `lines` are {label, colour, soft, values}; `say` tells of one run.
   function chart(place, lines, { height, low, high, show, say }) {
     const length = lines[0].values.length;
     const tip = make("div", { class: "tip", hidden: true });
@@ -75,20 +77,20 @@
         scales: { x: { time: false, range: () => [-0.5, Math.max(length - 0.5, 0.5)] }, y: { range: (_, min, max) => [low ? low(min) : 0, high ? high(max) : max * 1.15 || 1] } },
         axes: [
           { ...axis, grid: { show: false }, size: 28, space: 90, incrs: [1, 2, 5, 10, 20, 50, 100, 200], values: (_, at) => at.map((n) => (Number.isInteger(n) && place.days[n]) || "") },
-          { ...axis, size: 56, space: 36, values: (_, at) => at.map(show) },
+          { ...axis, size: 60, space: 36, values: (_, at) => at.map(show) },
         ],
         series: [{}, ...lines.map((one) => ({
           label: one.label, stroke: colour(one.colour), width: 2, spanGaps: true,
           fill: one.soft ? colour(one.soft) : undefined,
           paths: length > 2 ? uPlot.paths.linear() : undefined,
-          points: { show: true, size: 6, width: 1, stroke: colour(one.colour), fill: colour("card"), filter: (_, index, shown) => (one.points ? one.points : length <= 30 && shown ? one.values.map((v, n) => (v == null ? -1 : n)).filter((n) => n >= 0) : null) },
+          points: { show: length <= 40, size: 6, width: 1.5, stroke: colour(one.colour), fill: colour("card") },
         }))],
         hooks: { setCursor: [(plot) => {
           const at = plot.cursor.idx;
           tip.hidden = at == null || plot.cursor.left < 0;
           if (tip.hidden) return;
           tip.textContent = say(at);
-          tip.style.left = `${Math.min(Math.max(plot.valToPos(at, "x") + 56 - 70, 0), Math.max(0, width - 180))}px`;
+          tip.style.left = `${Math.min(Math.max(plot.valToPos(at, "x") + 60 - 70, 0), Math.max(0, width - 180))}px`;
           tip.style.top = "4px";
         }] },
       }, [lines[0].values.map((_, n) => n), ...lines.map((one) => one.values)], place);
@@ -121,7 +123,7 @@
     const colours = { local: "blue", agent: "violet", ci: "amber" };
     $("took-said").replaceChildren(...spaces.flatMap((space, n) => [n ? ", " : "", key(colours[space]), `${space} ${seconds(shown.findLast((run) => run.space === space).duration_s)}`]));
     chart(took, spaces.map((space) => ({ label: space, colour: colours[space] || "blue", values: shown.map((run) => (run.space === space ? run.duration_s || 0 : null)) })), {
-      height: 180, show: seconds, say: (n) => about(n, seconds(shown[n].duration_s)),
+      height: 180, show: clock, say: (n) => about(n, seconds(shown[n].duration_s)),
     });
   }
   const percent = (value) => `${value === 100 ? 100 : Math.min(99.99, value).toFixed(value > 99 ? 2 : 1)} %`;
@@ -262,7 +264,7 @@
     place.days = days(shown);
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", `Durations over ${shown.length} runs, median ${seconds(test.median_s)}`);
-    chart(place, [{ label: "call", colour: "blue", soft: "blue-soft", values: test.seconds }], { height: 130, show: seconds, say: (n) => `${shown[n].at}\n${seconds(test.seconds[n])}` });
+    chart(place, [{ label: "call", colour: "blue", soft: "blue-soft", values: test.seconds }], { height: 130, show: clock, say: (n) => `${shown[n].at}\n${seconds(test.seconds[n])}` });
   }
 
   function filters() {
