@@ -141,6 +141,37 @@ class Discovery:
 
 # --- what happened --------------------------------------------------------------------------
 
+ContextKind = Literal["llm_interaction", "agent_log", "validation", "step", "metadata"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Something that a test told of itself while it ran; without secrets."""
+
+    kind: ContextKind
+    phase: Phase = "call"
+    name: str = ""  # of a step or a validation; of a log its level
+    fields: tuple[tuple[str, str], ...] = ()
+    steps: tuple[str, ...] = ()  # those it was told in, outermost first
+    duration_s: float | None = None  # of a step; None where it did not end
+    error: str = ""  # type of the exception that ended a step
+    process: int = 0  # 0: the one that ran the test
+    scope: str = ""  # of the fixture that told it, where that is wider: "session", "package", "module", "class"
+    where: str = ""  # the node id of that scope
+    worker: str = ""  # in which xdist worker, then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one phase took beside time; told only where it took 5 ms or printed something."""
+
+    phase: Phase
+    cpu_s: float = 0.0  # of the process that ran it
+    peak_kb: int = 0  # the most memory that this process ever had, at the phase's end; 0: not known
+    grown_kb: int = 0  # by how much this phase raised it
+    output: int = 0  # characters on stdout and stderr, where pytest captured them
+
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
@@ -198,7 +229,9 @@ class Attempt:
     reason: str = ""  # of a skip or an xfail
     failures: tuple[Failure, ...] = ()
     subtests: tuple[tuple[Outcome, int], ...] = ()  # how many subtests ended how
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()  # of `record_property`
+    context: tuple[Entry, ...] = ()
+    costs: tuple[Cost, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -431,6 +464,7 @@ class Run:
     culprits: tuple[str, ...] = ()  # running when a launch crashed or ran out of time
     stacks: tuple[Stack, ...] = ()
     warned: tuple[Warned, ...] = ()
+    context: tuple[Entry, ...] = ()  # of fixtures wider than a test: it holds for all tests in their scope
     coverage: Coverage | None = None
     doubts: tuple[str, ...] = ()  # where exit code, counts, stream and JSON report disagree
     notes: tuple[str, ...] = ()  # what the caller should know of how it was run

@@ -18,6 +18,8 @@ MOST_LINE = 16 * 2**20  # bytes of a line that are read at all
 _MOST_ID = 8_100
 _MOST_TEXT = 24_000
 _MOST_ITEMS = 64  # of any list within a fact
+_MOST_TOLD, _MOST_FIELDS = 4_200, 40  # of what a test tells of itself: characters of a text, texts
+_SCOPES = frozenset({"session", "package", "module", "class"})
 _parse = json.JSONDecoder().raw_decode
 
 
@@ -155,6 +157,42 @@ class End(NamedTuple):
     """The session is over, and pytest about to leave."""
 
 
+class Context(NamedTuple):
+    """Something that a test told of itself."""
+
+    id: str  # of the test; of the scope where there is one
+    kind: str
+    when: str
+    attempt: int
+    name: str
+    fields: tuple[tuple[str, str], ...]
+    step: str  # the name of the step that begins here, for those inside it
+    inside: str  # that of the step around it
+    scope: str
+    process: int
+    worker: str
+
+
+class Stepped(NamedTuple):
+    """A step has ended; `error` is the type of the exception that ended it."""
+
+    step: str
+    duration: float
+    error: str
+
+
+class Cost(NamedTuple):
+    """What a phase took: seconds of CPU, kB of memory, characters of output."""
+
+    id: str
+    when: str
+    attempt: int
+    cpu: float
+    peak: int
+    grown: int
+    output: int
+
+
 class Told(NamedTuple):
     """What only a session that nobody launched tells of itself: see `captured`, which checks its fields."""
 
@@ -179,6 +217,9 @@ Event = (
     | SessionFinish
     | End
     | Told
+    | Context
+    | Stepped
+    | Cost
 )
 
 
@@ -443,6 +484,32 @@ def _end(_: dict[str, Any]) -> Event:
     return End()
 
 
+def _context(fact: dict[str, Any]) -> Event:
+    scope = _name(fact.get("scope"))
+    return Context(
+        _id(fact.get("id")),
+        _name(fact.get("k")),
+        _name(fact.get("when")),
+        _count(fact.get("n")),
+        _name(fact.get("name")),
+        tuple((name[:200], text[:_MOST_TOLD]) for name, text in _pairs(fact.get("f"))[:_MOST_FIELDS]),
+        _name(fact.get("step")),
+        _name(fact.get("in")),
+        scope if scope in _SCOPES else "",
+        _count(fact.get("pid")),
+        _name(fact.get("worker")),
+    )
+
+
+def _stepped(fact: dict[str, Any]) -> Event:
+    return Stepped(_name(fact.get("step")), _seconds(fact.get("dur")), _name(fact.get("error")))
+
+
+def _cost(fact: dict[str, Any]) -> Event:
+    numbers = (_count(fact.get(name)) for name in ("peak", "grown", "out"))
+    return Cost(_id(fact.get("id")), _name(fact.get("when")), _count(fact.get("n")), _seconds(fact.get("cpu")), *numbers)
+
+
 def _told_itself(fact: dict[str, Any]) -> Event:
     return Told(_name(fact.get("e")), fact)
 
@@ -463,6 +530,9 @@ _READERS = {
     "workerdown": _workerdown,
     "sessionfinish": _sessionfinish,
     "end": _end,
+    "ctx": _context,
+    "stepped": _stepped,
+    "cost": _cost,
     "capture": _told_itself,
     "startup": _told_itself,
     "revision": _told_itself,

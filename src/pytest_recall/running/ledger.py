@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.model import Attempt, Collector, Failure, Frame, Outcome, Phase, Warned
-from pytest_recall.running import events
+from pytest_recall.running import events, telling
 from pytest_recall.running.events import Event, Fault
 
 _MOST_WARNINGS = 500
@@ -45,6 +45,7 @@ class Running:
         "since",
         "subtests",
         "teardown",
+        "tries",
         "worker",
     )
 
@@ -53,6 +54,7 @@ class Running:
         self.worker = worker
         self.since = since  # by our own clock
         self.rerun = False  # what came until now was an attempt that will be made again
+        self.tries = 0  # attempts that were recorded
         self.reset()
 
     def reset(self) -> None:
@@ -109,6 +111,7 @@ class Ledger:
         self._blamed: set[str] = set()
         self._again: dict[str, Running] = {}  # tests between an attempt and its rerun
         self.notes: list[str] = []
+        self.telling = telling.Telling()
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             events.Start: self._started,
             events.PhaseEnd: self._reported,
@@ -125,6 +128,9 @@ class Ledger:
             events.Note: self._note,
             events.WorkerDown: self._worker_down,
             events.WarningSeen: self._warning,
+            events.Context: self._context,
+            events.Stepped: self.telling.stepped,
+            events.Cost: self.telling.cost,
             events.Told: _nothing,
         }
 
@@ -190,7 +196,7 @@ class Ledger:
             self._close(event.id, state, Outcome.CRASHED)
             del self.running[event.id]
         elif event.outcome in _RERUN or event.status in _RERUN:
-            self._record(event.id, state, state.decided or Outcome.FAILED)
+            self._record(event.id, state, state.decided or Outcome.FAILED, last=False)
             state.reset()
             state.rerun = True
 
@@ -260,6 +266,17 @@ class Ledger:
 
     def _worker_down(self, event: events.WorkerDown) -> None:
         self.note(f"xdist worker {event.worker} went down: {event.error[:200]}")
+
+    def _context(self, event: events.Context) -> None:
+        state = self.running.get(event.id) or self._again.get(event.id)
+        told = self.attempts.get(event.id, ())
+        back = 1 if state is None else state.tries - event.attempt
+        if event.scope or back <= 0 or back > len(told):
+            self.telling.add(event)
+        elif entry := self.telling.entry(event):  # of an attempt that is told already: of its teardown, a thread
+            late = told[-back]
+            late = replace(late, context=(*late.context, entry)[: telling.MOST])
+            self.attempts[event.id] = (*told[: len(told) - back], late, *told[len(told) - back + 1 :])
 
     def _warning(self, event: events.WarningSeen) -> None:
         key = (event.category, event.message, event.path, event.line)
@@ -350,8 +367,10 @@ class Ledger:
         else:
             self.waiting.pop(test, None)
 
-    def _record(self, test: str, state: Running, outcome: Outcome) -> None:
+    def _record(self, test: str, state: Running, outcome: Outcome, *, last: bool = True) -> None:
         earlier = self.attempts.get(test, ())
+        context, costs = self.telling.take(test, state.tries, last=last)
+        state.tries += 1
         attempt = Attempt(
             outcome=outcome,
             phase=state.phase,
@@ -365,6 +384,8 @@ class Ledger:
             failures=tuple(state.failures),
             subtests=tuple(sorted(state.subtests.items())),
             properties=state.properties,
+            context=context,
+            costs=costs,
         )
         self.attempts[test] = (*earlier, attempt)
 

@@ -114,6 +114,7 @@ def build(
         culprits=tuple(ledger.culprits),
         stacks=tuple(stack for end in ends for stack in end.stacks)[:_MOST_STACKS],
         warned=ledger.warned(),
+        context=tuple(ledger.telling.scoped),
         doubts=tuple(dict.fromkeys(doubts)),
         notes=(*ledger.notes, *_left_behind(ends)),
         output_tail=output_tail[-_TAIL:],

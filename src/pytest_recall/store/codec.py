@@ -21,12 +21,14 @@ from operator import attrgetter
 from typing import Any
 
 from pytest_recall.errors import UnreadableRun
-from pytest_recall.model import Attempt, Failure, Outcome, Run, Test
+from pytest_recall.model import Attempt, Cost, Failure, Outcome, Phase, Run, Test
 from pytest_recall.store import columns, shape
 
-FORMAT = 1
+FORMAT = 2
+_WITH_COSTS = 2  # the format of a run with a column of costs; without, it is that of before
 MOST = 64 << 20  # bytes of a run, a roster or columns, unpacked
 
+_WIDEST = 2**31 - 1
 _INLINE = 200  # ids; a shorter roster is not worth a place of its own
 
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
@@ -159,7 +161,8 @@ def lean(packed: Packed) -> Packed:
     if head.pop("places", False):
         places = _Columns({**head, "places": True}, packed.columns, count).places or ()
         head["rest"] = sorted([places[at], attempts] for at, attempts in head["rest"])
-    head.pop("workers", None), head.pop("orders", None)
+    for part in ("workers", "orders", "costs"):
+        head.pop(part, None)
     head["run"].get("environment", {}).pop("packages", None)
     head["lean"] = True
     failures = [f for _, attempts in head["rest"] for one in attempts for f in one.get("failures", ())]
@@ -201,7 +204,7 @@ def _pack(run: Run) -> Packed:
     numbers: list[bytes] = []
     digests = _digests(run.reach, ids)
     bare = replace(run, tests=(), reach=() if digests else run.reach)
-    head: dict[str, Any] = {"format": FORMAT, "run": shape.dump(bare)} | digests
+    head: dict[str, Any] = {"format": 1, "run": shape.dump(bare)} | digests
     # Workers and a random order start tests in another order each time. Their roster is sorted, so
     # that runs of one suite still share it, and the places of this run's tests in it are a column.
     if len(ids) >= _INLINE and (run.environment.workers or run.environment.seed):
@@ -229,6 +232,7 @@ def _pack(run: Run) -> Packed:
         head["orders"] = True
         numbers.append(columns.pack("i", columns.steps(orders)))
     times = [columns.pack_seconds(map(phase, plain)) for phase in _PHASES]
+    numbers += _packed_costs(head, plain)
     head["rest"], head["tests"] = rest, len(ids)
     packed = Packed(head=b"", columns=b"".join([*times, *numbers]))
     if len(ids) < _INLINE:
@@ -242,10 +246,36 @@ def _pack(run: Run) -> Packed:
 _PHASES = (attrgetter("setup_s"), attrgetter("call_s"), attrgetter("teardown_s"))
 
 
+_COST = 22  # bytes: five integers, and a duration
+_COSTED: tuple[Phase, ...] = ("setup", "call", "teardown", "collect")
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise shape.Misshapen("costs of another number")
+    return value
+
+
+def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]:
+    costs = [(seat, cost) for seat, attempt in enumerate(plain) for cost in attempt.costs]
+    if not costs:
+        return []
+    head["costs"], head["format"] = len(costs), _WITH_COSTS
+    numbers = [
+        columns.steps([seat for seat, _ in costs]),
+        [_COSTED.index(cost.phase) for _, cost in costs],
+        [min(cost.peak_kb, _WIDEST) for _, cost in costs],
+        [min(cost.grown_kb, _WIDEST) for _, cost in costs],
+        [min(cost.output, _WIDEST) for _, cost in costs],
+    ]
+    times = columns.pack_seconds(min(cost.cpu_s, columns.LONGEST_S * 0.99) for _, cost in costs)
+    return [*(columns.pack("i", each) for each in numbers), times]
+
+
 _WORKER = attrgetter("worker")
 _ORDER = attrgetter("order")
-_TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties")
-_NOTHING = (Outcome.PASSED, "call", 0, "", (), (), ())
+_TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties", "context")
+_NOTHING = (Outcome.PASSED, "call", 0, "", (), (), (), ())
 
 
 def _files(ids: Iterable[str]) -> list[str]:
@@ -295,6 +325,8 @@ class _Columns:
             self._seats = _within(self._integers(plain), len(self._workers))
         if head.get("orders"):
             self._orders = _within(accumulate(self._integers(plain)), 1 << 24)
+        self._costs: dict[int, tuple[Cost, ...]] | None = None
+        self._costed = self._piece(_COST * _number(head.get("costs", 0)))
         if plain < 0 or self._at != len(self._data):
             raise shape.Misshapen("columns of another length")
 
@@ -307,7 +339,33 @@ class _Columns:
             teardown_s=columns.seconds(self._times[2], seat),
             worker=self._workers[self._seats[seat] if self._seats else 0],
             order=self._orders[seat] if self._orders else seat,
+            costs=self._cost(seat) if self._costed else (),
         )
+
+    def _piece(self, length: int) -> bytes:
+        piece = self._data[self._at : self._at + length]
+        self._at += length
+        if len(piece) != length:
+            raise shape.Misshapen("columns of another length")
+        return piece
+
+    def _cost(self, seat: int) -> tuple[Cost, ...]:
+        if self._costs is None:
+            self._costs = {}
+            count = len(self._costed) // _COST
+            parts = [columns.unpack("i", self._costed[4 * n * count : 4 * (n + 1) * count]) for n in range(5)]
+            times = self._costed[20 * count :]
+            for row, at in enumerate(accumulate(parts[0])):
+                phase, peak, grown, output = (max(part[row], 0) for part in parts[1:])
+                cost = Cost(
+                    phase=_COSTED[phase % len(_COSTED)],
+                    cpu_s=columns.seconds(times, row),
+                    peak_kb=peak,
+                    grown_kb=grown,
+                    output=output,
+                )
+                self._costs[at] = (*self._costs.get(at, ()), cost)
+        return self._costs.get(seat, ())
 
     def _integers(self, count: int) -> array[int]:
         piece = self._data[self._at : self._at + 4 * count]
@@ -387,9 +445,9 @@ def _bare(run: Run) -> Run:
 
 def _thinned(run: Run, thin: Callable[[Failure], Failure]) -> Run:
     def attempt(one: Attempt) -> Attempt:
-        if not (one.failures or one.properties):
+        if not (one.failures or one.properties or one.context):
             return one
-        return replace(one, failures=tuple(map(thin, one.failures)), properties=())
+        return replace(one, failures=tuple(map(thin, one.failures)), properties=(), context=())
 
     tests = tuple(replace(test, attempts=tuple(map(attempt, test.attempts))) for test in run.tests)
     note = "The texts of this run's failures were too large to keep whole."
