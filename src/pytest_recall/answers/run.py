@@ -31,7 +31,12 @@ from pytest_recall.model import (
 
 GREEN = 400  # characters of an answer where all passed
 MEASURED = 800  # and more where coverage was asked for
-ONE, EACH, MOST = 1_500, 500, 8_000  # of a concise one: with one cause, for each more, at most
+ONE, MORE, EACH, MOST = (
+    1_500,
+    250,
+    500,
+    8_000,
+)  # of a concise one: with one cause, for a few more, for many, at most
 FULL = 60_000
 
 _THREAD = re.compile(r"\n(?=(?:Current t|T)hread )")
@@ -245,6 +250,8 @@ _CONCISE = (
     _Level(
         groups=8,
         tests=1,
+        hints=1,
+        hint=140,
         message=80,
         frames=0,
         captured=0,
@@ -273,9 +280,10 @@ _CONCISE = (
 def answer(report: Report, *, full: bool = False, joined: bool = False) -> RunAnswer:
     """*report* as the largest answer within its bound (characters of compact JSON).
 
-    Concise: 1,500 for one cause, 500 for each more, 8,000 at most; green ones are 400. Full: 60,000.
+    Concise: 1,500 for one cause, 2,500 for five, 500 for each more, 8,000 at most; green ones are 400. Full: 60,000.
     """
-    most = FULL if full else min(MOST, max(ONE, EACH * len(report.groups)))
+    causes = len(report.groups)
+    most = FULL if full else min(MOST, max(ONE + min(causes - 1, 4) * MORE, ONE, EACH * causes))
     if report.run.status is Status.PASSED and not full:
         most = GREEN + MEASURED if report.run.request.coverage else GREEN
     levels = (*_FULL, *_CONCISE) if full else _CONCISE
@@ -338,7 +346,7 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
         culprit=first_ids(run.culprits, level.ids, level.test_id),
         stacks=_stacks(run, level.stacks),
         error=_error(run),
-        output_tail="" if _tells(run) else tail(run.output_tail, 800),
+        output_tail="" if _tells(run) or groups else tail(run.output_tail, 800),
         slowest=_slowest(run, level.slowest),
         warnings=[head(warning, level.warning) for warning in report.warnings[: level.warnings]],
         next_step=_next_step(report),
