@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -35,6 +36,7 @@ from pytest_recall.running import runner
 VICTIMS = ("server", "guard", "supervisor", "pytest", "worker", "descendant")
 LIMIT_S = 20.0
 GONE_S = 15.0
+LIFE_S = 1.5  # about what a run takes
 PASSING, FAILING = [f"test_{n}" for n in range(12)], "test_bad"
 TWICE = (
     "import os, time\\nif os.fork(): os._exit(0)\\nos.setsid()\\nif os.fork(): os._exit(0)\\ntime.sleep(90)"
@@ -124,17 +126,14 @@ def trial(folder: Path) -> tuple[str, str, list[str]]:
         [sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     end = time.monotonic() + LIMIT_S + 10
-    until = random.uniform(0.0, 2.2 if parallel else 1.4)
-    time.sleep(until)
     struck = "nobody"
     while server.poll() is None and time.monotonic() < end:
-        pid = victim(kind, server.pid, folder)
-        if pid is not None:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                break
-            struck = kind
+        if victim(kind, server.pid, folder) is not None:
+            time.sleep(random.uniform(0.0, LIFE_S))
+            if (pid := victim(kind, server.pid, folder)) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    struck = kind
             break
         time.sleep(0.005)
     try:
