@@ -17,7 +17,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pytest_recall.config import Settings
-from pytest_recall.errors import BadRequest, RecallError, UnknownRun, UnknownTest, listed, quoted
+from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
@@ -238,10 +238,14 @@ class App:
         """*request* with `only` turned into test ids.
 
         Raises:
-            BadRequest: nothing is left to run, with the reason.
+            NothingToRun: nothing is left to run, with the reason.
         """
         if request.only == "all":
             return request
+        if request.only == "affected":
+            from pytest_recall.affected import affected
+
+            return dataclasses.replace(request, tests=await affected(space), only="all")
         if request.only == "failed":
             known = await space.store.tests()
             ids = [
@@ -254,7 +258,7 @@ class App:
             # A file that was deleted since would make pytest refuse the others too.
             ids = await run_sync(command.present, ids, space.root)
             if not ids:
-                raise BadRequest("No test is recorded as failing. Run with only='all'.")
+                raise NothingToRun("No test is recorded as failing. Run with only='all'.")
         else:
             discovery = (await self._discover(space, dataclasses.replace(request, only="all"))).discovery
             seen = {
@@ -264,7 +268,7 @@ class App:
             }
             ids = [function.id for function in discovery.functions if function.id not in seen]
             if not ids:
-                raise BadRequest("Every collected test has been run before. Run with only='all'.")
+                raise NothingToRun("Every collected test has been run before. Run with only='all'.")
         return dataclasses.replace(request, tests=tuple(sorted(ids)), only="all")
 
     async def _teach_ids(self, space: Workspace, request: RunRequest) -> None:

@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +23,8 @@ PREFIX = "PYTEST_RECALL_"
 
 # Names that people know from Chroma's own tools, and what they set here.
 FOREIGN = {"CHROMA_HTTP_URL": "store", "CHROMA_DB_PATH": "store_folder"}
+_KIND, _ADDRESS = "CHROMA_DB_IMPL", "CHROMA_HTTP_URL"
+_EMBEDDED = frozenset({"persistent", "local", "sqlite", "duckdb+parquet", "embedded"})
 
 # What widens a server's reach, or makes it write or send elsewhere.
 SERVER_ONLY = frozenset(
@@ -57,7 +60,8 @@ class Settings(BaseModel):
         Field(description="where these runs belong; default: told from who asks"),
     ] = ""
     http_token: Annotated[
-        str, Field(description="who brings it may use `serve --http`; default: a new one each time", repr=False)
+        str,
+        Field(description="who brings it may use `serve --http`; default: a new one each time", repr=False),
     ] = ""
     timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
     runs_at_once: Annotated[int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
@@ -69,14 +73,15 @@ class Settings(BaseModel):
     ] = ""
     metrics_push: Annotated[str, Field(description="a Pushgateway that is told after every run")] = ""
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="of our own log, logs/pytest-recall.log in the store's folder")
+        Literal["debug", "info", "warning", "error"],
+        Field(description="of our own log, logs/pytest-recall.log in the store's folder"),
     ] = "info"
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """Where each value that is no default came from: setting → "--python", ".env", …"""
+        """Where each value that is no default came from: setting → "PYTEST_RECALL_STORE in the environment", …"""
         return self._origins
 
     @classmethod
@@ -90,17 +95,16 @@ class Settings(BaseModel):
         """
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
-        layers = (
-            *_project_layers(project),
-            (_from_environment(environ, "the environment"), "the environment"),
-            (
-                {key: value for key, value in (flags or {}).items() if value not in (None, (), [])},
-                "the command line",
-            ),
-        )
-        for layer, origin in layers:
-            values |= layer
-            origins |= dict.fromkeys(layer, origin)
+        given = {key: value for key, value in (flags or {}).items() if value not in (None, (), [])}
+        pyproject, dotenv = project / "pyproject.toml", project / ".env"
+        for layer in (
+            _trusted(_from_pyproject(pyproject), str(pyproject)),
+            _trusted(_from_dotenv(dotenv), str(dotenv)),
+            _from_environment(environ, "the environment"),
+            {key: (value, "the command line") for key, value in given.items()},
+        ):
+            values |= {key: value for key, (value, _) in layer.items()}
+            origins |= {key: origin for key, (_, origin) in layer.items()}
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -113,15 +117,10 @@ class Settings(BaseModel):
         return settings
 
 
-def _project_layers(project: Path) -> tuple[tuple[dict[str, Any], str], ...]:
-    pyproject, dotenv = project / "pyproject.toml", project / ".env"
-    return (
-        (_trusted(_from_pyproject(pyproject), str(pyproject)), f"{pyproject} [tool.pytest-recall]"),
-        (_trusted(_from_dotenv(dotenv), str(dotenv)), str(dotenv)),
-    )
+_Layer = dict[str, tuple[Any, str]]  # setting → its value, and where that came from
 
 
-def _trusted(values: dict[str, Any], origin: str) -> dict[str, Any]:
+def _trusted(values: _Layer, origin: str) -> _Layer:
     if refused := SERVER_ONLY & set(values):
         raise BadSetting(
             f"{origin} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
@@ -130,33 +129,57 @@ def _trusted(values: dict[str, Any], origin: str) -> dict[str, Any]:
     return values
 
 
-def _from_pyproject(path: Path) -> dict[str, Any]:
+def _from_pyproject(path: Path) -> _Layer:
     try:
         table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}  # its absence is normal, and a broken one is pytest's to report
     if not isinstance(table, dict):
         raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
-    return {_known(key.replace("-", "_"), key, str(path)): value for key, value in table.items()}
+    return {
+        _known(key.replace("-", "_"), key, str(path)): (value, f"{path} [tool.pytest-recall]")
+        for key, value in table.items()
+    }
 
 
-def _from_dotenv(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+def _from_dotenv(path: Path) -> _Layer:
     try:
-        values = dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError):
+        # Most of it is for others, in whatever encoding: our own names are ASCII.
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
         return {}
-    return _from_environment({key: value for key, value in values.items() if value is not None}, str(path))
+    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    return _from_environment({key: value for key, value in values.items() if value}, str(path))
 
 
-def _from_environment(environ: Mapping[str, str], origin: str) -> dict[str, Any]:
-    values: dict[str, Any] = {FOREIGN[name]: environ[name] for name in FOREIGN if environ.get(name)}
+def _from_environment(environ: Mapping[str, str], origin: str) -> _Layer:
+    values: _Layer = {
+        FOREIGN[name]: (environ[name], f"{name} in {origin}") for name in FOREIGN if environ.get(name)
+    }
+    own: _Layer = {}
     for name, text in environ.items():
         if name.startswith(PREFIX) and text:
             key = _known(name.removeprefix(PREFIX).lower(), name, origin)
-            values[key] = tuple(text.split(os.pathsep)) if key == "allow_root" else text
-    return values
+            value = tuple(text.split(os.pathsep)) if key == "allow_root" else text
+            own[key] = (value, f"{name} in {origin}")
+    if "store" not in own:
+        values |= _kind(environ, origin)
+    return values | own
+
+
+def _kind(environ: Mapping[str, str], origin: str) -> _Layer:
+    """What `CHROMA_DB_IMPL` says of the store; the address that it may need stands beside it."""
+    kind = environ.get(_KIND, "").strip().lower()
+    if not kind or (kind == "http" and environ.get(_ADDRESS)):
+        return {}
+    if kind in _EMBEDDED or kind == "cloud":
+        return {"store": ("cloud" if kind == "cloud" else "embedded", f"{_KIND} in {origin}")}
+    if kind == "http":
+        raise BadSetting(f"{_KIND} in {origin} is 'http', and {_ADDRESS} does not say where. Set that too.")
+    raise BadSetting(
+        f"{_KIND} in {origin} is {quoted(kind)}. Valid: 'persistent' (on this disk), 'http' with {_ADDRESS}, 'cloud'; or "
+        f"leave it out and set {PREFIX}STORE."
+    )
 
 
 def _known(key: str, written: str, origin: str) -> str:

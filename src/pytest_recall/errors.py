@@ -49,6 +49,12 @@ class UnknownTest(BadRequest):
     """A test id matches nothing; the message names the nearest existing ones."""
 
 
+class NothingToRun(BadRequest):
+    """Nothing is left of what was asked for: as with pytest, which collects nothing then."""
+
+    exit_code = 5
+
+
 class UnknownRun(BadRequest):
     """No run has that id."""
 

@@ -52,7 +52,7 @@ class Status(StrEnum):
 
 
 Phase = Literal["collect", "setup", "call", "teardown"]
-Only = Literal["all", "failed", "new"]
+Only = Literal["all", "failed", "new", "affected"]
 # Why we run tests that nobody asked for: apart from those that passed, in another order, at the base revision.
 Purpose = Literal["", "alone", "order", "base"]
 Space = Literal["local", "ci", "agent"]

@@ -118,10 +118,14 @@ def _last_run(seen: Examination) -> Iterator[Finding]:
 
 
 def _settings(seen: Examination) -> Iterator[Finding]:
-    for name, origin in seen.settings.origins.items():
-        secret = name in {"store_token", "chroma_api_key", "http_token"}
-        value = "(set)" if secret else getattr(seen.settings, name)
-        yield Finding(what=f"setting {name}", found=f"{value} (from {origin})")
+    settings, rest = seen.settings, []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name) if field.repr else "(set)"
+        if name in settings.origins:
+            yield Finding(what=f"setting {name}", found=head(f"{value} (from {settings.origins[name]})", 500))
+        else:
+            rest.append(f"{name}={value}" if field.repr and value not in ("", ()) else name)
+    yield Finding(what="settings at their default", found=", ".join(rest))
 
 
 def _clients(checked: Sequence[Checked]) -> Iterator[Finding]:

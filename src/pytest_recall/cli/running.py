@@ -29,7 +29,10 @@ def add(commands: door.Commands) -> None:
     run.add_argument("-m", dest="markers", default="", metavar="EXPRESSION", help="pytest's -m")
     run.add_argument("-n", dest="parallel", type=int, default=0, metavar="N", help="xdist workers")
     run.add_argument(
-        "--only", choices=["all", "failed", "new"], default="all", help="all, last failed, never run"
+        "--only",
+        choices=["all", "failed", "new", "affected"],
+        default="all",
+        help="all, last failed, never run, or failed and affected by what was changed",
     )
     run.add_argument("--timeout", type=float, default=None, metavar="SECONDS", help="limit of the run")
     run.add_argument("--test-timeout", type=float, default=0, metavar="SECONDS", help="limit of one test")

@@ -43,6 +43,21 @@ _SHELL = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?\S*?\b(?:ba|da|a|k|z)?sh\
 # Husky's old runner starts the script anew, and ends after it: what comes before it would be done twice.
 _HUSKY = re.compile(rb"(?m)^\.\s[^\n]*husky\.sh[^\n]*\n")
 _SECONDS = 10.0
+# As `git rev-parse --local-env-vars` lists them: those of a hook would lead to another repository.
+_OF_ONE_REPOSITORY = frozenset(
+    {
+        *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"),
+        *("GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_GRAFT_FILE"),
+        *(
+            "GIT_INDEX_FILE",
+            "GIT_NO_REPLACE_OBJECTS",
+            "GIT_REPLACE_REF_BASE",
+            "GIT_PREFIX",
+            "GIT_SHALLOW_FILE",
+        ),
+        *("GIT_COMMON_DIR", "GIT_INTERNAL_SUPER_PREFIX"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +200,7 @@ def _place(before: bytes) -> int:
 
 def _git(folder: Path, *words: str) -> str:
     """What git prints, without the last newline; nothing where it refuses."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environ = {name: value for name, value in os.environ.items() if name not in _OF_ONE_REPOSITORY}
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words],

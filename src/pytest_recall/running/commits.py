@@ -62,6 +62,13 @@ def standing(root: Path) -> frozenset[str]:
     return frozenset(listed.split())
 
 
+def changed(root: Path, base: str) -> frozenset[str]:
+    """The files that differ from the commit *base*, committed or not, new ones too; relative to *root*."""
+    words = ("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", base, "--")
+    told = (_git(root, *words), _git(root, "ls-files", "--others", "--exclude-standard", "-z"))
+    return frozenset(path for text in told for path in text.split("\0") if path)
+
+
 def _git(root: Path, *words: str) -> str:
     """What git prints; nothing where it refuses or takes too long."""
     # The variables of a hook would lead to another index, or to another repository.

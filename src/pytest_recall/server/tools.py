@@ -61,7 +61,10 @@ async def run_tests(
     keyword: Keyword = "",
     markers: Markers = "",
     only: Annotated[
-        Only, Field(description="failed: those whose last outcome was bad; new: those never run")
+        Only,
+        Field(
+            description="failed: those whose last outcome was bad; new: never run; affected: failed, or reach a changed file"
+        ),
     ] = "all",
     max_failures: Annotated[int, Field(ge=0, description="stop after so many; 0: never")] = 0,
     timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of the whole run")] = 600,
