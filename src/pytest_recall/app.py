@@ -21,7 +21,7 @@ from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownT
 from pytest_recall.history import trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
-from pytest_recall.meaning import UNPROVEN, Report, explain
+from pytest_recall.meaning import Report, explain
 from pytest_recall.model import (
     Discovery,
     FailureHistory,
@@ -36,7 +36,7 @@ from pytest_recall.model import (
     Target,
     TestHistory,
 )
-from pytest_recall.proof import Bench, Proven
+from pytest_recall.proof import Bench, Proven, kept
 from pytest_recall.proof import confirm as confirmed
 from pytest_recall.proof import verify as verified
 from pytest_recall.redact import redact
@@ -125,7 +125,6 @@ class App:
         self.workspaces = Workspaces(flags, environ, default, learn=_learn)
         self._closing = AsyncExitStack()
         self._discovered: dict[object, Discovery] = {}
-        self._proven: dict[str, Proven] = {}  # by run, of the last ones that were confirmed
 
     async def __aenter__(self) -> Self:
         await self._closing.enter_async_context(self.workspaces)
@@ -190,7 +189,7 @@ class App:
         """
         space = await self.workspaces.get(project)
         run = await self._known(space, run_id)
-        return await explain(space, run, self._proven.get(run.id, UNPROVEN))
+        return await explain(space, run)
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
@@ -211,7 +210,7 @@ class App:
             await self._teach_ids(space, request)
         if confirm and not job.stop.is_set():
             await self._confirm(space, run, origin, confirm, job)
-        report = await explain(space, run, self._proven.get(run.id, UNPROVEN))
+        report = await explain(space, run)
         from pytest_recall import suggestions
 
         await suggestions.remember(space, run, [(one.group.fingerprint, one.hints) for one in report.groups])
@@ -222,8 +221,7 @@ class App:
     ) -> None:
         until = anyio.current_time() + run.request.timeout_s - run.duration_s
         bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
-        proven = await confirmed(bench, run, times)
-        self._proven = dict(list(self._proven.items())[-49:]) | {run.id: proven}
+        await kept.keep(space, run.id, await confirmed(bench, run, times))
 
     async def _execute(
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
@@ -325,6 +323,9 @@ class App:
         At most 20 tests, and no longer than *timeout_s*; every rerun is kept as a run.
 
         Raises:
+        for one in asked[:VERIFIED]:
+            if (proof := proven.proofs.get(one.history.id)) and one.history.samples:
+                await kept.keep(space, one.history.samples[-1].run, Proven(proofs={one.history.id: proof}))
             UnknownTest: no run has seen one of *tests*.
         """
         space = await self.workspaces.get(project)
@@ -355,7 +356,8 @@ class App:
         Raises:
             UnknownTest: no run has seen it; names the nearest tests that runs have seen.
         """
-        store = (await self.workspaces.get(project)).store
+        space = await self.workspaces.get(project)
+        store = space.store
         history = (await store.tests([test_id])).get(test_id)
         if history is None:
             last = await store.runs(limit=1)
@@ -364,7 +366,8 @@ class App:
                 test_id, [t.id for t in run.tests] if run else [], n=3, cutoff=0.3
             )
             raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
-        return Judged(history=history, judgement=verdict.judge(history))
+        proof = await kept.about(space, history)
+        return Judged(history=history, judgement=verdict.judge(history, proof=proof))
 
     async def failures(
         self, project: str, *, fingerprint: str = "", limit: int = 20

@@ -9,10 +9,8 @@ from pytest_recall.errors import listed
 from pytest_recall.history import compare, groups, trend, verdict
 from pytest_recall.history.around import Hint
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
-from pytest_recall.proof import Proven
+from pytest_recall.proof import kept
 from pytest_recall.workspace import Workspace
-
-UNPROVEN = Proven()
 
 _JUDGED = 200  # failing tests of one run that are judged by their own history
 
@@ -42,8 +40,8 @@ class Report:
     warnings: tuple[str, ...] = ()
 
 
-async def explain(space: Workspace, run: Run, proven: Proven = UNPROVEN) -> Report:
-    """What *run* means, by what was known of its tests and what was *proven* since.
+async def explain(space: Workspace, run: Run) -> Report:
+    """What *run* means, by what was known of its tests and what was proven since.
 
     An answer never waits long for the store.
     """
@@ -58,8 +56,16 @@ async def explain(space: Workspace, run: Run, proven: Proven = UNPROVEN) -> Repo
     known = await space.store.failures(fingerprints=prints) if prints else []
     seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
     learnt = await learning.recall(space, run, causes)
+    proven = await kept.of(space, run)
+    alike = {test for failure in known for test in failure.tests} - set(bad)
     judgements = verdict.judge_groups(
-        causes, histories, run, earlier, proofs=proven.proofs, fixed=learnt.fixed
+        causes,
+        histories,
+        run,
+        earlier,
+        proofs=proven.proofs,
+        known_flaky=verdict.flaky_prints((await space.store.tests(sorted(alike))).values()) if alike else (),
+        fixed=learnt.fixed,
     )
     advised = await advice.advise(space, run, causes, histories, earlier)
     said = [learnt.about(cause.fingerprint, *cause.tests) for cause in causes]

@@ -623,6 +623,15 @@ class Transition:
 
 
 NoteKind = Literal["diagnosis", "suggestion", "remedy", "outcome"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a test that collection does not find any more."""
+
+    test: str
+    at: float
+    became: str = ""  # the id that has its source text now; "": it is gone
+
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

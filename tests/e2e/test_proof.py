@@ -117,6 +117,10 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         report = await run(app, confirm=3)
         runs, known = await app.runs(""), await app.summary("")
         assert verdicts(await app.report("", report.run.id)) == verdicts(report)
+    async with opened(root) as another:  # process: what was proven is kept beside the runs
+        again = await another.report("", report.run.id)
+        assert verdicts(again) == verdicts(report)
+        assert {one for one in report.warnings if "base" in one} <= set(again.warnings)
 
     assert state(root) == before
     found = judged(report)

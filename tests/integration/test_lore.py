@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_recall.errors import StoreUnavailable, UnreadableLore
-from pytest_recall.model import Change, Note, Revision, Transition
+from pytest_recall.model import Change, Fate, Note, Revision, Transition
 from pytest_recall.store import lore as kept
 from pytest_recall.store.journal import new_id
 from pytest_recall.store.lore import Lore, key
@@ -95,9 +95,15 @@ def test_file_of_a_later_version_waits_for_it(tmp_path):
     lore = Lore(tmp_path)
     lore.keep([note()])
     later = tmp_path / "lore" / f"{new_id(time.time)}.json"
-    later.write_text('{"format": 2, "what": "who knows"}')
+    later.write_text('{"format": 3, "what": "who knows"}')
     assert len(lore.all()) == 1
     assert later.exists()
+
+
+def test_what_earlier_versions_know_is_written_as_they_wrote_it(tmp_path):
+    Lore(tmp_path).keep([note(), Fate(test="t.py::gone", at=1.0)])
+    written = [json.loads(path.read_bytes()) for path in sorted((tmp_path / "lore").iterdir())]
+    assert [(one["format"], one["what"]["is"]) for one in written] == [(1, "Note"), (2, "Fate")]
 
 
 def test_newest_are_kept_and_replaced_states_go_first(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pytest_recall.model import Change, Note, Revision, Transition
+from pytest_recall.history.proof import Evidence, Proof
+from pytest_recall.model import Change, Fate, Note, Outcome, Revision, Sample, Transition
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -107,6 +108,25 @@ async def test_index_has_it_and_a_rebuild_gives_it_back(tmp_path):
         assert [one.state for one in await store.transitions(tests=[transition(1).test])] == ["confirmed"]
 
 
+async def test_what_was_proven_and_what_became_of_tests_is_kept_too(tmp_path):
+    at = Sample(run="r", at=1.0, revision="d", environment="e", space="agent", outcome=Outcome.FAILED)
+    proof = Proof(alone=(at, at), base=(at,), polluter="t.py::test_p", command="pytest 't.py'")
+    async with opened(tmp_path) as store:
+        store.learn([Evidence(run="r1", at=1.0, proofs=(("t.py::test_1", Proof(again=(at,))),))])
+        store.learn([Evidence(run="r1", at=2.0, proofs=(("t.py::test_1", proof),), remarks=("no time",))])
+        store.learn(
+            [Fate(test="t.py::test_1", at=1.0), Fate(test="t.py::test_1", at=2.0, became="t.py::test_2")]
+        )
+        await taught(store, notes=2)
+    async with opened(tmp_path) as store:
+        assert [dict(one.proofs) for one in await store.evidence("r1")] == [{"t.py::test_1": proof}]
+        assert await store.evidence("r2") == []
+        assert {test: one.became for test, one in (await store.fates()).items()} == {
+            "t.py::test_1": "t.py::test_2"
+        }
+        assert await store.notes() == []
+
+
 async def test_files_answer_while_the_index_is_locked_or_gone(tmp_path):
     async with opened(tmp_path) as store:
         store.learn([transition(1)])
@@ -125,7 +145,10 @@ async def test_shared_server_gives_it_to_other_machines(tmp_path, server):
     async with opened(tmp_path / "mine", backend) as mine, opened(tmp_path / "yours", backend) as yours:
         mine.learn([transition(1), transition(2, fingerprint="fp1:bbbbbbbbbbbb")])
         mine.note(note(CAUSE))
-        await taught(yours, transitions=2, notes=1)
+        mine.learn([Evidence(run="r1", at=1.0, proofs=()), Fate(test="t.py::gone", at=1.0)])
+        await taught(yours, transitions=2, notes=3)
+        assert [one.run for one in await yours.evidence("r1")] == ["r1"]
+        assert list(await yours.fates()) == ["t.py::gone"]
         found = await yours.transitions(fingerprints=[CAUSE])
         assert found == [transition(1)], yours.troubles
         assert await yours.transitions(tests=[transition(2).test], fingerprints=[]) == [

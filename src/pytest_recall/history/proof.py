@@ -19,4 +19,14 @@ class Proof:
     command: str = ""  # shows that, in a shell
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was shown of the failures of one run: kept, so that every later answer about them knows it."""
+
+    run: str
+    at: float
+    proofs: tuple[tuple[str, Proof], ...]  # by test
+    remarks: tuple[str, ...] = ()  # what could not be proven, and why
+
+
 NOTHING = Proof()

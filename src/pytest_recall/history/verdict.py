@@ -160,6 +160,11 @@ def judge_groups(
     ]
 
 
+def flaky_prints(histories: Iterable[TestHistory]) -> frozenset[str]:
+    """The fingerprints with which any of these tests failed where it also passed."""
+    return frozenset().union(*(Past(history, ()).flaky_prints for history in histories))
+
+
 def _is_base(earlier: Run, run: Run) -> bool:
     same = bool(run.revision.commit) and earlier.revision.commit == run.revision.commit
     return same and run.revision.dirty and not earlier.revision.dirty

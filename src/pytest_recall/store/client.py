@@ -17,14 +17,15 @@ from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
 from pytest_recall.history import trend
-from pytest_recall.model import FailureHistory, Note, Run, RunFiles, RunRow, TestHistory, Transition
+from pytest_recall.history.proof import Evidence
+from pytest_recall.model import FailureHistory, Fate, Note, Run, RunFiles, RunRow, TestHistory, Transition
 from pytest_recall.store import codec, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
 
-_Lore = TypeVar("_Lore", Transition, Note)
+_Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
@@ -87,23 +88,20 @@ class Store:
         self.journal.write(run, files)
         self._feed_later()
 
-    def learn(self, transitions: Sequence[Transition]) -> None:
+    def learn(self, learnt: Sequence[lore.Learnt]) -> None:
         """Keep these, each in its present state: durable when this returns. Safe from any thread.
 
         Raises `StoreUnavailable` when the disk refuses.
         """
-        self._keep_lore(transitions)
-
-    def note(self, note: Note) -> None:
-        """Keep *note*: durable when this returns. Raises `StoreUnavailable` when the disk refuses."""
-        self._keep_lore([note])
-
-    def _keep_lore(self, learnt: Sequence[lore.Learnt]) -> None:
         if not learnt:
             return
         self._lore.keep(learnt)
         if self._line is not None:  # what fails here is made good with the next run that is taken in
             self._line.call("teach", limit_s=_TAKE_S, later=True)
+
+    def note(self, note: Note) -> None:
+        """Keep *note*: durable when this returns. Raises `StoreUnavailable` when the disk refuses."""
+        self.learn([note])
 
     async def feed(self) -> int:
         """Take the inbox into the index now; returns how many runs. What hinders it is in `troubles`."""
@@ -259,7 +257,7 @@ class Store:
             asked["fingerprint"] = [records.ascii_text(one)[:200] for one in fingerprints]
         found = [
             one
-            for one in await self._learnt("transitions", Transition, asked)
+            for one in await self._learnt(Transition, asked)
             if (tests is None and fingerprints is None) or one.test in wanted or one.fingerprint in wanted
         ]
         return sorted(found, key=lambda one: (one.at, one.green_run, one.test), reverse=True)[:limit]
@@ -267,14 +265,23 @@ class Store:
     async def notes(self, about: Sequence[str] | None = None) -> list[Note]:
         """What was said about these runs, tests, causes or other notes (None: about anything), the latest first."""
         asked = {} if about is None else {"about": [lore.digest((one,)) for one in about]}
-        found = [
-            one for one in await self._learnt("notes", Note, asked) if about is None or one.about in about
-        ]
+        found = [one for one in await self._learnt(Note, asked) if about is None or one.about in about]
         return sorted(found, key=lambda one: one.id, reverse=True)
 
-    async def _learnt(self, kind: str, made: type[_Lore], asked: dict[str, list[str]]) -> list[_Lore]:
+    async def evidence(self, run_id: str = "") -> list[Evidence]:
+        """What was proven of the failures of that run, or of all, the latest first."""
+        asked = {"about": [lore.digest((run_id,))]} if run_id else {}
+        found = [one for one in await self._learnt(Evidence, asked) if run_id in ("", one.run)]
+        return sorted(found, key=lambda one: one.at, reverse=True)
+
+    async def fates(self) -> dict[str, Fate]:
+        """What became of tests that collection did not find any more, by their ids."""
+        return {one.test: one for one in await self._learnt(Fate, {})}
+
+    async def _learnt(self, made: type[_Lore], asked: dict[str, list[str]]) -> list[_Lore]:
         """The own files have all that was learnt here; a shared index has what others learnt, too."""
         own = await asyncio.to_thread(self._lore.all)
+        kind = made.__name__
         answer = await self._ask("learnt", kind=kind, asked=asked) if self.backend.shared else ()
         others = {str(name): shape.load(made, value) for name, value in answer or ()}
         return [one for one in lore.merged(own, others) if isinstance(one, made)]

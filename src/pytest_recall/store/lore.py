@@ -1,6 +1,7 @@
 """What was learnt, beside the runs: fixes and notes, one immutable file each, durable before anything else is done.
 
-    <folder>/lore/<uuid7>.json     a transition in one of its states, or a note; the newest of a key counts
+    <folder>/lore/<uuid7>.json     a transition in one of its states, a note, what was proven of a run's failures,
+                                   or what became of a test; the newest of a key counts
     <folder>/lore.broken/          what could not be read, set aside
 
 The newest 5,000 are kept; what a newer state has replaced goes first.
@@ -18,13 +19,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from pytest_recall.errors import StoreUnavailable, UnreadableLore, quoted
-from pytest_recall.model import Note, Transition
+from pytest_recall.history.proof import Evidence
+from pytest_recall.model import Fate, Note, Transition
 from pytest_recall.store import codec, shape
 from pytest_recall.store.journal import new_id, place
 
-Learnt = Transition | Note
+Learnt = Transition | Note | Evidence | Fate
 
-FORMAT = 1
+FORMAT = 2
 MOST = 5_000  # files
 
 _NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.json")
@@ -38,7 +40,7 @@ class _Kept:
     """The content of one file."""
 
     format: int
-    what: Transition | Note
+    what: Learnt
 
 
 class Lore:
@@ -56,7 +58,9 @@ class Lore:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             for one in learnt:
-                data = codec.render(shape.dump(_Kept(format=FORMAT, what=one)))
+                # Earlier versions read the first format, and wait for a later one where they meet the second.
+                version = 1 if isinstance(one, Transition | Note) else FORMAT
+                data = codec.render(shape.dump(_Kept(format=version, what=one)))
                 if len(data) > _LARGEST:
                     raise StoreUnavailable("What was learnt is larger than anything of ours can be.")
                 place(self._folder / f"{new_id(time.time)}.json", data)
@@ -141,6 +145,10 @@ def key(learnt: Learnt) -> str:
     match learnt:
         case Note(id=name):
             return name
+        case Evidence(run=run):
+            return f"proof-{run}"
+        case Fate(test=test):
+            return f"fate-{digest((test,))}"
         case Transition(test=test, fingerprint=fingerprint, red=red, green=green):
             return digest((test, fingerprint, red.digest, green.digest))
 

@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from pytest_recall.history.proof import Evidence
 from pytest_recall.model import (
     FailureHistory,
+    Fate,
     Note,
     RunRow,
     TestHistory,
@@ -35,6 +37,8 @@ _FITTING = 500  # characters of a text where the whole does not fit
 _FINGERPRINT = re.compile(r"[A-Za-z0-9:._-]{1,64}")
 _DOCUMENT = 12_288  # bytes
 _LARGEST = 4 << 20  # bytes of one packed value, unpacked
+
+_OTHERS: dict[str, type[lore.Learnt]] = {"evidence": Evidence, "fate": Fate}
 
 T = TypeVar("T")
 
@@ -127,15 +131,27 @@ class LoreRow:
 def lore_row(name: str, learnt: lore.Learnt, failures: Mapping[str, FailureHistory]) -> LoreRow:
     """*learnt*, from the file *name*; a transition is found by the text of its failure, where that is known."""
     common: Metadata = {"key": lore.key(learnt), "name": name, "at": learnt.at}
-    if isinstance(learnt, Note):
-        common |= {"about": lore.digest((learnt.about,)), "kind": learnt.kind}
+    if not isinstance(learnt, Transition):
+        about, kind, text = _noted(learnt)
+        common |= {"about": lore.digest((about,)), "kind": kind}
         packed = cut(_text(shape.dump(learnt)))
-        return LoreRow(kind="notes", key=learnt.id, text=learnt.text, record=common | packed)
+        return LoreRow(kind="notes", key=lore.key(learnt), text=text, record=common | packed)
     common |= {"test": test_key(learnt.test), "fingerprint": ascii_text(learnt.fingerprint)[:200]}
     common |= {"state": learnt.state, "grade": learnt.grade}
     failure = failures.get(learnt.fingerprint)
     text = f"{failure.exception}: {failure.message}\n{failure.source}" if failure else learnt.test
     return LoreRow(kind="transitions", key=lore.key(learnt), text=text, record=common | _fitting(learnt))
+
+
+def _noted(learnt: Note | Evidence | Fate) -> tuple[str, str, str]:
+    """What a row among the notes is about, its kind, and the text that its vector is made of."""
+    match learnt:
+        case Note(about=about, kind=kind, text=text):
+            return about, kind, text
+        case Evidence(run=run):
+            return run, "evidence", f"evidence {run}"
+        case Fate(test=test, became=became):
+            return test, "fate", f"{test} {became}"
 
 
 def _fitting(transition: Transition) -> Metadata:
@@ -149,7 +165,9 @@ def _fitting(transition: Transition) -> Metadata:
 def read_lore(record: Metadata) -> tuple[str, lore.Learnt]:
     """The inverse of `lore_row`: the file's name and what it kept. Raises `shape.Misshapen` or another ValueError."""
     value = _value(joined(record))
-    kind: type[lore.Learnt] = Transition if "fingerprint" in record else Note
+    kind: type[lore.Learnt] = (
+        Transition if "fingerprint" in record else _OTHERS.get(str(record.get("kind")), Note)
+    )
     return str(record.get("name", "")), shape.load(kind, value)
 
 

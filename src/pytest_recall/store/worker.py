@@ -153,14 +153,15 @@ class Worker:
         self._taught |= late.keys()
 
     def learnt(self, kind: str, asked: dict[str, list[str]]) -> list[Any]:
-        """What every machine has learnt: the file's name, and the transition or note."""
+        """What every machine has learnt of that kind: the file's name, and what it keeps."""
         with self._place.reading() as collections:
-            rows = collections.learnt(kind, dict(asked))
+            rows = collections.learnt("transitions" if kind == "Transition" else "notes", dict(asked))
         found = []
         for row in rows:
             with contextlib.suppress(ValueError):  # a row of somebody else's may be anything
                 name, one = records.read_lore(row)
-                found.append([name, shape.dump(one)])
+                if type(one).__name__ == kind:
+                    found.append([name, shape.dump(one)])
         return found
 
     def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
