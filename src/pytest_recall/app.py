@@ -23,7 +23,9 @@ from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
 from pytest_recall.meaning import Report, explain
 from pytest_recall.model import (
+    Attempt,
     Discovery,
+    Entry,
     FailureHistory,
     Pipeline,
     Progress,
@@ -349,6 +351,13 @@ class App:
     async def runs(self, project: str, **filters: Any) -> list[RunRow]:
         """Past runs, newest first; `filters` are the store's (limit, before, since, space, status)."""
         return await (await self.workspaces.get(project)).store.runs(**filters)
+
+    async def told(self, project: str, test_id: str, run_id: str) -> tuple[Attempt | None, tuple[Entry, ...]]:
+        """The attempt that decided that test in that run, and what was told around all of the run's tests."""
+        space = await self.workspaces.get(project)
+        run = await space.store.run(run_id)
+        found = next((test for test in run.tests if test.id == test_id), None) if run else None
+        return (found.decisive, run.context) if run and found else (None, ())
 
     async def test(self, project: str, test_id: str) -> Judged:
         """What is known of one test, and what that says.

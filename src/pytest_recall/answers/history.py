@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from pytest_recall import beside, learning, survey
-from pytest_recall.answers import learnt
+from pytest_recall.answers import learnt, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
@@ -143,6 +143,7 @@ async def _test(app: App, project: str, query: Query) -> TestView:
     bad = [sample for sample in samples if sample.outcome.bad]
     causes = [sample.group for sample in bad if sample.group]
     passing = [sample.duration_s for sample in samples if sample.outcome is Outcome.PASSED]
+    context, costs = await _told(app, project, query, judged)
     return TestView(
         view="test",
         id=middle(judged.history.id, 4_200),
@@ -158,8 +159,21 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         mean_s=round(sum(passing) / len(passing), 3) if passing else 0,
         gone=judged.history.gone,
         fingerprints={cause: causes.count(cause) for cause in list(dict.fromkeys(causes))[:10]},
+        context=context,
+        costs=costs,
         notes=await _notes(app, project, query, judged.history.id, judged.history.id.partition("[")[0]),
     )
+
+
+async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[list[str], list[str]]:
+    """What the test told of itself in its last run, and what that cost."""
+    test, samples = judged.history.id, judged.history.samples
+    attempt, scoped = await app.told(project, test, samples[-1].run) if samples else (None, ())
+    if attempt is None:
+        return [], []
+    number, most = (100, 2_000) if query.full else (8, 200)
+    around = told.around(test, attempt.worker, scoped)
+    return told.lines(attempt, around, number=number, most=most), told.costs(attempt)
 
 
 async def _failures(app: App, project: str, query: Query) -> FailuresView:

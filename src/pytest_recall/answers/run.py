@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from pytest_recall.answers import learnt
+from pytest_recall.answers import learnt, told
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.learnt import Fix
@@ -71,6 +71,7 @@ class FailureGroup(BaseModel):
     hints: list[str] = []
     traceback: str = ""
     locals: dict[str, str] = {}
+    context: list[str] = []
     captured: str = ""
 
 
@@ -126,6 +127,7 @@ class _Level:
     hints: int = 0  # of a group
     hint: int = 260
     local: int = 0
+    told: int = 0  # lines of what the test told of itself
     slowest: int = 0
     test_id: int = 300
     covered: int = 0  # files in each list of the coverage
@@ -151,6 +153,7 @@ _FULL = (
         note=2_000,
         local=200,
         slowest=10,
+        told=100,
         test_id=4_200,
         covered=50,
         lines=400,
@@ -171,6 +174,7 @@ _FULL = (
         fixed=5,
         notes=5,
         note=400,
+        told=20,
         slowest=10,
         covered=20,
         lines=200,
@@ -192,6 +196,7 @@ _CONCISE = (
         fixed=3,
         notes=3,
         note=300,
+        told=4,
         covered=5,
     ),
     _Level(
@@ -383,8 +388,18 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         locals={head(name, 60): head(value, level.local) for name, value in failure.locals}
         if failure and level.local
         else {},
+        context=_told(group.tests[0], run, level) if group.tests and level.told else [],
         captured=_captured(failure, level.captured) if failure else "",
     )
+
+
+def _told(test_id: str, run: Run, level: _Level) -> list[str]:
+    """What the first test of a group told of itself."""
+    found = next((test.decisive for test in run.tests if test.id == test_id), None)
+    if found is None:
+        return []
+    around = told.around(test_id, found.worker, run.context)
+    return told.lines(found, around, number=level.told, most=level.note)
 
 
 def _message(failure: Failure) -> str:

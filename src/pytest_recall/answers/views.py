@@ -86,6 +86,8 @@ class TestView(_Degraded):
     mean_s: float = 0
     gone: bool = False
     fingerprints: Annotated[dict[str, int], Field(description="cause → how often")] = {}
+    context: Annotated[list[str], Field(description="told by the test in its last run")] = []
+    costs: list[str] = []
     notes: list[str] = []
 
 

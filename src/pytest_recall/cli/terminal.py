@@ -306,6 +306,7 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
     yield table
+    yield from (Text(_plain(line), style="dim") for line in (*answer.context, *answer.costs))
     yield from _notes(answer.notes)
 
 
