@@ -95,7 +95,8 @@ def test_it_listens_on_loopback_only_and_makes_a_token_of_its_own(told):
 
 
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer", "Bearer wrong", "Basic {token}", "{token}", "Bearer {token}x", "Bearer x{token}"]
+    "authorization",
+    ["", "Bearer", "Bearer wrong", "Basic {token}", "{token}", "Bearer {token}x", "Bearer x{token}"],
 )
 def test_without_the_token_nothing_is_told(told, authorization):
     answer = speak(told, authorization=authorization.format(**told))
@@ -110,7 +111,12 @@ def test_a_request_without_any_authorization_is_refused(told):
 
 def test_a_page_of_another_origin_is_refused_even_with_the_token(told):
     port = told["url"].split(":")[2].partition("/")[0]
-    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{int(port) + 1}", f"https://127.0.0.1:{port}"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        f"http://127.0.0.1:{int(port) + 1}",
+        f"https://127.0.0.1:{port}",
+    ):
         assert speak(told, origin=origin).status_code == 403, origin
     assert speak(told, origin=f"http://127.0.0.1:{port}").status_code == 200
 
@@ -158,16 +164,20 @@ def test_a_port_that_is_taken_is_said_in_words(tmp_path):
 
 async def test_a_signal_ends_the_server_and_the_run_under_way(make_project):
     project = make_project(
-        {"test_a.py": "import os, time\ndef test_a():\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(300)\n"}
+        {
+            "test_a.py": "import os, time\ndef test_a():\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(300)\n"
+        }
     )
     with served(project) as told:
         headers = {"Authorization": f"Bearer {told['token']}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as web:
-            async with Client(streamable_http_client(told["url"], http_client=web), mode="legacy") as agent:
-                run = (await agent.call_tool("run_tests", {"wait_s": 0})).structured_content
-                assert run["status"] == "running"
-                told["process"].send_signal(signal.SIGTERM)
-                told["process"].wait(20)
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60) as web,
+            Client(streamable_http_client(told["url"], http_client=web), mode="legacy") as agent,
+        ):
+            run = (await agent.call_tool("run_tests", {"wait_s": 0})).structured_content
+            assert run["status"] == "running"
+            told["process"].send_signal(signal.SIGTERM)
+            told["process"].wait(20)
     runs = subprocess.run(
         [sys.executable, "-m", "pytest_recall", "history", "runs", "--project", str(project), "--json"],
         capture_output=True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from mcp.server.mcpserver import MCPServer
 
@@ -34,21 +35,35 @@ def build(make_app: Callable[[], App]) -> MCPServer[App]:
             finally:
                 serving.remove(app)
 
-    server = MCPServer[App](
-        "pytest-recall",
-        title="pytest-recall",
-        version=__version__,
-        instructions=INSTRUCTIONS,
-        lifespan=lifespan,
-        log_level="WARNING",
-        tools=[
-            tool(tools.discover_tests, "Discover tests", discovered.DiscoveryAnswer),
-            tool(tools.run_tests, "Run tests", ran.RunAnswer),
-            tool(tools.test_history, "Test history", views.AnyView),  # `verify` runs tests
-            tool(tools.record_note, "Record a note", learnt.NoteAnswer),
-        ],
-    )
+    with _plain_log():
+        server = MCPServer[App](
+            "pytest-recall",
+            title="pytest-recall",
+            version=__version__,
+            instructions=INSTRUCTIONS,
+            lifespan=lifespan,
+            log_level="WARNING",
+            tools=[
+                tool(tools.discover_tests, "Discover tests", discovered.DiscoveryAnswer),
+                tool(tools.run_tests, "Run tests", ran.RunAnswer),
+                tool(tools.test_history, "Test history", views.AnyView),  # `verify` runs tests
+                tool(tools.record_note, "Record a note", learnt.NoteAnswer),
+            ],
+        )
     resources.add(server)
     prompts.add(server)
     completing.add(server, serving)
     return server
+
+
+@contextmanager
+def _plain_log() -> Iterator[None]:
+    """The SDK sets up rich for its log where it can be imported: 60 ms of every start, and boxes in clients' logs."""
+    if "rich" in sys.modules:
+        yield
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own word for "not to be imported"
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]

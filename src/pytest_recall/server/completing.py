@@ -21,6 +21,7 @@ from pytest_recall.model import Function, RunRequest
 
 MOST = 100  # the protocol's limit
 LOOKED_AT = 1_000  # of the latest runs and causes
+LAST = 5  # runs whose tests are offered
 PATIENCE_S = 8.0  # a collection that takes longer is of no use to somebody who types
 FRESH_S = 30.0
 
@@ -83,9 +84,10 @@ class _Collected:
         self._one = anyio.Lock()
 
     async def tests(self, app: App) -> list[str]:
-        """The tests that runs have seen, or where there was no run, those that there are."""
+        """The tests of the last runs, or where there was none, those that there are."""
         store = (await app.workspaces.get("")).store
-        seen = [history.id for history in (await store.tests()).values() if not history.gone]
+        runs = [await store.run(row.id) for row in await store.runs(limit=LAST)]
+        seen = [test.id for run in runs if run for test in run.tests]
         return seen or [function.id for function in await self._collect(app)]
 
     async def markers(self, app: App) -> list[str]:
