@@ -410,7 +410,8 @@ def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
 
 def _reported(answer: ReportAnswer) -> Iterator[RenderableType]:
     yield Text(_plain(f"{answer.file} ({answer.bytes / 1000:,.0f} kB)"), style="bold")
-    told = f"{answer.runs} runs, {answer.tests} tests, {answer.causes} causes of failure, {answer.flaky} unsteady tests"
+    causes = "1 cause" if answer.causes == 1 else f"{answer.causes} causes"
+    told = f"{answer.runs} runs, {answer.tests} tests, {causes} of failure, {answer.flaky} unsteady"
     yield Text(_plain(f"{told}; the newest run: {answer.status}"))
     if answer.opened is False:
         yield _warning("no browser was found; open that file yourself")
