@@ -90,3 +90,16 @@ async def _connect(project: Path, *flags: str, mode: str = "auto", **env: str) -
 def connect() -> Callable[..., Any]:
     """`async with connect(project) as agent`: a real server on that project, and an agent at its door."""
     return _connect
+
+
+@pytest.fixture(scope="session")
+def from_npm() -> Callable[[str], list[str]]:
+    """`from_npm("mcpb")`: how to start a program that `.ci/run` brings from npm, with the Node that comes beside it."""
+    binaries = Path(__file__).parents[2] / ".ci" / "node" / "node_modules" / ".bin"
+
+    def program(name: str) -> list[str]:
+        if not (binaries / name).exists() or not (binaries / "node").exists():
+            pytest.skip(f"{name} is not there: `npm install --prefix .ci/node` brings it, as .ci/run does")
+        return [str(binaries / "node"), str(binaries / name)]
+
+    return program

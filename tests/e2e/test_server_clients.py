@@ -2,11 +2,8 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-
-import pytest
 
 A = {"test_a.py": "def test_one(): ...\ndef test_two(): assert 1 == 2\n"}
 
@@ -71,16 +68,8 @@ def test_a_client_of_the_sdks_first_line_does_the_main_job(make_project, tmp_pat
     assert told["run_tests 4"][0] is True
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="the Inspector needs npm")
-def test_the_inspectors_command_line_lists_calls_and_reads(make_project, tmp_path):
-    packages = ["@modelcontextprotocol/inspector@2", "node@22"]  # it needs Node 22, which npm can bring
-    subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--silent", *packages],
-        cwd=tmp_path,
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
-    binaries = tmp_path / "node_modules" / ".bin"
+def test_the_inspectors_command_line_lists_calls_and_reads(make_project, from_npm):
+    inspector = from_npm("mcp-inspector")
     project = make_project(A)
 
     def inspect(*words: str) -> dict:
@@ -91,7 +80,7 @@ def test_the_inspectors_command_line_lists_calls_and_reads(make_project, tmp_pat
             if name.startswith(("PYTEST_RECALL", "XDG_"))
         ]
         done = subprocess.run(
-            [str(binaries / "node"), str(binaries / "mcp-inspector"), "--cli", *server, *(f"-e{word}" for word in settings), *words],
+            [*inspector, "--cli", *server, *(f"-e{word}" for word in settings), *words],
             capture_output=True,
             text=True,
             check=False,
@@ -108,4 +97,11 @@ def test_the_inspectors_command_line_lists_calls_and_reads(make_project, tmp_pat
     assert run["status"] == "passed"
     read = inspect("--method", "resources/read", "--uri", f"pytest-recall://runs/{run['run_id']}")
     assert json.loads(read["contents"][0]["text"])["status"] == "passed"
-    assert {prompt["name"] for prompt in inspect("--method", "prompts/list")["prompts"]} >= {"fix_failures"}
+    templates = inspect("--method", "resources/templates/list")["resourceTemplates"]
+    assert "pytest-recall://runs/{run_id}/output" in {template["uriTemplate"] for template in templates}
+    prompts = inspect("--method", "prompts/list")["prompts"]
+    assert {prompt["name"] for prompt in prompts} == {"fix_failures", "triage_flaky", "review_change"}
+    got = inspect(
+        "--method", "prompts/get", "--prompt-name", "review_change", "--prompt-args", "markers=not slow"
+    )
+    assert "markers='not slow'" in got["messages"][0]["content"]["text"]
