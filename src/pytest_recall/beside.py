@@ -82,7 +82,7 @@ async def _spaces(space: Workspace, after: str, before: str) -> Comparison:
                 f"There are no runs in the space {name!r} yet. view='spaces' lists what there is."
             )
     old, new, remark = _met(sides[0], sides[1])
-    early, late = ([await _run(space, row) for row in rows[:_JOINED]] for rows in (old, new))
+    early, late = [[await _run(space, row) for row in rows[:_JOINED]] for rows in (old, new)]
     one, other = beside.joined(early), beside.joined(late)
     difference = comparing.compare(one, other)
     only = difference.newly_failing or difference.newly_passing
