@@ -173,6 +173,7 @@ def _cause(group: run_answer.FailureGroup, explained: Explained, run: Run, text:
     secret = ("message", "source", "traceback", "captured")
     told = group.model_dump() | {name: redact(getattr(group, name)) for name in secret}
     told["tests"] = [middle(test, _ID) for test in group.tests]
+    told["hints"] = [redact(hint) for hint in group.hints]
     told["locals"] = {
         name: redact(f"{name}={value}").partition("=")[2] for name, value in group.locals.items()
     }
