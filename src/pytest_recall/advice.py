@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -41,6 +42,7 @@ _ADVISED = 8  # causes of one run that are looked into
 _ROWS = 200  # runs back that the last pass is looked for in
 _PATHS = 5_000  # modules of the project
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
+_thread = partial(run_sync, abandon_on_cancel=True)  # git may hang; the hints then do without
 _OF_PROJECT = re.compile(r"No module named|fixture '|No such file")
 
 
@@ -77,7 +79,7 @@ async def advise(
     try:
         with anyio.move_on_after(_SECONDS):
             words = [said(cause) for cause in (*causes[:_ADVISED], *((start,) if start else ()))]
-            base = await run_sync(_base, space, run, words)
+            base = await _thread(_base, space, run, words)
             if start:
                 return Advice(causes=found, start=hints.hints(start, base))
             for number, cause in looked:  # their own words first: that takes no time
@@ -109,7 +111,7 @@ class _Look:
     async def around(self, cause: Group, known: TestHistory | None, base: Around) -> Around:
         if last := self._last_pass(cause.tests[0], known):
             since = await self._other(last)
-            changes = None if since.diff is None else await run_sync(self._scoped, cause, since.diff)
+            changes = None if since.diff is None else await _thread(self._scoped, cause, since.diff)
             base = replace(base, since=_told(since.row), upgrades=since.upgrades, changes=changes)
         streak = self._streak(cause, known)
         if len(streak) < hints.LOOP:
@@ -143,7 +145,7 @@ class _Look:
         return self._since[last]
 
     async def _diff(self, before: RunRow | None) -> Sequence[FileDiff] | None:
-        return await run_sync(diff_between, self._space, self._root, before, self._row)
+        return await _thread(diff_between, self._space, self._root, before, self._row)
 
     def _scoped(self, cause: Group, diff: Sequence[FileDiff]) -> tuple[Change, ...]:
         if not diff:

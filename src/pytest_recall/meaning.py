@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pytest_recall import advice, learning, suggestions
+from pytest_recall import learning
 from pytest_recall.errors import listed
 from pytest_recall.history import compare, groups, trend, verdict
-from pytest_recall.history.around import Hint
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
 from pytest_recall.proof import kept
 from pytest_recall.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pytest_recall.history.around import Hint
 
 _JUDGED = 200  # failing tests of one run that are judged by their own history
 
@@ -67,6 +70,8 @@ async def explain(space: Workspace, run: Run) -> Report:
         known_flaky=verdict.flaky_prints((await space.store.tests(sorted(alike))).values()) if alike else (),
         fixed=learnt.fixed,
     )
+    from pytest_recall import advice, suggestions  # noqa: PLC0415 - no server needs them before its first failure
+
     advised = await advice.advise(space, run, causes, histories, earlier)
     said = [learnt.about(cause.fingerprint, *cause.tests) for cause in causes]
     explained = tuple(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.text import clean, head, middle
-from pytest_recall.history.around import Hint
 from pytest_recall.model import Note, Transition
+
+if TYPE_CHECKING:
+    from pytest_recall.history.around import Hint
 
 # Every session pays for what a schema says: these speak for themselves.
 
