@@ -19,6 +19,7 @@ from pytest_recall import learning
 from pytest_recall.advice import diff_between
 from pytest_recall.history import trend
 from pytest_recall.history.around import Hint, upgrades
+from pytest_recall.history.past import Past
 from pytest_recall.model import Note, NoteKind, Outcome, Run, RunRow
 from pytest_recall.redact import redact
 from pytest_recall.store.journal import new_id
@@ -28,6 +29,7 @@ AUTHOR = "pytest-recall"  # of the suggestions that are ours; `/` and the rule f
 
 _SECONDS = 2.0  # for all of one run
 _KEPT = 8  # of one run
+_ASKED = 5  # tests of a cause that are asked whether they are flaky
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
 
 
@@ -93,6 +95,9 @@ async def _settled(
         passes = not again and cause is not None and not green.isdisjoint(cause.tests)
         if cause is None or not (passes or (again and one.id not in outcomes)):
             continue
+        histories = await space.store.tests(cause.tests[:_ASKED])
+        if any(Past(history, ()).flaky for history in histories.values()):
+            continue  # a flip of a flaky test says nothing of what was done
         red = next((before for before in reversed(cause.runs) if before < run.id), "")
         changed = await _changed(space, run, row, red)
         if outcome := judged(one, changed, passes=passes, run=run.id):
@@ -120,7 +125,7 @@ def judged(suggestion: Note, changed: Sequence[str], *, passes: bool, run: str) 
 
 def named(text: str, name: str) -> bool:
     """Whether *text* names it: a whole path, or a whole word."""
-    return bool(name) and re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-])", text) is not None
+    return bool(name) and re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", text) is not None
 
 
 async def _changed(space: Workspace, run: Run, row: RunRow, red: str) -> list[str]:
