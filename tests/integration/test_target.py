@@ -280,3 +280,18 @@ def test_ids_whose_file_is_gone_or_in_several_roots_are_not_present(monorepo: Pa
     ]
 
     assert command.present(ids, monorepo) == ["tests/test_one.py::test_a"]
+
+
+def test_manager_that_makes_environments_is_not_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pdm info --python` makes a `.venv` where it finds none; `.pdm-python` says what it would."""
+    tools = root.parent / "tools"
+    tools.mkdir()
+    (tools / "pdm").write_text(f"#!/bin/sh\ntouch {root / 'made'}\n")
+    (tools / "pdm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    (root / "pdm.lock").touch()
+
+    with pytest.raises(NoInterpreter):
+        target.resolve(root, environ={"PATH": "/nowhere"})
+
+    assert not (root / "made").exists()

@@ -35,7 +35,7 @@ def resolve(
     """The interpreter for the project in *root*: the explicit one, else the first that has a pytest.
 
     Looked at, in this order and from the project up to its repository's root: the environment that
-    uv is told to use, `.venv`, `venv`, `env`; pixi, pdm and conda prefixes; what poetry, pdm, hatch
+    uv is told to use, `.venv`, `venv`, `env`; pixi, pdm and conda prefixes; what poetry, hatch
     and uv answer, where their marker exists; `.tox/*` and `.nox/*`; the active environment unless
     it is this server's own; `python3` on PATH, with a warning.
 
@@ -165,11 +165,11 @@ def _prefixes(folder: Path) -> Iterator[_Found]:
 
 
 def _managers(folder: Path) -> Iterator[_Found]:
+    """What poetry, hatch and uv answer. pdm is not asked: it makes an environment where it finds none."""
     project = folder / "pyproject.toml"
     text = _head(project)
     for name, lock, table, command in (
         ("poetry", "poetry.lock", "[tool.poetry]", ("poetry", "env", "info", "-e")),
-        ("pdm", "pdm.lock", "[tool.pdm", ("pdm", "info", "--python")),
         ("hatch", "hatch.toml", "[tool.hatch.env", ("hatch", "env", "find")),
         ("uv", "uv.lock", "[tool.uv]", ("uv", "python", "find", "--no-python-downloads")),
     ):
