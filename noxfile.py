@@ -32,6 +32,22 @@ def declare(python: str, pytest: str) -> None:
         session.run(*command, external=True)  # with the Python that runs nox: it has the tests' own needs
 
 
+ECOSYSTEM = (
+    "pytest-xdist pytest-rerunfailures flaky pytest-subtests pytest-asyncio anyio trio pytest-trio twisted pytest-django"
+    " pytest-bdd hypothesis pytest-benchmark pytest-cov pytest-timeout pytest-randomly pytest-mock"
+).split()
+
+
+@nox.session(python=["3.9", "3.12"])
+@nox.parametrize("pytest", ["7.4", "8.4"])
+def ecosystem(session: nox.Session, pytest: str) -> None:
+    """The runner on projects that use the plugins that projects use."""
+    session.install(f"pytest=={pytest}.*", *ECOSYSTEM)
+    session.env["RECALL_TARGET_PYTHON"] = f"{session.bin}/python"
+    tests = ("tests/e2e/running/test_runner_ecosystem.py", "tests/e2e/running/test_runner_projects.py")
+    session.run(sys.executable, "-m", "pytest", *tests, "-q", *session.posargs, external=True)
+
+
 for _pytest in PYTESTS:
     for _python in PYTHONS:
         if fits(_python, _pytest):

@@ -4,7 +4,7 @@ python benchmarks/fuzz.py [--inputs 100000] [--seed N]
 
 Half go to the fact stream (decoder, ledger, verdict), a fifth to the readers of reports (JSON report, JUnit and the
 other formats, captured sessions), a quarter to requests (ids, paths, options, variables), and the rest to the tools
-of a real server. Each must end in a value or an error of ours, within five seconds; all together may take 200 MB.
+of a real server. Each must end in a value or an error of ours, within twenty seconds, whatever else the machine does; all together may take 200 MB.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from pytest_recall.running.ledger import Ledger
 from pytest_recall.store import codec, shape
 
 HERE = Path(__file__).parents[1]
-LIMIT_S, MOST_MB = 5, 200
+LIMIT_S, MOST_MB = 20, 200
 FIELDS = re.findall(
     r"\w+",
     """t id when outcome status dur worker failure sections props subtest tests n deselected exit failed plugins version
@@ -224,6 +224,7 @@ def tools(fuzz: Fuzz, inputs: int, seeded: Callable[..., Any]) -> None:
         portal = stack.enter_context(start_blocking_portal())
         client = stack.enter_context(portal.wrap_async_context_manager(_client(built)))
         listed = portal.call(client.list_tools)
+        portal.call(_called, client, "test_history", {})  # the index's process starts with it
         schemas = {tool.name: sorted(tool.input_schema["properties"]) for tool in listed.tools}
         views = [
             "summary",

@@ -19,6 +19,7 @@ from pytest_recall.running import runner, target
 
 TWO = "def test_good(): pass\ndef test_bad(): assert 1 == 2\n"
 GOOD = "def test_good(): pass\ndef test_better(): pass\n"
+GONE = "(no file)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Project:
     request: dict[str, Any] = field(default_factory=dict)
     plugins: bool = False
     since: tuple[int, int] = (6, 2)  # of pytest
+    first: str = ""  # the first test's id
 
 
 def ini(*lines: str) -> str:
@@ -87,6 +89,92 @@ TABLE = [
         files={"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-v'\n", "test_a.py": GOOD},
         status="passed",
         counts={"passed": 2},
+    ),
+    Project(
+        name="config in tox ini",
+        files={"pytest.ini": GONE, "tox.ini": ini("python_files = check_*.py"), "check_a.py": TWO},
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+    ),
+    Project(
+        name="config in setup cfg",
+        files={
+            "pytest.ini": GONE,
+            "setup.cfg": "[tool:pytest]\npython_files = check_*.py\n",
+            "check_a.py": TWO,
+        },
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+    ),
+    Project(
+        name="rootdir below",
+        files={"pytest.ini": GONE, "sub/pytest.ini": ini("python_files = check_*.py"), "sub/check_a.py": TWO},
+        request={"tests": ("sub",)},
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+        first="check_a.py::test_good",
+    ),
+    Project(
+        name="id of a rootdir below",
+        files={"pytest.ini": GONE, "sub/pytest.ini": ini(), "sub/test_a.py": TWO},
+        request={"tests": ("test_a.py::test_good",)},
+        status="passed",
+        counts={"passed": 1},
+    ),
+    Project(
+        name="monorepo with two roots",
+        files={
+            "pytest.ini": GONE,
+            "one/pyproject.toml": "[tool.pytest.ini_options]\npythonpath = 'src'\n",
+            "one/src/first/__init__.py": "",
+            "one/tests/test_one.py": "import first\n" + GOOD,
+            "two/setup.cfg": "[tool:pytest]\n",
+            "two/tests/test_two.py": TWO,
+        },
+        request={"tests": ("two/tests",)},
+        status="failed",
+        counts={"passed": 1, "failed": 1},
+        first="tests/test_two.py::test_good",
+    ),
+    Project(
+        name="nested conftests",
+        files={
+            "conftest.py": "import pytest\n@pytest.fixture\ndef place(): return 'top'\n",
+            "a/conftest.py": "import pytest\n@pytest.fixture\ndef place(place): return place + ' a'\n",
+            "a/b/conftest.py": "import pytest\n@pytest.fixture\ndef place(place): return place + ' b'\n",
+            "test_t.py": "def test_t(place): assert place == 'top'\n",
+            "a/test_a.py": "def test_a(place): assert place == 'top a'\n",
+            "a/b/test_b.py": "def test_b(place): assert place == 'top a b'\n",
+        },
+        status="passed",
+        counts={"passed": 3},
+    ),
+    Project(
+        name="src layout",
+        files={
+            "pytest.ini": ini("pythonpath = src"),
+            "src/shop/__init__.py": "price = 3\n",
+            "tests/test_a.py": "from shop import price\ndef test_price(): assert price == 3\n",
+        },
+        since=(7, 0),
+        status="passed",
+        counts={"passed": 1},
+    ),
+    Project(
+        name="namespace packages",
+        files={
+            "shop/basket/add.py": "def add(): return 1\n",
+            "tests/unit/test_same.py": "from shop.basket.add import add\ndef test_add(): assert add()\n",
+            "tests/more/test_same.py": "from shop.basket.add import add\ndef test_add(): assert add()\n",
+        },
+        request={"args": ("--import-mode=importlib",)},
+        status="passed",
+        counts={"passed": 2},
+    ),
+    Project(
+        name="two files of one name",
+        files={"unit/test_same.py": GOOD, "more/test_same.py": GOOD},
+        status="collection_failed",
     ),
     Project(
         name="broken conftest",
@@ -357,6 +445,8 @@ TABLE = [
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name.replace(" ", "_"))
 def test_project_is_judged_truly(case: Project, make_project, run_project, left_behind, told) -> None:
     project = make_project(case.files)
+    for path in [path for path, text in case.files.items() if text == GONE]:
+        (project / path).unlink()
 
     began = time.monotonic()
     run, _ = run_project(project, RunRequest(**{"timeout_s": 30.0, **case.request}), plugins=case.plugins)
@@ -368,6 +458,7 @@ def test_project_is_judged_truly(case: Project, make_project, run_project, left_
     assert case.counts.items() <= run.counts.items()
     assert (run.doubts == ()) if case.doubt is None else (case.doubt in "".join(run.doubts))
     assert case.note in "".join(run.notes)
+    assert case.first in {"", *(test.id for test in run.tests[:1])}
     assert left_behind() == []
 
 
