@@ -87,14 +87,13 @@ class Session:
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
         if not self._cfg.get("collect_only"):
             yield Measuring(self._path("events.jsonl"), stream, name)
+            yield Logged(self._path("log-%s.txt" % (name or "main")))
         if worker:
             yield WorkersEvidence(stream, describer, name)
             return
         evidence = Evidence(stream, describer)
         yield evidence
         yield Reporting(config, stream, describer, self._json_report, self._notes, evidence)
-        if not self._cfg.get("collect_only"):
-            yield Logged(self._path("log-%s.txt" % (name or "main")))
 
     def not_started(self, error):
         """Write why there was no session, or none that ran a test."""
