@@ -33,9 +33,18 @@ def declare(python: str, pytest: str) -> None:
 
 
 ECOSYSTEM = (
-    "pytest-xdist pytest-rerunfailures flaky pytest-subtests pytest-asyncio anyio trio pytest-trio twisted pytest-django"
-    " pytest-bdd hypothesis pytest-benchmark pytest-cov pytest-timeout pytest-randomly pytest-mock"
-).split()
+    *("pytest-xdist", "pytest-rerunfailures", "flaky", "pytest-subtests", "pytest-asyncio", "anyio", "trio"),
+    *(
+        "pytest-trio",
+        "twisted",
+        "pytest-django",
+        "pytest-bdd",
+        "hypothesis",
+        "pytest-benchmark",
+        "pytest-cov",
+    ),
+    *("pytest-timeout", "pytest-randomly", "pytest-mock"),
+)
 
 
 @nox.session(python=["3.9", "3.12"])
