@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from pytest_recall.answers import learnt, told
 from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.covered import Covered, covered
+from pytest_recall.answers.excerpt import excerpt
 from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
 from pytest_recall.jobs import Job
@@ -372,7 +373,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         error=middle(failure.exception, 80) if failure else group.outcome.value,
         message=head(_message(failure), level.message) if failure else "",
         at=f"{short_path(frame.path, run.target.root)}:{frame.line}" if frame else "",
-        source=head(frame.source, 160) if frame else "",
+        source=_source(failure, lines=level.local > 0) if failure else "",
         tests=first_ids(group.tests, level.tests, level.test_id),
         tests_omitted=max(0, len(group.tests) - level.tests),
         verdict=judgement.verdict.value if judgement.verdict else "",
@@ -391,6 +392,10 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         context=_told(group.tests[0], run, level) if group.tests and level.told else [],
         captured=_captured(failure, level.captured) if failure else "",
     )
+
+
+def _source(failure: Failure, *, lines: bool) -> str:
+    return excerpt(failure) if lines else head(failure.at.source, 160) if failure.at else ""
 
 
 def _told(test_id: str, run: Run, level: _Level) -> list[str]:
