@@ -1,0 +1,41 @@
+"""What was said of a failure, and what to do about it, is shown to a person wherever an agent is told of it."""
+
+import pytest
+
+from pytest_recall.answers.bundle import BundleAnswer
+from pytest_recall.answers.logs import LogsAnswer
+from pytest_recall.answers.run import FailureGroup, RunAnswer, Seen
+from pytest_recall.answers.views import CauseLine, FailuresView, RunView
+from pytest_recall.answers.views import TestView as OfTest
+from pytest_recall.cli import terminal
+
+NOTE = "remedy (worked), 2026-03-02 10:00, Claude: use [db_session] \\x1b[31m"
+HINT = "Look first at shop/money.py, changed since it passed. (it is imported) It worked before."
+GROUP = FailureGroup(error="KeyError", message="'USD'", tests=["t.py::test_a"], notes=[NOTE], hints=[HINT])
+RUN = RunAnswer(run_id="r", status="failed", failures=[GROUP], notes=["diagnosis: of the run"])
+CAUSE = CauseLine(
+    fingerprint="fp1:a", error="KeyError", seen=Seen(first="2026", last="2026", runs=1), notes=[NOTE]
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (RUN, [NOTE, HINT, "diagnosis: of the run"]),
+        (RunView(view="run", run=RUN), [NOTE, HINT, "diagnosis: of the run"]),
+        (OfTest(view="test", id="t.py::test_a", notes=[NOTE]), [NOTE]),
+        (FailuresView(view="failures", failures=[CAUSE]), [NOTE]),
+        (LogsAnswer(output="[bold]printed[/bold]", log="logged"), ["[bold]printed[/bold]", "logged"]),
+        (
+            BundleAnswer(file="b.tgz", run_id="r", members={"run.json": 7}, left_out={"run.json": 9}),
+            ["run.json  (9 bytes left out)", "run r is in b.tgz"],
+        ),
+    ],
+    ids=["run", "view run", "view test", "view failures", "logs", "bundle"],
+)
+def test_it_is_shown_as_text(answer, told, capsys):
+    terminal.show(answer)
+    shown = capsys.readouterr().out
+    # A table folds long cells: the words come in their order all the same.
+    for text in told:
+        assert "".join(text.split()) in "".join(shown.split())
