@@ -119,7 +119,8 @@ def test_run_whose_server_was_killed_is_told_by_the_next_process(make_project, t
     project = make_project(
         {
             "test_a.py": LEAVES_A_DAEMON.replace(
-                "time.sleep(60)", "open('started', 'w').close(); time.sleep(60)"
+                "time.sleep(60)",
+                "import logging; logging.warning('until then'); open('started', 'w').close(); time.sleep(60)",
             )
         }
     )
@@ -141,6 +142,7 @@ def test_run_whose_server_was_killed_is_told_by_the_next_process(make_project, t
     assert run.not_run == ("test_a.py::test_long", "test_a.py::test_after")
     assert b"test session starts" in files.output
     assert files.output.decode() == run.output_tail
+    assert files.log.endswith(b"until then\n")
     remove()
     assert list(runner.recover(spool)) == []
 
