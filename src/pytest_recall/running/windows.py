@@ -86,7 +86,7 @@ if sys.platform == "win32":
             threading.Thread(target=self._pump, args=(popen.stdout,), daemon=True).start()
 
         def _pump(self, pipe: IO[bytes]) -> None:
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError), pipe:
                 while data := pipe.read(_CHUNK):
                     self._pending.append(data)
 

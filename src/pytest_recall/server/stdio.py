@@ -18,14 +18,15 @@ async def serve(server: MCPServer[App]) -> None:
     """Serve over stdio until the client closes it or a signal comes; no run survives, and what finished is kept."""
     if sys.platform == "win32":  # no signal receiver there, and hosts end a server by closing its stdin
         await server.run_stdio_async()
-        return
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until_signal, tasks.cancel_scope)
-        await server.run_stdio_async()
-        tasks.cancel_scope.cancel()
+    else:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_signal, tasks.cancel_scope)
+            await server.run_stdio_async()
+            tasks.cancel_scope.cancel()
 
 
 async def _until_signal(scope: anyio.CancelScope) -> None:
+    assert sys.platform != "win32"  # noqa: S101 - for the type checker: there is no SIGHUP there
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for _ in signals:
             # The SDK's reader thread sits in read(0) and can't be interrupted: leave without waiting for it.
