@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -46,7 +47,7 @@ from pytest_recall.running.ledger import Ledger
 from pytest_recall.store import codec, shape
 
 HERE = Path(__file__).parents[1]
-LIMIT_S, MOST_MB = 20, 200
+LIMIT_S, MOST_MB, BATCH = 20, 200, 500
 FIELDS = re.findall(
     r"\w+",
     """t id when outcome status dur worker failure sections props subtest tests n deselected exit failed plugins version
@@ -208,6 +209,21 @@ class Fuzz:
         return "allowed"
 
 
+def _meant(about: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that an argument's schema asks for, more or less."""
+    kinds = {
+        "array": st.lists(ID, max_size=3),
+        "boolean": st.booleans(),
+        "integer": st.integers(-2, 100),
+        "number": st.floats(-1, 1e6),
+        "object": st.dictionaries(ID, ID, max_size=2),
+    }
+    text = ID | st.sampled_from(["7d", "", "fp1:0123456789ab", "2026-11-21", "main"])
+    if "enum" in about:
+        return st.sampled_from(about["enum"])
+    return kinds.get(about.get("type", "string"), text)
+
+
 def tools(fuzz: Fuzz, inputs: int, seeded: Callable[..., Any]) -> None:
     """The server's tools, by a client in memory. No interpreter is there, so that what may be run is soon told."""
     failed: list[str] = []
@@ -225,28 +241,18 @@ def tools(fuzz: Fuzz, inputs: int, seeded: Callable[..., Any]) -> None:
         client = stack.enter_context(portal.wrap_async_context_manager(_client(built)))
         listed = portal.call(client.list_tools)
         portal.call(_called, client, "test_history", {})  # the index's process starts with it
-        schemas = {tool.name: sorted(tool.input_schema["properties"]) for tool in listed.tools}
-        views = [
-            "summary",
-            "runs",
-            "run",
-            "test",
-            "failures",
-            "flaky",
-            "slow",
-            "similar",
-            "compare",
-            "spaces",
-            "fixes",
-        ]
-        value = (
-            JSON
-            | st.sampled_from([*views, "full", "file", "diagnosis", "7d", 0, 1, 5])
-            | st.lists(ID, max_size=3)
-        )
-        calls = st.sampled_from(sorted(schemas)).flatmap(
+        schemas = {tool.name: tool.input_schema["properties"] for tool in listed.tools}
+        names = st.sampled_from(sorted(schemas)).flatmap(
             lambda name: st.tuples(
-                st.just(name), st.dictionaries(st.sampled_from(schemas[name]), value, max_size=4)
+                st.just(name), st.lists(st.sampled_from(sorted(schemas[name])), max_size=4, unique=True)
+            )
+        )
+        calls = names.flatmap(
+            lambda asked: st.tuples(
+                st.just(asked[0]),
+                st.fixed_dictionaries(
+                    {key: st.one_of(*[_meant(schemas[asked[0]][key])] * 4, JSON) for key in asked[1]}
+                ),
             )
         )
 
@@ -287,19 +293,23 @@ def main() -> int:
     chosen = parser.parse_args()
 
     def seeded(strategy: st.SearchStrategy[Any], inputs: int, take: Callable[[Any], None]) -> None:
-        @seed(chosen.seed)
-        @settings(
-            max_examples=inputs,
-            database=None,
-            deadline=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(strategy)
-        def feed(value: Any) -> None:
-            take(value)
+        for number in range(0, inputs, BATCH):  # hypothesis remembers what it has made
+            made = settings(
+                max_examples=min(BATCH, inputs - number),
+                database=None,
+                deadline=None,
+                phases=[Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+            )
 
-        feed()
+            @seed(chosen.seed + number)
+            @made
+            @given(strategy)
+            def feed(value: Any) -> None:
+                take(value)
+
+            feed()
+            gc.collect()
 
     signal.signal(signal.SIGALRM, _late)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
