@@ -84,7 +84,8 @@ async def _behind_the_commit(options: argparse.Namespace) -> None:
     name = blake2b(os.fsencode(top), digest_size=8).hexdigest()
     working, waiting = (FileLock(place / f"{name}.{part}") for part in ("working", "waiting"))
     with suppress(OSError, Timeout):
-        os.nice(10)
+        if sys.platform != "win32":
+            os.nice(10)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         waiting.acquire(timeout=0)
         try:
