@@ -89,7 +89,8 @@ async def _spaces(space: Workspace, after: str, before: str) -> Comparison:
     there = beside.telling(late, only, bad=bool(difference.newly_failing))
     here = beside.telling(early, only, bad=not difference.newly_failing)
     failures = [*_failures(there, frozenset(only)), *_failures(here, frozenset(only))]
-    counted = f"{len(late)} runs of {after} and {len(early)} of {before} joined by test"
+    runs = "1 run" if len(late) == 1 else f"{len(late)} runs"
+    counted = f"{runs} of {after} and {len(early)} of {before} joined by test"
     return Comparison(
         before=here,
         after=there,

@@ -99,4 +99,5 @@ def test_push_is_held_back_by_what_it_would_break_and_not_by_what_nothing_reache
     assert "1 passed" in git(project, "push")  # it failed last
     (project / "notes.txt").write_text("nor this\n")
     git(project, "commit", "-q", "-a", "-m", "five")
-    assert "No test can reach what has changed (1 files)" in git(project, "push")
+    left = git(project, "status", "--porcelain") + git(project, "diff", "--name-only", "@{upstream}")
+    assert "No test can reach what has changed (1 files)" in git(project, "push"), left

@@ -105,8 +105,8 @@ def test_what_fails_only_in_ci_is_told_with_the_package_that_its_frames_go_throu
     assert view["newly_failing"] == ["test_shop.py::test_total"]
     assert view["omitted"] == {"still_failing": 1}
     assert not {"newly_passing", "appeared", "vanished", "still_failing"} & view.keys()
-    assert view["environment"][0] == "till: 1.0 → 2.0, in frames of 1 failures"
-    assert view["warnings"] == ["1 runs of ci and 2 of local joined by test."]
+    assert view["environment"][0] == "till: 1.0 → 2.0, in frames of 1 failure"
+    assert view["warnings"] == ["1 run of ci and 2 of local joined by test."]
     job_told = (
         "GitHub Actions Tests/py, run 165 of main: https://github.com/octo/shop/actions/runs/165/attempts/1"
     )

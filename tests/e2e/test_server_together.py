@@ -1,6 +1,7 @@
 """Many calls, many servers, many machines: each gets its own answer, and all share one memory."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -114,6 +115,24 @@ async def test_machines_that_share_a_chroma_server_share_their_memory(
             assert told["run"]["counts"] == run["counts"]
             failing = await colleague.call("test_history", view="test", test="test_a.py::test_two")
             assert failing["failed"] == 1
+
+
+async def test_job_whose_disk_goes_with_it_leaves_what_it_kept_on_the_server(
+    make_project, connect, chroma_server, tmp_path
+):
+    job, home = make_project(A, name="job/till"), make_project(A, name="home/till")
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuite><testcase classname="test_a" name="test_one" time="0.1"/></testsuite>')
+    words = ["import", str(report), "--project", str(job), "--store", chroma_server]
+    environ = {**os.environ, "GITLAB_CI": "true", "CI_COMMIT_SHA": "a" * 40, "CI_JOB_NAME": "py311"}
+    subprocess.run([sys.executable, "-m", "pytest_recall", *words], env=environ, check=True)
+    shutil.rmtree(job)
+    async with connect(home, "--store", chroma_server) as agent:
+        with anyio.fail_after(30):
+            while not (runs := (await agent.call("test_history", view="runs")).get("runs")):
+                pass
+        told = await agent.call("test_history", view="run", run_id=runs[0]["run_id"])
+        assert told["run"]["ci"] == "GitLab CI py311"
 
 
 async def test_a_chroma_server_that_is_down_loses_nothing_and_is_named(make_project, connect):

@@ -97,7 +97,7 @@ def differing(before: Environment, after: Environment, failures: Sequence[Failur
     rest = [name for name in changed if name not in first and name not in second]
     others = [changed[name] for name in rest if name not in plugins]
     lines = [
-        *(f"{changed[name]}, in frames of {through[name]} failures" for name in first),
+        *(f"{changed[name]}, in frames of {_failures(through[name])}" for name in first),
         *(f"{changed[name]}, named by failures" for name in second),
         *_plain(before, after, ("python", "pytest")),
         *(changed[name] for name in rest if name in plugins),
@@ -125,6 +125,10 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 def _spelt(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
+
+
+def _failures(number: int) -> str:
+    return "1 failure" if number == 1 else f"{number} failures"
 
 
 def _through(failures: Sequence[Failure]) -> Counter[str]:
