@@ -96,7 +96,7 @@ def _counters(standing: Standing) -> Iterator[Metric]:
             failures.add_metric([*who, kind], counted.failures.get(kind, 0))
         edges = [*map(str, BOUNDS), "+Inf"]
         buckets = [
-            [edge, float(n)] for edge, n in zip(edges, accumulate(counted.spread.buckets), strict=True)
+            (edge, float(n)) for edge, n in zip(edges, accumulate(counted.spread.buckets), strict=True)
         ]
         spread.add_metric(who, buckets=buckets, sum_value=counted.spread.seconds)
     yield from (runs, tests, failures, spread)

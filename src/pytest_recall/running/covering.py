@@ -27,6 +27,14 @@ from pytest_recall.running.process import Launcher, Output
 
 Lines = Mapping[str, Sequence[int]]  # by path from the project's root
 
+NO_REPORT = (
+    LookupError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+)  # what reading anything else raises
+_WHOLE = 100.0
 _FILES = 300  # kept of a run: those with most to cover
 _RANGES = 400  # characters of the uncovered lines of one file
 _MOST_BYTES = 64 * 2**20
@@ -91,7 +99,7 @@ async def collect(
         reason = content.get("error") or output.content().decode("utf-8", "replace")[-300:]
         return f"coverage: no report could be made: {quoted(reason)}"
     page = Path(there) / "index.html"
-    with suppress(KeyError, TypeError, ValueError, AttributeError):
+    with suppress(*NO_REPORT):
         return read(content, changed, by=str(told.get("by"))[:60], html=str(page) if page.is_file() else "")
     return "coverage: its report is in a format that is not known here."
 
@@ -99,14 +107,17 @@ async def collect(
 def read(content: Mapping[str, Any], changed: Lines, *, by: str = "", html: str = "") -> Coverage:
     """*content*, a report in the format of `coverage json`, and what it says of the *changed* lines.
 
-    Raises KeyError, TypeError, ValueError or AttributeError where it is none.
+    Raises one of `NO_REPORT` where it is none.
     """
     totals, found = content["totals"], content["files"]
+    percent = float(totals["percent_covered"])
+    if not 0 <= percent <= _WHOLE:
+        raise ValueError("no percentage")
     files = [_file(str(path), one) for path, one in found.items()]
     short = [one for one in files if one.missed or one.missed_branches]
     short.sort(key=lambda one: (-one.missed - one.missed_branches, one.path))
     return Coverage(
-        percent=round(float(totals["percent_covered"]), 2),
+        percent=round(percent, 2),
         statements=int(totals["num_statements"]),
         missed=int(totals["missing_lines"]),
         branches=int(totals.get("num_branches", 0)),
