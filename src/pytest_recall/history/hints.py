@@ -13,6 +13,7 @@ from pytest_recall.history import providers, symptoms
 from pytest_recall.history.around import Around, Hint, Upgrade, said
 from pytest_recall.history.groups import Group
 from pytest_recall.history.patch import is_test_file
+from pytest_recall.model import Sample
 
 LOOP = 4  # failures with one fingerprint, over at least three states of the sources
 _STATES = 3
@@ -102,9 +103,9 @@ def changed(group: Group, around: Around) -> Hint | None:
 _ORDER = ("executed", "imported", "test")
 
 
-def _session(around: Around) -> Iterator[object]:
+def _session(around: Around) -> Iterator[Sample]:
     """The end of the streak that lies in one session: without a pause of an hour, or a change of the space."""
-    kept = []
+    kept: list[Sample] = []
     for sample in reversed(around.streak):
         if kept and (kept[-1].at - sample.at > _SESSION_S or sample.space != kept[-1].space):
             break
