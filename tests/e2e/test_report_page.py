@@ -29,18 +29,26 @@ from pytest_recall.model import (
     RunRequest,
     Status,
     Target,
-    Test as Ran,
     Transition,
+)
+from pytest_recall.model import (
+    Test as Ran,
 )
 from pytest_recall.store.journal import Journal, new_id
 from pytest_recall.store.lore import Lore
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium: apt-get install chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'>"
 TURNED = "\u202egnp.exe\u202c\x1b[31mred\x07\x00"
 SLOW_S, MOST_BYTES = 2.0, 3_000_000

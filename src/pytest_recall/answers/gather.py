@@ -90,7 +90,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
     moments = _moments(rows)
     whole = {moment.run_id for moment in moments if moment.whole}
     times = await survey.timed(space, [row for row in rows if row.id in whole] or rows)
-    told = await _told(space, last.run, known, times, {m.run_id: n for n, m in enumerate(moments)})
+    told = await _told(space, last, known, times, {m.run_id: n for n, m in enumerate(moments)})
     views = _Views(app=app, project=project)
     made = Overview(
         project=head(space.root.name, 80),
@@ -219,14 +219,15 @@ async def _known(space: Workspace, name: str, since: float) -> dict[str, _Known]
 
 async def _told(
     space: Workspace,
-    last: Run,
+    last: Report,
     known: Mapping[str, _Known],
     times: Sequence[survey.Timed],
     places: Mapping[str, int],
 ) -> list[Told]:
     """Every test of the newest runs, and every one that is known otherwise; what needs attention first."""
     slow = {one.id: one for one in survey.slowest(times)}
-    outcomes = {test.id: test.decisive for test in last.tests}
+    outcomes = {test.id: test.decisive for test in last.run.tests}
+    causes = {test: one for one in last.groups for test in one.group.tests}
     said = await learning.said(space, [*known, *{test.partition("[")[0] for test in known}]) if known else []
     notes: dict[str, list[Note]] = {}
     for note in said:
@@ -245,14 +246,29 @@ async def _told(
             reason=redact(head(decisive.reason, 200)) if decisive else "",
             notes=learnt.notes(about, number=5, most=500),
         )
-        made.append(_timed(_remembered(one, known.get(test_id), places), slow.get(test_id), times, test_id))
+        if test_id in known:
+            one = _remembered(one, known[test_id], places)
+        elif test_id in causes:
+            one = _explained(one, causes[test_id])
+        made.append(_timed(one, slow.get(test_id), times, test_id))
     return sorted(made, key=_attention)
 
 
-def _remembered(one: Told, known: _Known | None, places: Mapping[str, int]) -> Told:
+def _explained(one: Told, cause: Explained) -> Told:
+    """*one*, of which no history is kept, with what the newest run says: it may be no evidence of single tests."""
+    judged = cause.judgement
+    return one.model_copy(
+        update={
+            "verdict": judged.verdict.value if judged.verdict else "",
+            "evidence": head(judged.evidence, 300),
+            "action": head(judged.action, 300),
+            "causes": {cause.group.fingerprint: 1} if cause.group.fingerprint else {},
+        }
+    )
+
+
+def _remembered(one: Told, known: _Known, places: Mapping[str, int]) -> Told:
     """*one* with what its history says."""
-    if known is None:
-        return one
     samples, judgement = known.history.samples, known.judgement
     marks = [sample for sample in samples if sample.run in places][-_MARKS:]
     bad = Counter(sample.group for sample in samples if sample.outcome.bad and sample.group)
@@ -343,7 +359,12 @@ class _Views:
     async def known(self) -> list[CauseLine]:
         found = await self._ask(FailuresView, history.Query(view="failures", limit=200))
         return [
-            line.model_copy(update={"message": redact(line.message), "at": redact(line.at)})
+            line.model_copy(
+                update={
+                    "message": redact(line.message).removeprefix(f"{line.error}: "),
+                    "at": redact(line.at),
+                }
+            )
             for line in found.failures
         ]
 

@@ -135,7 +135,7 @@ def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms" if seconds >= 0.001 else "< 1 ms"  # noqa: PLR2004 - a thousandth
+        return f"{seconds * 1000:.3g} ms" if seconds >= 0.00001 else "< 0.01 ms"  # noqa: PLR2004 - what is kept of it
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{seconds:.3g} s"
 

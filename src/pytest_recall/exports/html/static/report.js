@@ -25,7 +25,7 @@
 
   function seconds(value) {
     if (value == null) return "–";
-    if (value < 0.001) return "< 1 ms";
+    if (value < 0.00001) return "< 0.01 ms";
     if (value < 1) return `${Number((value * 1000).toPrecision(3))} ms`;
     return value < 60 ? `${Number(value.toPrecision(3))} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
   }
@@ -104,7 +104,10 @@
     }).observe(place);
   }
 
-  const days = (shown) => shown.map((run) => run.at.slice(5, 10));
+  const days = (shown) => { // or times, where all is of one day
+    const one = new Set(shown.map((run) => run.at.slice(0, 10))).size === 1;
+    return shown.map((run) => (one ? run.at.slice(11) : run.at.slice(5, 10)));
+  };
 
   function overTime() {
     const shown = runs.filter((run) => run.whole && run.passed + (run.failed || 0));
