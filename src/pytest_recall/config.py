@@ -28,7 +28,7 @@ _EMBEDDED = frozenset({"persistent", "local", "sqlite", "duckdb+parquet", "embed
 
 # What widens a server's reach, or makes it write or send elsewhere.
 SERVER_ONLY = frozenset(
-    {"allow_root", "allow_any_args", "http_token", "project", "metrics_file", "metrics_push"}
+    {"allow_root", "allow_any_args", "embedding", "http_token", "project", "metrics_file", "metrics_push"}
 )
 
 
@@ -55,6 +55,9 @@ class Settings(BaseModel):
     chroma_tenant: Annotated[str, Field(description="Chroma Cloud tenant")] = ""
     chroma_database: Annotated[str, Field(description="database on the Chroma server or in its cloud")] = ""
     chroma_api_key: Annotated[str, Field(description="Chroma Cloud key", repr=False)] = ""
+    embedding: Annotated[
+        str, Field(description="a Chroma embedding function, and its configuration in JSON; default: our own")
+    ] = ""
     space: Annotated[
         Literal["", "local", "ci", "agent"],
         Field(description="where these runs belong; default: told from who asks"),

@@ -356,13 +356,14 @@ def _backend(settings: Settings, folder: Path, root: Path) -> Backend:
     where = settings.store
     project = main_name(root)
     if where == "embedded":
-        return Embedded(folder=str(folder))
+        return Embedded(folder=str(folder), embedding=settings.embedding)
     if where == "cloud":
         return Cloud(
             tenant=settings.chroma_tenant,
             database=settings.chroma_database,
             api_key=settings.chroma_api_key,
             project=project,
+            embedding=settings.embedding,
         )
     if where.startswith(("http://", "https://")):
         token = settings.store_token
@@ -373,6 +374,7 @@ def _backend(settings: Settings, folder: Path, root: Path) -> Backend:
             tenant=settings.chroma_tenant,
             database=settings.chroma_database,
             project=project,
+            embedding=settings.embedding,
         )
     raise BadSetting(
         f"Setting 'store' is {quoted(where)}. Valid: 'embedded', 'cloud', or the http(s):// address of a Chroma server."

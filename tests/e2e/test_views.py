@@ -81,7 +81,7 @@ def test_the_short_commands_give_the_views(make_project):
         assert json.loads(as_json.stdout)["view"] == view
 
 
-@pytest.mark.parametrize("act", ["status", "verify", "rebuild", "prune"])
+@pytest.mark.parametrize("act", ["status", "verify", "rebuild", "reindex", "prune"])
 def test_the_store_is_looked_after(make_project, act):
     project = make_project(A)
     recall("run", project=project)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from anyio.to_thread import run_sync
 from pydantic import BaseModel
 
+from pytest_recall import reconciling
 from pytest_recall.answers.text import head
 from pytest_recall.app import App
+from pytest_recall.errors import BadRequest, quoted
+from pytest_recall.exports import placing
+from pytest_recall.model import RunRequest
+from pytest_recall.store import archive
+from pytest_recall.store.client import Store
 
 
 class StoreAnswer(BaseModel):
@@ -20,20 +29,35 @@ class StoreAnswer(BaseModel):
     versions: dict[str, str] = {}
     journal_bytes: int = 0
     index_bytes: int = 0
+    refused: list[str] = []  # of an import: what could not be read
     error: str = ""
 
 
-async def look_after(app: App, project: str, act: str) -> StoreAnswer:
-    """Do *act* (status, verify, rebuild, prune) and tell how the store is. Raises StoreUnavailable."""
+async def look_after(app: App, project: str, act: str, file: str = "") -> StoreAnswer:
+    """Do *act*, with *file* where it needs one, and tell how the store is.
+
+    Raises:
+        BadRequest: *act* needs a file, or that file cannot be read or written.
+        StoreUnavailable: the index cannot be reached.
+    """
     space = await app.workspaces.get(project)
     store, keep = space.store, space.settings
-    done = ""
+    done, refused = "", list[str]()
     match act:
         case "verify":
             counts = await store.verify()
             done = f"{sum(counts.values())} records were looked at, and are sound"
         case "rebuild":
             done = f"the index was made anew from {await store.rebuild()} runs"
+        case "reindex":
+            done = f"the vectors were made anew, of {await store.reindex()} runs"
+        case "export" | "import":
+            done, refused = await run_sync(_moved, store, act, file)
+        case "reconcile":
+            found = await reconciling.reconcile(
+                space, (await app.discover(project, RunRequest(), full=True)).discovery
+            )
+            done = f"{found.gone} tests are gone, {found.renamed} have another name now"
         case "prune":
             gone = store.prune(
                 count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20
@@ -54,5 +78,23 @@ async def look_after(app: App, project: str, act: str) -> StoreAnswer:
         versions=status.versions,
         journal_bytes=status.journal_bytes,
         index_bytes=status.index_bytes,
+        refused=[head(one, 200) for one in refused[:20]],
         error=head(status.error, 500),
+    )
+
+
+def _moved(store: Store, act: str, file: str) -> tuple[str, list[str]]:
+    """What was moved to or from *file*, and what could not be read there."""
+    if not file:
+        raise BadRequest(f"`store {act}` needs a file: pytest-recall store {act} runs.tar")
+    try:
+        if act == "export":
+            with placing.placed(Path(file)) as out:
+                return f"{archive.save(store.journal, out)} runs were written to {file}", []
+        with Path(file).open("rb") as source:
+            moved = archive.load(store.journal, source)
+    except OSError as error:
+        raise BadRequest(f"{quoted(file)} cannot be used: {error.strerror or error}.") from error
+    return f"{moved.runs} runs and {moved.lore} lessons were taken in; {moved.known} were known", list(
+        moved.refused
     )

@@ -496,6 +496,8 @@ def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
     )
     table.add_row("versions", ", ".join(f"{name} {version}" for name, version in answer.versions.items()))
     yield table
+    for refused in answer.refused:
+        yield Text(_plain(f"not taken in: {refused}"), style="red")
     if answer.error:
         yield Text(_plain(answer.error), style="red")
 

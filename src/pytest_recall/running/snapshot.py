@@ -68,6 +68,15 @@ class Snapshots:
         files = read_diff(self.diff(root, before, after, relative=True))
         return {one.path: one.lines for one in files if one.lines}
 
+    def read(self, root: Path, tree: str, path: str) -> str:
+        """The file *path*, from *root*, as it was in a snapshot; empty where that is no longer there."""
+        if not _OBJECT.fullmatch(tree):
+            return ""
+        try:
+            return self._git(root, "show", f"{tree}:./{path}").decode("utf-8", "replace")
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return ""
+
     def prune(self, age_s: float) -> None:
         """Forget the objects that no run has written for so long."""
         oldest = time.time() - age_s

@@ -10,6 +10,7 @@ class Embedded:
     """In `folder`, shared by the processes of one machine behind a file lock."""
 
     folder: str
+    embedding: str = ""  # "": our own; else the name of one of Chroma's, and its configuration in JSON
 
     shared = False  # whether other journals feed it too: rows of several writers, runs kept whole
 
@@ -23,6 +24,7 @@ class Http:
     tenant: str = ""
     database: str = ""
     project: str = ""  # keeps the collections of several projects on one server apart
+    embedding: str = ""
 
     shared = True
 
@@ -35,6 +37,7 @@ class Cloud:
     database: str
     api_key: str = field(repr=False)
     project: str = ""
+    embedding: str = ""
 
     shared = True
 

@@ -1,4 +1,4 @@
-"""The collections in Chroma and the queries we put to them; the only importer of chromadb."""
+"""The collections in Chroma and the queries we put to them; with `vectors` the only importer of chromadb."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
 
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.model import FailureHistory, RunRow, TestHistory
-from pytest_recall.store import codec, embedding, records
+from pytest_recall.store import codec, records
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.records import Metadata
+from pytest_recall.store.vectors import Vectors
 
 T = TypeVar("T")
 
@@ -44,13 +45,16 @@ class Collections:
         """Open *backend*, an embedded one in *path*. Raises what Chroma raises."""
         self.shared = backend.shared
         self.writer = writer
+        self._vectors = Vectors(backend.embedding)
         self._client = _client(backend, path)
-        prefix = "" if isinstance(backend, Embedded) else _prefix(backend.project)
+        self._prefix = prefix = "" if isinstance(backend, Embedded) else _prefix(backend.project)
+        # Vectors of two kinds never lie in one collection: on a shared server each kind has its own.
+        suffix = f"-{self._vectors.version}" if backend.shared and not self._vectors.ours else ""
         self._runs, self._outcomes, self._tests, self._failures, self._transitions, self._notes = (
             self._client.get_or_create_collection(
-                f"{prefix}{kind}",
+                f"{prefix}{kind}{suffix if kind in _SEARCHED else ''}",
                 embedding_function=None,  # or it would load, and download, a model
-                metadata={"schema": SCHEMA, "embedding": embedding.VERSION},
+                metadata={"schema": SCHEMA, "embedding": self._vectors.version},
                 configuration={"hnsw": {"space": "cosine"}} if kind in _SEARCHED else None,
             )
             for kind in KINDS
@@ -235,7 +239,7 @@ class Collections:
             texts = [records.document_text(documents[failure.fingerprint]) for failure in part]
             self._failures.upsert(
                 ids=[self._failure_id(failure.fingerprint) for failure in part],
-                embeddings=[embedding.embed(documents[failure.fingerprint]) for failure in part],
+                embeddings=self._vectors.of(texts),
                 documents=texts,
                 metadatas=[records.failure_record(failure, self.writer) for failure in part],
             )
@@ -253,7 +257,7 @@ class Collections:
         if not count:
             return []
         answer = self._failures.query(
-            query_embeddings=[embedding.embed(text)],
+            query_embeddings=self._vectors.of([text]),
             n_results=min(count, limit),
             include=["metadatas", "distances"],
         )
@@ -280,7 +284,7 @@ class Collections:
             for part in _parts([row for row in rows if row.kind == kind], _BATCH):
                 self.all[kind].upsert(
                     ids=[f"{row.key}-{self.writer}" for row in part],
-                    embeddings=[embedding.embed(row.text) for row in part],
+                    embeddings=self._vectors.of([row.text for row in part]),
                     documents=[records.document_text(row.text) for row in part],
                     metadatas=[{**row.record, "writer": self.writer} for row in part],
                 )
@@ -296,6 +300,38 @@ class Collections:
                     found[record.get("key"), record.get("writer")] = record
         return list(found.values())
 
+    def reindex(self) -> int:
+        """Put what the project's other collections of the same kind have into ours, with vectors of our own; returns of how many rows."""
+        rows = 0
+        names = [str(one.name) for one in self._client.list_collections()]
+        for kind in sorted(_SEARCHED):
+            own = self.all[kind]
+            base = f"{self._prefix}{kind}"
+            for name in names:
+                if name != own.name and (name == base or name.startswith(f"{base}-")):
+                    rows += self._revise(self._client.get_collection(name, embedding_function=None), own)
+        return rows
+
+    def _revise(self, old: Any, new: Any) -> int:
+        offset = 0
+        while True:
+            page = old.get(include=["metadatas", "documents"], limit=_BATCH, offset=offset)
+            ids = page["ids"]
+            if ids:
+                texts = [text or "" for text in page["documents"]]
+                there = set(new.get(ids=ids, include=[])["ids"])  # newer than these, or the same
+                left = [n for n, name in enumerate(ids) if name not in there]
+                if left:
+                    new.upsert(
+                        ids=[ids[n] for n in left],
+                        embeddings=self._vectors.of([texts[n] for n in left]),
+                        documents=[texts[n] for n in left],
+                        metadatas=[page["metadatas"][n] for n in left],
+                    )
+            offset += len(ids)
+            if len(ids) < _BATCH:
+                return offset
+
     # --- all of them ------------------------------------------------------------------------
 
     def take_over(self, kind: str, rows: Sequence[tuple[str, Metadata]]) -> None:
@@ -310,8 +346,12 @@ class Collections:
         for kind, collection in self.all.items():
             if not collection.count():
                 continue
-            point = [1.0, *[0.0] * (embedding.DIMENSIONS - 1)] if kind in _SEARCHED else _POINT
-            collection.query(query_embeddings=[point], n_results=1, where={"pieces": {"$gte": 0}}, include=[])
+            first = collection.get(limit=1, include=["embeddings"])["embeddings"]
+            if len(first) != 1:
+                raise ValueError(f"{kind} has rows and no vectors")
+            collection.query(
+                query_embeddings=[first[0]], n_results=1, where={"pieces": {"$gte": 0}}, include=[]
+            )
             if vectors:
                 for _ in self._pages(collection, None, include="embeddings"):
                     pass

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
-from pytest_recall.history import trend
+from pytest_recall.history import fate, trend
 from pytest_recall.history.proof import Evidence
 from pytest_recall.model import FailureHistory, Fate, Note, Run, RunFiles, RunRow, TestHistory, Transition
 from pytest_recall.store import codec, lore, records, shape
@@ -125,6 +125,12 @@ class Store:
         self._error = ""
         return int(answer["taken"])
 
+    async def reindex(self) -> int:
+        """Make all vectors anew by the embedding of the setting; returns of how many runs, or rows. Raises `StoreUnavailable`."""
+        answer = await asyncio.wrap_future(self._required().call("reindex", limit_s=_REBUILD_S))
+        self._error = ""
+        return int(answer["taken"])
+
     async def verify(self) -> dict[str, int]:
         """Look closely at the index; its counts. Raises `StoreUnavailable` with what is wrong."""
         return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
@@ -205,7 +211,9 @@ class Store:
 
         An id that never did is answered from the newest runs of the journal.
         """
-        asked = None if ids is None else list(dict.fromkeys(ids))
+        fates = await self.fates()
+        wanted = None if ids is None else set(ids)
+        asked = None if ids is None else list(dict.fromkeys([*ids, *sorted(fate.former(ids, fates))]))
         have = self._known[0] if asked is None else ""
         answer = await self._ask("tests", ids=asked, have=have)
         if answer is None:
@@ -216,7 +224,10 @@ class Store:
             packed = list(answer["rows"])
             if asked is None:
                 self._known = (answer["generation"], packed)
-        return await asyncio.to_thread(self._fold, packed, asked)
+        found = await asyncio.to_thread(self._fold, packed, asked)
+        if fates:
+            found = await asyncio.to_thread(fate.applied, found, fates)
+        return found if wanted is None else {test: one for test, one in found.items() if test in wanted}
 
     async def failures(
         self, *, fingerprints: Sequence[str] | None = None, limit: int = 100
@@ -270,13 +281,13 @@ class Store:
 
     async def evidence(self, run_id: str = "") -> list[Evidence]:
         """What was proven of the failures of that run, or of all, the latest first."""
-        asked = {"about": [lore.digest((run_id,))]} if run_id else {}
+        asked = {"about": [lore.digest((run_id,))]} if run_id else {"kind": ["evidence"]}
         found = [one for one in await self._learnt(Evidence, asked) if run_id in ("", one.run)]
         return sorted(found, key=lambda one: one.at, reverse=True)
 
     async def fates(self) -> dict[str, Fate]:
         """What became of tests that collection did not find any more, by their ids."""
-        return {one.test: one for one in await self._learnt(Fate, {})}
+        return {one.test: one for one in await self._learnt(Fate, {"kind": ["fate"]})}
 
     async def _learnt(self, made: type[_Lore], asked: dict[str, list[str]]) -> list[_Lore]:
         """The own files have all that was learnt here; a shared index has what others learnt, too."""

@@ -20,10 +20,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pytest_recall.errors import StoreUnavailable
-from pytest_recall.store import chroma, embedding
+from pytest_recall.errors import StoreUnavailable, quoted
+from pytest_recall.store import chroma
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.chroma import Collections
+from pytest_recall.store.vectors import Vectors
 
 CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"
 
@@ -37,7 +38,9 @@ class Damaged(Exception):
 class Guard:
     """The embedded index of the journal's folder. Used by one thread of one process."""
 
-    def __init__(self, folder: Path, writer: str, *, wait_s: float = 10.0) -> None:
+    def __init__(self, backend: Embedded, folder: Path, writer: str, *, wait_s: float = 10.0) -> None:
+        self._backend = backend
+        self._vectors = Vectors(backend.embedding)
         self._path = folder / "chroma"
         self._new = folder / "chroma.new"
         self._old = folder / "chroma.old"
@@ -85,7 +88,7 @@ class Guard:
                     return False
             self.close()
             shutil.rmtree(self._new, ignore_errors=True)
-            collections = Collections(Embedded(folder=str(self._new)), self._writer, self._new)
+            collections = Collections(self._backend, self._writer, self._new)
             try:
                 fill(collections)
                 self._settle(collections, self._new)
@@ -150,20 +153,27 @@ class Guard:
         return self._opened
 
     def _check_maker(self, manifest: dict[str, Any]) -> None:
-        schema = manifest.get("schema")
+        schema, made = manifest.get("schema"), str(manifest.get("embedding"))
         if isinstance(schema, int) and schema > chroma.SCHEMA:
             raise StoreUnavailable(
                 "The index of past runs was made by a later version of pytest-recall; update this one."
             )
-        if schema != chroma.SCHEMA or manifest.get("embedding") != embedding.VERSION:
+        if schema != chroma.SCHEMA or (
+            made != self._vectors.version and made.startswith("recall-") and self._vectors.ours
+        ):
             raise Damaged("an earlier version made it")
+        if made != self._vectors.version:  # to make all vectors anew may take long, and cost money
+            raise StoreUnavailable(
+                f"The index of past runs was made with the embedding {quoted(made)}, and the setting 'embedding' says "
+                f"{quoted(self._vectors.version)}. `pytest-recall store reindex` makes it anew."
+            )
 
     def _create(self) -> Collections:
         """A first, empty index; or, where there was one before, the demand for a rebuild."""
         if any((self._path.parent / "runs").iterdir()):
             raise Damaged("it is gone")
         self._path.mkdir(mode=0o700)
-        self._opened = Collections(Embedded(folder=str(self._path)), self._writer, self._path)
+        self._opened = Collections(self._backend, self._writer, self._path)
         self._settle(self._opened)
         return self._opened
 
@@ -174,7 +184,7 @@ class Guard:
             raise Damaged("a file of it is larger than it can be")
         if closely:
             self._check_database()
-        collections = Collections(Embedded(folder=str(self._path)), self._writer, self._path)
+        collections = Collections(self._backend, self._writer, self._path)
         self._opened = collections
         counted, counts = manifest.get("counts", {}), collections.counts()
         # Nothing is ever deleted, so that a writer that died can have left more rows, never fewer.
@@ -196,7 +206,7 @@ class Guard:
         note = {
             "state": CLEAN,
             "schema": chroma.SCHEMA,
-            "embedding": embedding.VERSION,
+            "embedding": self._vectors.version,
             "generation": generation,
             "counts": collections.counts(),
             "chromadb": chroma.VERSION,

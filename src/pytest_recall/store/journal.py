@@ -226,6 +226,15 @@ class Journal:
         os.utime(path)  # in use: a sweep in another process lets it be
         self._sound.add(digest)
 
+    def add_roster(self, name: str, data: bytes) -> None:
+        """Keep a roster that another store wrote. Raises `UnreadableRun`, also when it is not what its name says."""
+        path = self._rosters / name
+        if not _DIGEST.fullmatch(name) or _checked_roster(data, name) is None:
+            raise UnreadableRun(f"The list of tests {quoted(name)} is damaged.")
+        if _unpacked_roster(path, name) is None:
+            place(path, data)
+        os.utime(path)
+
     def roster(self, digest: str) -> codec.Roster:
         """The list of node ids of that digest. Raises `UnreadableRun`."""
         if digest in self._unpacked:
@@ -371,9 +380,15 @@ def _comment(path: Path) -> str:
 
 def _unpacked_roster(path: Path, digest: str) -> bytes | None:
     try:
-        engine = zlib.decompressobj()
-        data = engine.decompress(path.read_bytes(), codec.MOST)
-    except (OSError, zlib.error):
+        return _checked_roster(path.read_bytes(), digest)
+    except OSError:
+        return None
+
+
+def _checked_roster(packed: bytes, digest: str) -> bytes | None:
+    try:
+        data = zlib.decompressobj().decompress(packed, codec.MOST)
+    except zlib.error:
         return None
     return data if codec.roster_digest(data) == digest else None
 

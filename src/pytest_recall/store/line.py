@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 _OURS = {"ANONYMIZED_TELEMETRY": "False", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from pytest_recall.store.worker import main; main()"
 
+_FOR_MODELS = re.compile(r"\w+_API_KEY|HF_\w+|OLLAMA_\w+|XDG_CACHE_HOME")
+
 _START_S = 30.0
 _GRACE_S = 3.0  # for the call in progress when we leave: a killed writer costs a close look, or a rebuild
 _IDLE_S = 300.0
@@ -39,6 +42,7 @@ class Line:
 
     def __init__(self, folder: Path, backend: Backend) -> None:
         self._folder = folder
+        self._embedding = backend.embedding
         self._hello = {
             "folder": str(folder.absolute()),
             "kind": type(backend).__name__,
@@ -117,6 +121,8 @@ class Line:
     def _start(self) -> None:
         self._end()
         environment = {name: value for name, value in os.environ.items() if name in _KEPT + _PROXIES} | _OURS
+        if self._embedding:  # its key, and where it keeps its models
+            environment |= {name: value for name, value in os.environ.items() if _FOR_MODELS.fullmatch(name)}
         root = str(Path(pytest_recall.__file__).parent.parent)
         try:
             with (self._folder / "worker.log").open("wb") as log:
@@ -131,7 +137,11 @@ class Line:
                 )
         except OSError as error:
             raise StoreUnavailable(f"The store's worker cannot be started: {error.strerror}.") from error
-        self._exchange(self._hello)
+        try:
+            self._exchange(self._hello)
+        except StoreUnavailable:  # a setting that it cannot work with
+            self._end()
+            raise
 
     def _exchange(self, request: dict[str, Any]) -> Any:
         process = self._process

@@ -103,6 +103,15 @@ class Lore:
         except (OSError, ValueError, RecursionError) as error:
             raise UnreadableLore(f"{path.name} cannot be read: {error!s:.200}") from error
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return (self._folder / name).exists()
+
+    def add(self, name: str, data: bytes) -> None:
+        """Keep a file that another store wrote, and that can be read."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        place(self._folder / name, data)
+
     # --- inside -----------------------------------------------------------------------------
 
     def _names(self) -> list[str]:

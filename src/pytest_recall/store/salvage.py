@@ -37,6 +37,7 @@ def salvage(database: Path, collections: Collections, there: Collection[str]) ->
         rows = _runs(old, collections, there)
         _tests(old, collections, there)
         _failures(old, collections)
+        _lore(old, collections)
     return rows
 
 
@@ -96,6 +97,19 @@ def _failures(old: sqlite3.Connection, collections: Collections) -> None:
             if failure.fingerprint not in new
         },
     )
+
+
+def _lore(old: sqlite3.Connection, collections: Collections) -> None:
+    """What was learnt, and is in no file any more; what is in one is written from it, later."""
+    rows = []
+    for kind in ("transitions", "notes"):
+        for _, record in _rows(old, kind):
+            text = str(record.pop(_DOCUMENT, ""))
+            with suppress(ValueError):
+                records.read_lore(record)
+                if record.pop("writer", "") == collections.writer and isinstance(record.get("key"), str):
+                    rows.append(records.LoreRow(kind=kind, key=str(record["key"]), text=text, record=record))
+    collections.teach(rows)
 
 
 def _opened(database: Path) -> sqlite3.Connection:

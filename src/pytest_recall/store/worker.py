@@ -91,7 +91,7 @@ class Worker:
         self._careful = False
         self._place: Guard | Shared
         if isinstance(backend, Embedded):
-            self._place = Guard(folder, self._journal.writer)
+            self._place = Guard(backend, folder, self._journal.writer)
         else:
             self._place = Shared(backend, folder, self._journal.writer)
         self._calls: dict[str, Callable[..., Any]] = {
@@ -99,6 +99,7 @@ class Worker:
             "teach": self.teach,
             "learnt": self.learnt,
             "rebuild": self.rebuild,
+            "reindex": self.reindex,
             "runs": self.runs,
             "run": self.run,
             "tests": self.tests,
@@ -179,6 +180,13 @@ class Worker:
             self._teach(collections, anew=True)
 
         return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
+
+    def reindex(self) -> dict[str, int]:
+        """All vectors anew, by the embedding of the setting."""
+        if not isinstance(self._place, Shared):
+            return self.rebuild(anyway=True)
+        with self._place.writing() as collections:
+            return {"taken": collections.reindex()}
 
     def runs(self, **asked: Any) -> list[Any]:
         with self._place.reading() as collections:

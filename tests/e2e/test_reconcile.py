@@ -1,0 +1,54 @@
+"""Tests that are gone are told so, renamed ones keep their past; a store is moved whole: at the shell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+OLD = "def test_total():\n    total = sum([1, 2])\n    assert total == 4, 'rounds'\n"
+GONE = "def test_gone():\n    assert 'gone' == 'here'\n"
+
+
+def recall(root, *words: str) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_recall", *words, "--json", "--project", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+def git(root, *words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True)
+
+
+def test_renamed_test_keeps_its_past_and_a_gone_one_fails_no_more(make_project, tmp_path):
+    root = make_project({"tests/test_cart.py": OLD + GONE, ".gitignore": ".pytest-recall/\n"})
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    assert recall(root, "run")["status"] == "failed"
+    (root / "tests" / "test_cart.py").unlink()
+    (root / "tests" / "test_sums.py").write_text(
+        "def test_new(): ...\n\n" + OLD.replace("test_total", "test_sum_of_all")
+    )
+    told = recall(root, "store", "reconcile")
+    assert told["done"] == "1 tests are gone, 1 have another name now"
+    known = recall(root, "history", "test", "tests/test_sums.py::test_sum_of_all")
+    assert (known["outcomes"], known.get("gone", False)) == ("F", False)
+    assert recall(root, "history", "test", "tests/test_cart.py::test_gone")["gone"]
+    assert [one["id"] for one in recall(root, "stats")["failing"]] == ["tests/test_sums.py::test_sum_of_all"]
+    rerun = recall(root, "run", "--only", "failed")
+    assert rerun["counts"]["failed"] == rerun["counts"]["collected"] == 1
+
+    file = tmp_path / "store.tar"
+    assert recall(root, "store", "export", str(file))["done"].startswith("2 runs were written")
+    other = make_project({"tests/test_cart.py": OLD}, name="other")
+    assert (
+        recall(other, "store", "import", str(file))["done"]
+        == "2 runs and 2 lessons were taken in; 0 were known"
+    )
+    assert len(recall(other, "history", "runs")["runs"]) == 2
