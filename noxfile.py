@@ -4,7 +4,9 @@ The contract tests run in the environment that runs nox (`pip install -e ".[test
 test, with its pytest and the plugins that change how tests run, is named to them by `PROBE_PYTHON`.
 """
 
+import shutil
 import sys
+from pathlib import Path
 
 import nox
 
@@ -61,3 +63,61 @@ for _pytest in PYTESTS:
     for _python in PYTHONS:
         if fits(_python, _pytest):
             declare(_python, _pytest)
+
+
+# --- both ends of our own dependencies ------------------------------------------------------
+
+ENDS = {"lowest": ("3.11", "lowest-direct"), "newest": ("3.13", "highest")}
+MAIN = ("tests/e2e/test_server_main_job.py", "tests/e2e/test_cli.py", "tests/integration/test_store.py")
+
+
+def declare_end(name: str, python: str, resolution: str) -> None:
+    @nox.session(python=python, name=name, venv_backend="uv")
+    def end(session: nox.Session) -> None:
+        """The main job with all of our dependencies at one end of what we allow."""
+        session.run_install("uv", "pip", "install", "--resolution", resolution, "-r", "pyproject.toml")
+        session.install("--no-deps", ".")
+        session.install(
+            "pytest>=9", "pytest-xdist", "hypothesis", "inline-snapshot", "dirty-equals", "pyyaml"
+        )
+        session.run("uv", "pip", "check")
+        session.run("pytest-recall", "demo", silent=True)
+        session.run("python", "-m", "pytest", "-q", *(session.posargs or MAIN))
+
+
+for _name, (_python, _resolution) in ENDS.items():
+    declare_end(_name, _python, _resolution)
+
+
+# --- what is published ----------------------------------------------------------------------
+
+
+@nox.session(python="3.11")
+def bundle(session: nox.Session) -> None:
+    """dist/pytest-recall.mcpb, by the packer that .ci/run brings from npm."""
+    session.install("build")
+    staged, dist = Path(session.create_tmp()) / "mcpb", Path("dist")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    [wheel] = dist.glob("pytest_recall-*.whl")
+    shutil.rmtree(staged, ignore_errors=True)
+    session.run("python", "packaging/bundle.py", str(wheel), str(staged))
+    programs = Path(".ci/node/node_modules/.bin")
+    mcpb = (str(programs / "node"), str(programs / "mcpb"))
+    session.run(*mcpb, "validate", str(staged / "manifest.json"), external=True)
+    session.run(*mcpb, "pack", str(staged), str(dist / "pytest-recall.mcpb"), external=True)
+
+
+@nox.session(python="3.11")
+def docs(session: nox.Session) -> None:
+    """The site in docs/_build; `-- links` looks at every address in it, which needs the internet."""
+    session.install("-c", "constraints.txt", "-e", ".[docs]")
+    builder = ("-b", "linkcheck") if "links" in session.posargs else ()
+    session.run("python", "-m", "sphinx", "-n", "-W", "--keep-going", *builder, "docs", "docs/_build")
+
+
+@nox.session(python="3.11")
+def platforms(session: nox.Session) -> None:
+    """The types on the systems that we cannot run."""
+    session.install("-c", "constraints.txt", "-e", ".[lint]")
+    for platform in ("win32", "darwin"):
+        session.run("mypy", "--platform", platform)
