@@ -4,12 +4,17 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import pytest
-from mcp.types import PromptReference, ResourceTemplateReference
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.types import ListToolsResult, Prompt, PromptReference, ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
 
@@ -52,9 +57,36 @@ LATE = {
 }
 
 
-async def test_the_tools_are_those_that_were_frozen(make_project, connect):
-    async with connect(make_project({})) as agent:
-        listed = (await agent.client.list_tools()).model_dump(mode="json", by_alias=True, exclude_none=True)
+@dataclass(frozen=True)
+class Surface:
+    tools: ListToolsResult
+    prompts: list[Prompt]
+    texts: dict[str, list[str]]  # of each prompt: without arguments, and with all of them
+    instructions: str
+
+
+@pytest.fixture(scope="module")
+def surface(tmp_path_factory) -> Surface:
+    """All that is looked at below, from one server."""
+    project = tmp_path_factory.mktemp("project")
+    command = ["-m", "pytest_recall", "serve", "--project", str(project)]
+
+    async def look() -> Surface:
+        server = StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+        async with Client(server, mode="legacy") as client:
+            prompts = (await client.list_prompts()).prompts
+            texts: dict[str, list[str]] = {}
+            for prompt in prompts:
+                for values in ({}, {argument.name: "a'b" for argument in prompt.arguments}):
+                    got = await client.get_prompt(prompt.name, values)
+                    texts.setdefault(prompt.name, []).append(got.messages[0].content.text)
+            return Surface(await client.list_tools(), prompts, texts, client.instructions)
+
+    return anyio.run(look)
+
+
+def test_the_tools_are_those_that_were_frozen(surface):
+    listed = surface.tools.model_dump(mode="json", by_alias=True, exclude_none=True)
     now = {tool["name"]: tool for tool in listed["tools"]}
     frozen = json.loads(FROZEN.read_text("utf-8"))
     lines = [json.dumps(tools, indent=1, sort_keys=True).splitlines() for tools in (frozen["tools"], now)]
@@ -83,47 +115,37 @@ def digest(tools: dict) -> str:
     return hashlib.sha256(json.dumps(tools, sort_keys=True).encode()).hexdigest()[:16]
 
 
-async def test_instructions_are_two_sentences_and_say_when(make_project, connect):
-    async with connect(make_project({}), mode="legacy") as agent:
-        instructions = agent.client.instructions
-    assert instructions.count(". ") == 1
-    assert instructions.endswith(".")
-    assert "instead of pytest in a shell" in instructions
+def test_instructions_are_two_sentences_and_say_when(surface):
+    assert surface.instructions.count(". ") == 1
+    assert surface.instructions.endswith(".")
+    assert "instead of pytest in a shell" in surface.instructions
 
 
-async def test_each_tool_says_when_to_use_it_and_shows_a_call(make_project, connect):
-    async with connect(make_project({})) as agent:
-        tools = (await agent.client.list_tools()).tools
-    for tool in tools:
+def test_each_tool_says_when_to_use_it_and_shows_a_call(surface):
+    for tool in surface.tools.tools:
         assert len(tool.description) < 2_000, tool.name
         assert "='" in tool.description or "=['" in tool.description, tool.name
-    assert [tool.name for tool in tools if " instead of `pytest" in " ".join(tool.description.split())] == [
-        "discover_tests",
-        "run_tests",
+    instead = [
+        tool.name
+        for tool in surface.tools.tools
+        if " instead of `pytest" in " ".join(tool.description.split())
     ]
+    assert instead == ["discover_tests", "run_tests"]
 
 
-async def test_prompts_name_only_calls_that_exist(make_project, connect):
-    async with connect(make_project({})) as agent:
-        prompts = (await agent.client.list_prompts()).prompts
-        tools = {
-            tool.name: tool.input_schema["properties"] for tool in (await agent.client.list_tools()).tools
-        }
-        assert [prompt.name for prompt in prompts] == ["fix_failures", "triage_flaky", "review_change"]
-        for prompt in prompts:
-            assert prompt.description
-            assert all(argument.description and not argument.required for argument in prompt.arguments)
-            for values in ({}, {argument.name: "a'b" for argument in prompt.arguments}):
-                got = await agent.client.get_prompt(prompt.name, values)
-                text = got.messages[0].content.text
-                for call, arguments in calls(text):
-                    assert call in tools, text
-                    assert set(arguments) <= set(tools[call]), text
+def test_prompts_name_only_calls_that_exist(surface):
+    tools = {tool.name: tool.input_schema["properties"] for tool in surface.tools.tools}
+    assert [prompt.name for prompt in surface.prompts] == ["fix_failures", "triage_flaky", "review_change"]
+    for prompt in surface.prompts:
+        assert prompt.description
+        assert all(argument.description and not argument.required for argument in prompt.arguments)
+        for text in surface.texts[prompt.name]:
+            assert calls(text)
+            for call, arguments in calls(text):
+                assert set(arguments) <= set(tools[call]), text
 
 
 def calls(text: str) -> list[tuple[str, list[str]]]:
-    import re
-
     found = re.findall(r"\b((?:run|discover)_tests|test_history|record_note)\(([^)]*)\)", text)
     return [(name, re.findall(r"(\w+)=", arguments)) for name, arguments in found]
 
