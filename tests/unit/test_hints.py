@@ -114,6 +114,7 @@ def test_a_known_symptom_is_met_with_what_mends_it(message, told):
         "assert 1 == 2",
         "AssertionError: the snapshot is old",  # no plugin that keeps any
         "KeyError: 'id'",
+        "AssertionError: assert 'ConnectionError' == 'database is locked'",
         "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/x/data.json'",
         "ValueError: No module named yaml",
         "",

@@ -133,7 +133,7 @@ def snapshot(_group: Group, around: Around, words: str) -> Hint | None:
 
 def shared(_group: Group, around: Around, words: str) -> Hint | None:
     what = next((name for sign, name in _SHARED.items() if sign in words), "")
-    if not what:
+    if not what or _compares(words):
         return None
     workers = around.environment.workers
     return Hint(
@@ -146,7 +146,7 @@ def shared(_group: Group, around: Around, words: str) -> Hint | None:
 
 
 def network(_group: Group, _around: Around, words: str) -> Hint | None:
-    found = _NETWORK.search(words)
+    found = None if _compares(words) else _NETWORK.search(words)
     return found and Hint(
         rule="network",
         text="The test needs the network or a server that is not there: start it, replace it in the test, or deselect such tests by a marker.",
@@ -198,6 +198,11 @@ def read(group: Group, around: Around) -> Hint | None:
     """The hint that the failure's own words give: of the first rule that knows them."""
     words = said(group)[:4_000]
     return next((hint for rule in RULES if (hint := rule(group, around, words))), None) if words else None
+
+
+def _compares(words: str) -> bool:
+    """Whether a test compared something: what it quotes then need not have happened to it."""
+    return words.startswith(("AssertionError", "assert "))
 
 
 def _end(path: str) -> str:
