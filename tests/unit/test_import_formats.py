@@ -425,3 +425,27 @@ def test_format_is_told_by_content_and_can_be_named():
         read("<html><body/></html>")
     with pytest.raises(Unimportable, match="no report that is known"):
         read('{"name": "left-pad"}')
+
+
+DOCTEST = """001 Adds up
+002
+003     >>> total(
+004     ...     1)
+Expected:
+    3
+Got:
+    2
+
+/home/ci/shop/cart.py:3: DocTestFailure"""
+
+
+def test_failed_doctest_has_the_cause_that_a_run_of_ours_gives_it():
+    text = DOCTEST.replace(">>>", "&gt;&gt;&gt;")
+    inside = f"<failure message='{text}'>{text}</failure>"
+    [failure] = one(suite(case("shop.cart.total", inside, classname="shop.cart"))).tests[0].failures
+    assert (failure.exception, failure.message) == (
+        "doctest.DocTestFailure",
+        "Expected:\n    3\nGot:\n    2\n",
+    )
+    [frame] = failure.frames
+    assert (frame.line, frame.source) == (3, "total(\n    1)")

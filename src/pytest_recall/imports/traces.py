@@ -18,6 +18,11 @@ _LATER = re.compile(
 )
 
 
+# A line of a doctest, numbered as its file is: an example, or how it goes on.
+_EXAMPLE = re.compile(r"\d{3,9} +(?:>>>|(\.\.\.)) ?(.*)$")
+_NUMBERED = re.compile(r"\d{3,9}(?: |$)")
+
+
 class Place(NamedTuple):
     """One frame as it is written, outermost first in a list of them."""
 
@@ -38,6 +43,8 @@ class Trace(NamedTuple):
 def read(text: str) -> Trace:
     """The last exception of pytest's (or Python's) rendering *text*; what led to it is left out."""
     lines = [line[:_LONGEST] for line in text.splitlines()[-_MOST_LINES:]]
+    if lines and lines[-1].endswith(": DocTestFailure") and (found := _doctest(lines)):
+        return found
     for number in range(len(lines) - 1, -1, -1):
         if _LATER.match(lines[number]):
             lines = lines[number + 1 :]
@@ -51,6 +58,23 @@ def read(text: str) -> Trace:
     if len(places) > _MOST_FRAMES:
         places = places[: _MOST_FRAMES // 4] + places[-(_MOST_FRAMES - _MOST_FRAMES // 4) :]
     return Trace(exception, "\n".join(_dedented(marked)), tuple(places))
+
+
+def _doctest(lines: list[str]) -> Trace | None:
+    """The example that failed, and below it what was expected and got; then comes the place."""
+    place = _PLACE.match(lines[-1])
+    end = next((number for number, line in enumerate(lines) if not _NUMBERED.match(line)), 0)
+    told: list[str] = []
+    for line in reversed(lines[:end]):
+        example = _EXAMPLE.match(line)
+        if example is None or place is None:
+            return None
+        told.insert(0, example[2])
+        if not example[1]:
+            message = "\n".join(lines[end:-1]).rstrip("\n") + "\n"
+            where = Place(place[1], int(place[2]), "", source("\n".join(told)))
+            return Trace("doctest.DocTestFailure", message, (where,))
+    return None
 
 
 _ENDED = "\0"  # no function has that name: the exception follows, as the source of a last place
