@@ -1,6 +1,8 @@
 """Hints by what failures say and by what is known around them: each with its evidence, none on a guess."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -259,3 +261,12 @@ def test_names_of_providers_are_compared_as_installers_do():
     assert providers.of_module("google") == ""
     assert providers.removed("distutils.util") == "3.12"
     assert providers.removed("json") == ""
+
+
+def test_every_rule_is_explained_in_the_documentation():
+    root = Path(__file__).parents[2]
+    sources = "".join(path.read_text("utf-8") for path in (root / "src/pytest_recall/history").glob("*.py"))
+    page = (root / "docs/explanation/hints.md").read_text("utf-8")
+    assert set(re.findall(r'rule="([a-z-]+)"', sources)) == set(
+        re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    )
