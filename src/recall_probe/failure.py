@@ -11,10 +11,12 @@ import re
 import traceback
 
 from recall_probe import values
-from recall_probe.stream import clean, cut
+from recall_probe.stream import clean, cut, tail
 
 FRAMES_MOST = 40
 _SOURCE_MOST = 300
+_WEIGHT_MOST = 64 * 2**20  # characters that all failures of a process together may tell; then
+_LATE_MOST = 500  # characters of a message have to do
 _CAUSE_MOST = 500
 _LEAVES_MOST = 5
 _TYPE = re.compile(r"\s*((?:[A-Za-z_]\w*\.)*[A-Z]\w*)(?::|$)")
@@ -30,6 +32,7 @@ class Describer:
     def __init__(self, root, max_text, with_locals):
         self._inside = os.path.join(str(root), "")
         self._max_text = max_text
+        self._weight = 0
         self._locals = with_locals
 
     # --- from the exception ---------------------------------------------------------------
@@ -116,7 +119,19 @@ class Describer:
         """The failure that *report* carries, or tells of where the exception was never at hand; with its text."""
         carried = getattr(report, "recall_failure", None)
         found = carried if isinstance(carried, dict) else self._rendered(report)
-        return dict(found, text=self._text(report))
+        if self._weight > _WEIGHT_MOST:  # the run folder shall not fill the disk
+            return dict(found, message=found["message"][:_LATE_MOST], frames=found["frames"][-3:], locals=[])
+        text = self._text(report)
+        self._weight += len(text) + len(found["message"])
+        return dict(found, text=text)
+
+    def section(self, text):
+        """The end of what was captured."""
+        if self._weight > _WEIGHT_MOST:
+            return ""
+        text = tail(text, self._max_text)
+        self._weight += len(text)
+        return text
 
     def _rendered(self, report):
         longrepr = report.longrepr

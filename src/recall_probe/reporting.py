@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from recall_probe import values
-from recall_probe.stream import clean, cut, node_id, seconds, tail
+from recall_probe.stream import clean, cut, node_id, seconds
 
 _QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
 _WARNINGS_MOST, _WARNING_MOST = 500, 2000
@@ -208,7 +208,7 @@ class Reporting:
         if outcome in ("failed", "rerun"):
             fields["failure"] = self._describer.of_report(report)
             sections = {
-                clean(str(name))[:200]: tail(text, stream.max_text) for name, text in report.sections if text
+                clean(str(name))[:200]: self._describer.section(text) for name, text in report.sections if text
             }
             fields["sections"] = sections or None
         if when == "teardown" and report.user_properties:
