@@ -74,7 +74,7 @@ async def after_run(space: Workspace) -> str:
 
             await run_sync(prometheus.push, told, gateway)
     except RecallError as error:
-        return f"metrics: {error}"
+        return f"metrics not written: {error}"
     return ""
 
 

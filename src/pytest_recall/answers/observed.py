@@ -15,7 +15,7 @@ from pytest_recall.history.inventory import ORDER, Known
 from pytest_recall.history.tally import Standing
 
 _TESTS = 5  # named of one cause
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$^@:-])")
+_TICKS = re.compile("`+")
 
 
 class MetricsAnswer(BaseModel):
@@ -121,7 +121,7 @@ def _document(answer: InventoryAnswer) -> Iterator[str]:
         more = [f"and {line.tests_omitted} more"] if line.tests_omitted else []
         cells = (
             line.state.replace("_", " "),
-            f"{_text(error)}<br>`{_text(line.fingerprint).replace(chr(92), '')}`",
+            f"{_text(error)}<br>{_text(line.fingerprint)}",
             _text(line.at),
             str(line.runs),
             f"{line.age_days} d",
@@ -135,5 +135,8 @@ def _document(answer: InventoryAnswer) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """*text* in one cell of a table: nothing in it is markup, a link, a mention or the cell's end."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """*text* as code, in one cell of a table: nothing in it is markup, a link, a mention or the cell's end."""
+    flat = " ".join(text.split()).replace("|", "¦")
+    fence = "`" * (1 + max((len(run) for run in _TICKS.findall(flat)), default=0))
+    pad = " " if "`" in (flat[:1], flat[-1:]) else ""
+    return f"{fence}{pad}{flat}{pad}{fence}" if flat else ""

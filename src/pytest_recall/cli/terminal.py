@@ -278,10 +278,11 @@ def _runs(lines: Sequence[RunLine]) -> Table:
     for line in lines:
         counts = ", ".join(f"{number} {name}" for name, number in line.counts.items() if name != "collected")
         status = Text(line.status, style=_COLOUR.get(line.status, "red"))
+        covered = f", {line.coverage:.2f} % covered" if line.coverage is not None else ""
         table.add_row(
             line.at,
             status,
-            counts,
+            f"{counts}{covered}",
             f"{line.duration_s:.2f}",
             line.revision,
             line.run_id,
