@@ -14,9 +14,6 @@ disturb the session: what goes wrong is one line at its end.
 """
 
 import os
-import platform
-import secrets
-import socket
 import sys
 import time
 
@@ -180,12 +177,12 @@ class Capture:
             id=identity,
             pid=os.getpid(),
             began=_began(),
-            host=socket.gethostname(),
+            host=_uname(1),
             root=root,
             python=sys.executable,
             version=list(sys.version_info[:3]),
-            os=platform.system(),
-            arch=platform.machine(),
+            os=_uname(0),
+            arch=_uname(4),
             installed=_installed(),
             request=_request(config, root),
             environ={name: clean(os.environ[name][:_VALUE_MOST]) for name in ENVIRON if os.environ.get(name)},
@@ -233,8 +230,17 @@ _NO_REPORT = JsonReport(None, None, 0)
 def _new_id():
     """A UUID of version 7: sorts by time."""
     stamp = int(time.time() * 4096000)
-    text = "%012x7%03x%016x" % (stamp >> 12 & (1 << 48) - 1, stamp & 0xFFF, secrets.randbits(62) | 1 << 63)
+    text = "%012x7%03x%016x" % (stamp >> 12 & (1 << 48) - 1, stamp & 0xFFF, int.from_bytes(os.urandom(8), "big") >> 2 | 1 << 63)
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _uname(part):
+    """A part of what the system calls itself; `platform` takes longer to import than all else here."""
+    if hasattr(os, "uname"):
+        return os.uname()[part]
+    import platform
+
+    return platform.uname()[part]
 
 
 def _began():

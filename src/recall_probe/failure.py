@@ -4,7 +4,6 @@ No code of the project's runs in here but what pytest itself ran to render the f
 described by their builtin types, never by their own `__repr__`.
 """
 
-import difflib
 import linecache
 import os
 import re
@@ -208,6 +207,8 @@ def _imports(exception_info, error):
 
 def _fixture(longrepr, frames):
     """Where a fixture was asked for that does not exist, and the names that come nearest."""
+    import difflib  # 1.5 ms, which few sessions need
+
     error = getattr(longrepr, "errorstring", "")
     message = error.strip().split("\n", 1)[0]
     asked = getattr(longrepr, "argname", None)

@@ -1,6 +1,5 @@
 """Where a project's memory lies: the same rules as the command's own, with what pytest's interpreter has."""
 
-import hashlib
 import os
 import sys
 
@@ -21,6 +20,8 @@ def inbox(root):
     try:
         return _made(folder)
     except OSError as error:
+        import hashlib
+
         digest = hashlib.blake2b(folder.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         try:
             return _made(os.path.join(_state(), "stores", digest))

@@ -17,9 +17,8 @@ import sys
 
 import pytest
 
-from recall_probe import context
-
 OPTION = "recall_run_dir"
+_kept = []  # the module `context` of a session that is told of: its name may be another's by then
 _NO = ("", "0", "no", "off", "false")
 
 
@@ -40,6 +39,10 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def recall():
     """What a test tells of itself: `metadata`, `validation`, `step`, `llm_interaction`, `agent_log`."""
+    if _kept:
+        return _kept[0]
+    from recall_probe import context
+
     return context
 
 
@@ -77,8 +80,9 @@ def _session(config):
     options = config.known_args_namespace
     run_dir = getattr(options, OPTION, None)
     if run_dir is not None:
-        from recall_probe import session
+        from recall_probe import context, session
 
+        _kept[:] = [context]
         _step_aside()
         return session.Session(run_dir, _settings(run_dir))
     if not _wanted(config, options):

@@ -6,6 +6,7 @@ inherit, and for threads by the process; for subprocesses by what pytest says in
 """
 
 import contextvars
+import importlib.util
 import itertools
 import json
 import os
@@ -13,7 +14,6 @@ import re
 import sys
 import types
 
-from recall_probe.redact import MARK, redact
 from recall_probe.stream import Stream, clean, node_id, seconds
 from recall_probe.values import described
 
@@ -33,6 +33,20 @@ _HINTS = (
     "pass pwd secret token key cred auth cookie bearer :// sk- k_live k_test gh glpat xox xapp akia asia aroa aida"
     " aiza ya29 pypi- npm_ hf_ eyj slack"
 ).split()
+
+
+_REDACT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "redact.py")
+_redact = []  # its function, once it is needed: compiling its patterns takes longer than most sessions' context
+
+
+def redacted(text):
+    """*text* without secrets. By path: in a run of pytest-recall's our package has stepped aside."""
+    if not _redact:
+        spec = importlib.util.spec_from_file_location("recall_probe_redact", _REDACT)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        _redact.append(module.redact)
+    return _redact[0](text)
 
 
 class Where:
@@ -216,10 +230,10 @@ class Recorder:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
         lower = text.lower()
         if _SECRET.search(name):
-            text = MARK
+            text = "[redacted]"
         else:
             for hint in _HINTS:
                 if hint in lower:
-                    text = redact(text)
+                    text = redacted(text)
                     break
         return "[%s,%s]" % (self._quoted(clean(name)[:_NAME_MOST]), self._quoted(clean(text)))
