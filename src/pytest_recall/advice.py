@@ -228,4 +228,4 @@ def _unstarted(run: Run) -> Group | None:
 
 def _told(row: RunRow) -> str:
     day = time.strftime("%Y-%m-%d %H:%M", time.gmtime(row.started_at))
-    return f"run {row.id} ({day})"
+    return f"the run of {day}"
