@@ -217,8 +217,8 @@ class Workspace:
         counts = " ".join(f"{number} {name}" for name, number in run.counts.items())
         ends = "; ".join(map(repr, run.terminations))
         self.log.info("run %s: %s, %s, %.2f s; %s", run.id, run.status, counts, run.duration_s, ends)
-        for doubt in run.doubts:
-            self.log.warning("run %s: %s", run.id, doubt)
+        for trouble in (*run.doubts, *self.store.troubles):
+            self.log.warning("run %s: %s", run.id, trouble)
 
     async def _beside_the_last(self, run: Run) -> Run:
         """*run* with the coverage of the last run of the same selection; only the newest pages are kept."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, cast, get_args
 from urllib.parse import quote
 
@@ -33,13 +34,16 @@ def tool(
 
     @wraps(function)
     async def call(*args: P.args, **kwargs: P.kwargs) -> CallToolResult:
+        log, began = partial(asking.log, *args, *kwargs.values()), time.monotonic()
         try:
             answered = await function(*args, **kwargs)
         except RecallError as error:
+            log().info("%s refused: %s", function.__name__, error)
             raise ToolError(str(error)) from error
         except Exception:  # the SDK tells the client no more than that there was one
-            asking.log(*args, *kwargs.values()).exception("%s", function.__name__)
+            log().exception("%s", function.__name__)
             raise
+        log().debug("%s answered in %.3f s", function.__name__, time.monotonic() - began)
         return result(answered)
 
     call.__annotations__ = {**function.__annotations__, "return": CallToolResult}
