@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
-from pytest_recall.history import trend, verdict
+from pytest_recall.history import similar, trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
 from pytest_recall.meaning import Report, explain
@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # what only the command line's `import` and `export` need is 
 _SUSPECT = frozenset(
     {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
 )
+_NEAR = 20  # causes that words are compared with
 VERIFIED = 20  # tests that one `verify` reruns
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 
@@ -248,13 +249,7 @@ class App:
             return dataclasses.replace(request, tests=await affected(space), only="all")
         if request.only == "failed":
             known = await space.store.tests()
-            ids = [
-                h.id
-                for h in known.values()
-                if h.samples
-                and h.samples[-1].outcome.bad
-                and not h.gone
-            ]
+            ids = [h.id for h in known.values() if h.samples and h.samples[-1].outcome.bad and not h.gone]
             # A file that was deleted since would make pytest refuse the others too.
             ids = await run_sync(command.present, ids, space.root)
             if not ids:
@@ -325,15 +320,15 @@ class App:
         At most 20 tests, and no longer than *timeout_s*; every rerun is kept as a run.
 
         Raises:
-        for one in asked[:VERIFIED]:
-            if (proof := proven.proofs.get(one.history.id)) and one.history.samples:
-                await kept.keep(space, one.history.samples[-1].run, Proven(proofs={one.history.id: proof}))
             UnknownTest: no run has seen one of *tests*.
         """
         space = await self.workspaces.get(project)
         asked = [await self.test(project, test) for test in tests] or await self._suspects(space)
         bench = Bench(space, origin, until=anyio.current_time() + timeout_s)
         proven = await verified(bench, [one.history for one in asked[:VERIFIED]], times)
+        for one in asked[:VERIFIED]:
+            if (proof := proven.proofs.get(one.history.id)) and one.history.samples:
+                await kept.keep(space, one.history.samples[-1].run, Proven(proofs={one.history.id: proof}))
         judged = [
             Judged(history=history, judgement=verdict.judge(history, proof=proof))
             for one in asked[:VERIFIED]
@@ -385,9 +380,11 @@ class App:
         store = (await self.workspaces.get(project)).store
         return await store.failures(fingerprints=[fingerprint] if fingerprint else None, limit=limit)
 
-    async def similar(self, project: str, text: str, *, limit: int = 5) -> list[tuple[FailureHistory, float]]:
-        """Known causes whose text is nearest to *text*, with a similarity of 0–1."""
-        return await (await self.workspaces.get(project)).store.similar(text, limit)
+    async def similar(self, project: str, text: str, *, limit: int = 5) -> list[similar.Match]:
+        """Known causes that are like *text*, the surest first, each with what it has in common."""
+        space = await self.workspaces.get(project)
+        near = await space.store.similar(text, max(limit, _NEAR))
+        return similar.matches(text, near, root=str(space.root))[:limit]
 
     # --- elsewhere --------------------------------------------------------------------------
 

@@ -81,6 +81,19 @@ def test_the_short_commands_give_the_views(make_project):
         assert json.loads(as_json.stdout)["view"] == view
 
 
+def test_similar_failures_are_told_with_how_surely_and_by_which_words(make_project):
+    source = "def test_price():\n    prices = {'apple': 1}\n    assert prices['sku_unknown']\n"
+    project = make_project({"tests/test_price.py": source})
+    recall("run", project=project)
+    text = "KeyError: 'sku_unknown' at prices in tests/test_price.py"
+    found = json.loads(recall("similar", "--json", text, project=project).stdout)["failures"]
+    assert (found[0]["error"], found[0]["tier"]) == ("KeyError", "lexical")
+    assert "sku_unknown" in found[0]["matched"]
+    assert "sku_unknown" in recall("similar", text, project=project).stdout
+    other = json.loads(recall("similar", "--json", "connection refused by peer", project=project).stdout)
+    assert [line["tier"] for line in other["failures"]] == ["vector"]
+
+
 @pytest.mark.parametrize("act", ["status", "verify", "rebuild", "reindex", "prune"])
 def test_the_store_is_looked_after(make_project, act):
     project = make_project(A)

@@ -151,9 +151,9 @@ async def _cause(app: App, project: str, explained: Explained) -> dict[str, Any]
         else None,
         "notes": learnt.notes(explained.notes, number=50, most=4_000),
         "similar": [
-            history.cause_line(known, likeness).model_dump()
-            for known, likeness in like
-            if known.fingerprint != group.fingerprint
+            history.similar_line(one).model_dump()
+            for one in like
+            if one.failure.fingerprint != group.fingerprint
         ][:_LIKE],
     }
 

@@ -40,6 +40,7 @@ from pytest_recall.answers.views import (
 from pytest_recall.app import App, Judged, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
+from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRow, TestHistory
 
@@ -246,7 +247,8 @@ async def _verified(app: App, project: str, query: Query) -> FlakyView:
 async def _similar(app: App, project: str, query: Query) -> SimilarView:
     known = await app.similar(project, _needed(query.text, "text", query), limit=min(query.limit, 20))
     return SimilarView(
-        view="similar", failures=[cause_line(failure, similarity) for failure, similarity in known]
+        view="similar",
+        failures=[similar_line(one) for one in known],
     )
 
 
@@ -373,6 +375,13 @@ def _slow_line(one: survey.Slow) -> SlowLine:
     line = SlowLine(id=middle(one.id, 300), median_s=round(one.median_s, 3), runs=one.runs)
     if one.slower is not None:
         line.before_s, line.now_s = round(one.slower.before_s, 3), round(one.slower.now_s, 3)
+    return line
+
+
+def similar_line(match: Match) -> CauseLine:
+    """A known cause, how surely it is the same, and by which words."""
+    line = cause_line(match.failure, match.likeness)
+    line.tier, line.matched = match.tier, [head(word, 80) for word in match.words]
     return line
 
 

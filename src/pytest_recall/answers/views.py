@@ -42,6 +42,8 @@ class CauseLine(BaseModel):
     tests_omitted: int = 0
     seen: Seen
     similarity: float | None = None
+    tier: str = ""
+    matched: list[str] = []
     notes: list[str] = []
 
 

@@ -352,6 +352,9 @@ def _causes(lines: Sequence[CauseLine]) -> Table:
             line.seen.last,
             Text(_plain("\n".join(tests))),
         )
+        if line.tier:
+            words = f": {', '.join(line.matched)}" if line.matched else ""
+            table.add_row("", Text(_plain(f"{line.tier} {line.similarity or 0:.2f}{words}"), style="dim"))
         for note in line.notes:
             table.add_row("", Text(_plain(note), style="cyan"))
     return table

@@ -33,6 +33,9 @@ _BATCH = 300  # records of one write
 _ASKED = 100  # values in one `$in`
 _POINT = [1.0]  # the vector of a record that is never searched by one
 _SEARCHED = frozenset({"failures", "transitions", "notes"})  # by vectors of their texts
+# How many records Chroma's queue of writes holds before they are in the index, and out of the queue: a thousand, as
+# it would have it, are 3 MB of every store.
+_SYNC = {"sync_threshold": 100, "batch_size": 100}
 _WINDOW_MS = 86_400_000  # how far back the first look for runs goes
 
 logging.getLogger("chromadb").setLevel(logging.ERROR)
@@ -55,7 +58,7 @@ class Collections:
                 f"{prefix}{kind}{suffix if kind in _SEARCHED else ''}",
                 embedding_function=None,  # or it would load, and download, a model
                 metadata={"schema": SCHEMA, "embedding": self._vectors.version},
-                configuration={"hnsw": {"space": "cosine"}} if kind in _SEARCHED else None,
+                configuration={"hnsw": _SYNC | ({"space": "cosine"} if kind in _SEARCHED else {})},
             )
             for kind in KINDS
         )

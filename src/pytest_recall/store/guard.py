@@ -28,6 +28,7 @@ from pytest_recall.store.vectors import Vectors
 
 CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"
 
+_SLACK = 1 << 20  # bytes of empty pages
 _LARGEST_FILE = 4 << 30  # bytes; the worker's own limit on what it writes
 
 
@@ -182,8 +183,7 @@ class Guard:
             raise Damaged("its database is gone")
         if any(path.stat().st_size > _LARGEST_FILE for path in self._path.rglob("*")):
             raise Damaged("a file of it is larger than it can be")
-        if closely:
-            self._check_database()
+        self._look_at_database(closely=closely)
         collections = Collections(self._backend, self._writer, self._path)
         self._opened = collections
         counted, counts = manifest.get("counts", {}), collections.counts()
@@ -194,12 +194,19 @@ class Guard:
         collections.probe(vectors=closely)
         return collections
 
-    def _check_database(self) -> None:
+    def _look_at_database(self, *, closely: bool) -> None:
+        """Give back what rewritten rows have left empty; *closely*, check all pages. Nobody else has it open."""
         # To be written to: a writer that was killed has left a journal of its own that is rolled back now.
         with closing(sqlite3.connect(f"file:{self._path / 'chroma.sqlite3'}?mode=rw", uri=True)) as database:
-            answer = database.execute("pragma quick_check(1)").fetchone()
-        if answer != ("ok",):
-            raise Damaged(f"its database is torn: {answer!s:.200}")
+            if closely and (answer := database.execute("pragma quick_check(1)").fetchone()) != ("ok",):
+                raise Damaged(f"its database is torn: {answer!s:.200}")
+            empty, pages, size = (
+                database.execute(f"pragma {name}").fetchone()[0]
+                for name in ("freelist_count", "page_count", "page_size")
+            )
+            if empty * size > _SLACK and empty > pages // 4:
+                with suppress(sqlite3.OperationalError):  # another process has it open, or the disk is full
+                    database.execute("vacuum")
 
     def _settle(self, collections: Collections, path: Path | None = None) -> None:
         generation = secrets.token_hex(8)
