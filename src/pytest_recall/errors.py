@@ -89,6 +89,12 @@ class StoreUnavailable(RecallError):
     exit_code = 3
 
 
+class NoRoom(RecallError):
+    """The files of a run cannot be written; the message says where and why."""
+
+    exit_code = 3
+
+
 class UnreadableRun(RecallError):
     """A stored run is torn, foreign, or from a later version; the message says which."""
 

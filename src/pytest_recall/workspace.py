@@ -183,7 +183,10 @@ class Workspace:
         async def keep(run: Run, files: RunFiles) -> None:
             kept.append(await self._beside_the_last(run))
             kept[0] = await run_sync(noted, kept[0], await snapshot, await reading)
-            await run_sync(self.store.keep, kept[0], files)
+            try:
+                await run_sync(self.store.keep, kept[0], files)
+            except StoreUnavailable as error:  # whoever asked shall know what came of it all the same
+                kept[0] = replace(kept[0], notes=(*kept[0].notes, f"This run is not in the history. {error}"))
 
         async def changed() -> covering.Lines:
             return await run_sync(self.snapshots.changed, self.root, here.revision.commit, await snapshot)

@@ -52,6 +52,7 @@ async def discover(
     Raises:
         BadRequest: the request may not be carried out; see `command.check`.
         NoPytest: the target's interpreter cannot import pytest.
+        NoRoom: nothing can be written for it.
     """
     began = time.monotonic()
     request = replace(request, parallel=0, max_failures=0)

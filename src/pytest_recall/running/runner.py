@@ -98,6 +98,7 @@ async def run(
     Raises:
         BadRequest: the request may not be carried out; see `command.check`.
         NoPytest: the target's interpreter cannot import pytest.
+        NoRoom: nothing can be written for the run.
     """
     command.check(request, Path(target.root), allow_any_args=allow_any_args)
     origin = Origin(
@@ -181,7 +182,9 @@ class _Course:
         for repetition in range(self._request.repeat):
             while True:
                 known = len(self.ledger.culprits)
-                end = await self._launch(repetition)
+                end = await self._next(repetition)
+                if end is None:
+                    return
                 self.ends.append(end)
                 how = report.termination(end)
                 if not self._may_go_on(end, how, new=len(self.ledger.culprits) - known):
@@ -213,6 +216,16 @@ class _Course:
             and self._left() > 2 * _TICK
             and not (self._stop and self._stop.is_set())
         )
+
+    async def _next(self, repetition: int) -> Ended | None:
+        """The next launch, or None where there is no room for another one."""
+        try:
+            return await self._launch(repetition)
+        except OSError as error:
+            if not self.ends:
+                raise
+            self.ledger.note(f"The rest could not be run: {error.strerror or error}.")
+            return None
 
     async def _launch(self, repetition: int) -> Ended:
         folder = self._folder.launch(len(self.ends))
@@ -399,6 +412,8 @@ class _Course:
     # --- the end --------------------------------------------------------------------------
 
     def result(self) -> tuple[Run, RunFiles]:
+        if self._folder.full:
+            self.ledger.note("The disk that holds the files of runs is full: facts and stacks may be missing.")
         content = self.output.content()
         result = report.build(
             self.origin,

@@ -19,11 +19,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pytest_recall.errors import NoRoom, quoted
+
 _LOCK = "owner.lock"
 _STORY = "run.json"
 _OUTPUT = "output"
 _MOST_OUTPUT = 2**20
 _ABANDONED_SECONDS = 3_600.0
+_LITTLE = 2**16
 
 
 class RunFolder:
@@ -41,6 +44,14 @@ class RunFolder:
 
     def launches(self) -> list[Path]:
         return sorted(self.path.glob("launch-*"))
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk has no room for more."""
+        try:
+            return shutil.disk_usage(self.path).free < _LITTLE
+        except OSError:
+            return False
 
     def write_story(self, story: dict[str, Any]) -> None:
         """What the run can be told from if nobody lives to see its end."""
@@ -100,11 +111,23 @@ class Spool:
 
     @contextmanager
     def run_folder(self, run_id: str) -> Iterator[RunFolder]:
-        folder = self.new(run_id)
+        """A folder for as long as the block takes. Raises NoRoom where nothing can be written."""
+        try:
+            folder = self.new(run_id)
+        except OSError as error:
+            raise self.no_room(error) from error
         try:
             yield folder
+        except OSError as error:
+            raise self.no_room(error) from error
         finally:
             folder.remove()
+
+    def no_room(self, error: OSError) -> NoRoom:
+        return NoRoom(
+            f"The files of a run cannot be written to {quoted(str(self._root))}: {error.strerror or error}. Make room"
+            " there, or choose another place with XDG_STATE_HOME."
+        )
 
     def dead(self) -> Iterator[RunFolder]:
         """The folders whose owner is dead; each is ours while it is looked at."""
