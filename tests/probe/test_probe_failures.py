@@ -333,3 +333,24 @@ def test_unknown_option_ends_before_any_session(probe):
     ran = probe.run("--no-such-option")
     assert (ran.rc, ran.facts) == (4, [])
     assert "--no-such-option" in ran.output
+
+
+def test_failures_beyond_all_measure_tell_little_each(probe):
+    probe.write(
+        {
+            "test_x.py": """
+                import pytest
+                @pytest.mark.parametrize("n", range(4_000))
+                def test_loud(n):
+                    print("o" * 20_000)
+                    assert 0, "m" * 20_000
+            """,
+        }
+    )
+    ran = probe.run("--tb=short")
+    told = [fact["failure"] for fact in ran.all("phase", outcome="failed")]
+    assert len(told) == 4_000
+    assert len(told[0]["text"]) > 10_000
+    assert len(told[-1]["message"]) == 500
+    assert not told[-1]["text"]
+    assert (ran.run_dir / "events.jsonl").stat().st_size < 100 * 2**20
