@@ -24,7 +24,9 @@ FAILS = """
 def mounts() -> bool:
     try:
         return (
-            subprocess.run([*MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode
+            subprocess.run(
+                [*MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+            ).returncode
             == 0
         )
     except OSError:
@@ -42,7 +44,7 @@ def run_with(mount: str, project: Path, **env: str) -> tuple[int, dict, str]:
     script = f"{mount} && exec {shlex.join(words)}"
     environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **env}
     done = subprocess.run(
-        [*MOUNTS, "sh", "-c", script], env=environ, capture_output=True, text=True, timeout=60
+        [*MOUNTS, "sh", "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, json.loads(done.stdout), done.stderr
 
