@@ -251,11 +251,12 @@ def test_without_git_without_repository_and_in_a_bare_one_it_says_so(tmp_path, r
 
 
 def test_who_commits_does_not_wait_for_it(repository):
-    without = sorted(repository.commit() for _ in range(7))
+    without = min(repository.commit() for _ in range(5))
     repository.install()
     repository.stand_in("exec sleep 5")
-    with_it = sorted(repository.commit() for _ in range(7))
-    assert with_it[0] - without[0] < 0.05
+    # Other work on this machine only adds to what the hook costs.
+    costs = (repository.commit() - without for _ in range(30))
+    assert any(cost < 0.05 for cost in costs)
 
 
 # --- what it is for -------------------------------------------------------------------------

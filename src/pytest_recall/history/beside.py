@@ -62,12 +62,12 @@ def _collected(tests: Iterable[str], collector: str) -> bool:
 def telling(runs: Sequence[Run], tests: Collection[str], *, bad: bool) -> Run:
     """Of *runs* that in which most of *tests* failed, or (not *bad*) passed: where to look for the reason."""
     wanted = frozenset(tests)
-    return max(
-        runs,
-        key=lambda run: sum(
-            one.outcome.bad is bad for one in (*run.tests, *run.collectors) if one.id in wanted
-        ),
-    )
+
+    def fitting(run: Run) -> int:
+        tests = sum(one.outcome.bad is bad for one in run.tests if one.id in wanted)
+        return tests + sum(one.outcome.bad is bad for one in run.collectors if one.id in wanted)
+
+    return max(runs, key=fitting)
 
 
 # --- environments ---------------------------------------------------------------------------

@@ -30,7 +30,7 @@ _BLOCK = (
   trap '' HUP
   {
     recall=$(git config --get pytest-recall.command) && [ -x "$recall" ] &&
-      exec "$recall" -P -m pytest_recall commits --hook
+      exec nice "$recall" -P -m pytest_recall commits --hook
   } &
 ) || :
 """
