@@ -1,6 +1,11 @@
 """Why a test failed: type, message, frames, cause and locals, whatever the kind of failure."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
+
+from recall_probe.failure import Describer
 
 PROJECT = {
     "shop/__init__.py": "",
@@ -335,22 +340,16 @@ def test_unknown_option_ends_before_any_session(probe):
     assert "--no-such-option" in ran.output
 
 
-def test_failures_beyond_all_measure_tell_little_each(probe):
-    probe.write(
-        {
-            "test_x.py": """
-                import pytest
-                @pytest.mark.parametrize("n", range(4_000))
-                def test_loud(n):
-                    print("o" * 20_000)
-                    assert 0, "m" * 20_000
-            """,
-        }
-    )
-    ran = probe.run("--tb=short")
-    told = [fact["failure"] for fact in ran.all("phase", outcome="failed")]
-    assert len(told) == 4_000
-    assert len(told[0]["text"]) > 10_000
-    assert len(told[-1]["message"]) == 500
-    assert not told[-1]["text"]
-    assert (ran.run_dir / "events.jsonl").stat().st_size < 100 * 2**20
+def test_failures_beyond_all_measure_tell_little_each():
+    describer = Describer("/project", 20_000, False)
+    carried = {
+        "type": "E",
+        "message": "m" * 20_000,
+        "frames": [["/project/a.py", n, "f", "x"] for n in range(40)],
+    }
+    report = SimpleNamespace(recall_failure=carried, longreprtext="t" * 20_000)
+    told = [describer.of_report(report) for _ in range(4_000)]
+    assert (len(told[0]["text"]), len(told[0]["message"]), len(told[0]["frames"])) == (20_000, 20_000, 40)
+    assert ("text" in told[-1], len(told[-1]["message"]), told[-1]["frames"][-1][1]) == (False, 500, 39)
+    assert len(describer.section("o" * 20_000)) == 0
+    assert sum(len(json.dumps(one)) for one in told) < 80 * 2**20
