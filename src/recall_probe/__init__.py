@@ -39,8 +39,8 @@ target saw them. A line that is no JSON was torn by a full disk. A reader ignore
                 skip, xfail or xpass), failure?, sections? {title: tail of its text} (of failed phases),
                 props? [[k, v]] (texts; on the teardown phase), subtest? {"text"} (passed ones are only counted),
                 crashed? true (xdist's word for a worker that died under the test; no `finish` follows)
-                (setup and teardown that passed in under 5 ms are folded into `finish`)
-    finish      id, setup?, teardown? (seconds of the folded phases), subtests? {"passed": n},
+                (a call that passed, and setup and teardown that passed in under 5 ms, are folded into `finish`)
+    finish      id, setup?, call?, teardown? (seconds of the folded phases), worker?, subtests? {"passed": n},
                 teardown_ok (a passed teardown report was seen; a rerun may have a start and finish of its own,
                 and its teardown is often not reported)
     warn        category, message, path, line, when?, id?, count? (default 1; the first of its kind at once, all

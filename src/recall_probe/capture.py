@@ -21,7 +21,7 @@ import pytest
 
 from recall_probe import places, revision
 from recall_probe.collecting import Collecting
-from recall_probe.evidence import Evidence
+from recall_probe.evidence import Evidence, WorkersEvidence
 from recall_probe.failure import Describer
 from recall_probe.jsonreport import JsonReport
 from recall_probe.measuring import Measuring
@@ -191,19 +191,22 @@ class Capture:
 
     def _all_parts(self, config):
         describer = Describer(root_of(config), self._stream.max_text, False)
-        yield Reporting(config, self._stream, describer, _NO_REPORT, [])
         if distributes(config.option):
+            yield Reporting(config, self._stream, describer, _NO_REPORT, [])
             yield Distributed(config, self._stream, _NO_REPORT, lend=False)
         else:
-            for part in self._parts(config, None):
-                yield part
+            yield Collecting(self._stream, describer, _NO_REPORT, None, "ids", True)
+            yield Measuring(self._file, self._stream)
+            evidence = Evidence(self._stream, describer)
+            yield evidence
+            yield Reporting(config, self._stream, describer, _NO_REPORT, [], evidence)
 
     def _parts(self, config, worker):
         describer = Describer(root_of(config), self._stream.max_text, False)
-        tells = worker in (None, "gw0")
+        tells = worker == "gw0"
         yield Collecting(self._stream, describer, _NO_REPORT, worker, "ids" if tells else "none", tells)
         yield Measuring(self._file, self._stream, worker)
-        yield Evidence(self._stream, describer, worker)
+        yield WorkersEvidence(self._stream, describer, worker)
 
     @staticmethod
     def _register(config, parts):
@@ -230,7 +233,11 @@ _NO_REPORT = JsonReport(None, None, 0)
 def _new_id():
     """A UUID of version 7: sorts by time."""
     stamp = int(time.time() * 4096000)
-    text = "%012x7%03x%016x" % (stamp >> 12 & (1 << 48) - 1, stamp & 0xFFF, int.from_bytes(os.urandom(8), "big") >> 2 | 1 << 63)
+    text = "%012x7%03x%016x" % (
+        stamp >> 12 & (1 << 48) - 1,
+        stamp & 0xFFF,
+        int.from_bytes(os.urandom(8), "big") >> 2 | 1 << 63,
+    )
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 

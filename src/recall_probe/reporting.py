@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from recall_probe import values
+from recall_probe.hooks import wrapper
 from recall_probe.stream import clean, cut, node_id, seconds
 
 _QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
@@ -13,26 +14,37 @@ _WARNINGS_MOST, _WARNING_MOST = 500, 2000
 _PROPERTIES_MOST, _PROPERTY_MOST = 50, 1000
 _SUBTEST_TYPES = ("SubTestReport", "SubtestReport")
 _PHASES = ("setup", "call", "teardown")
+# Whose word on a plain report that passed is known: "passed", but where a test has subtests.
+_OWN_WORDS = (
+    "_pytest.",
+    "recall_probe.",
+    "xdist.",
+    "pytest_rerunfailures",
+    "pytest_jsonreport.",
+    "pytest_asyncio.",
+)
 _OURS = "pytest-recall-plugin"
 
 
 class Running:
-    """What is folded into a test's `finish`."""
+    """What is folded into a test's `finish`: seconds of phases that passed."""
 
-    __slots__ = ("setup", "subtests", "teardown", "teardown_ok")
+    __slots__ = ("call", "setup", "subtests", "teardown", "teardown_ok", "worker")
 
     def __init__(self):
-        self.setup = self.teardown = None
+        self.setup = self.call = self.teardown = self.worker = None
         self.teardown_ok = False
-        self.subtests = 0
+        self.subtests = None  # how many passed, where there were any
 
 
 class Reporting:
     """In the process that owns the stream."""
 
-    def __init__(self, config, stream, describer, json_report, notes):
+    def __init__(self, config, stream, describer, json_report, notes, evidence=None):
         self._config, self._stream, self._describer = config, stream, describer
         self._json_report, self._notes = json_report, notes
+        self._evidence = evidence  # where the tests run in this process
+        self._asks = None  # whether a plugin may call a report that passed by another name
         self._running = {}
         self._warnings = {}
         self._more_warnings = 0
@@ -67,6 +79,8 @@ class Reporting:
         """Around all others: a plugin may change the exit status in its own."""
         if not self._stream.ours():  # a test forked, and its child came back into pytest
             self._json_report.stop(self._config)
+        for nodeid, running in self._running.items():  # of a test that something else broke off
+            self._unfold(nodeid, running)
         yield
         for fact, more in self._warnings.values():
             if more:
@@ -137,18 +151,24 @@ class Reporting:
 
     # --- tests ----------------------------------------------------------------------------
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    @wrapper
     def pytest_runtest_logreport(self, report):
         """After all others, and even if one of them raises: pytest 9 changes an outcome while it is reported."""
-        yield
+        evidence = self._evidence
+        if evidence is not None and evidence.quiet:
+            evidence.told(report)
         try:
-            self._report(report)
-        except Exception as error:  # a report of a foreign kind
-            self._stream.fact(
-                "note",
-                id=str(getattr(report, "nodeid", "")),
-                text="a report was not understood: %r" % (error,),
-            )
+            outcome = yield
+        finally:
+            try:
+                self._report(report)
+            except Exception as error:  # a report of a foreign kind
+                self._stream.fact(
+                    "note",
+                    id=str(getattr(report, "nodeid", "")),
+                    text="a report was not understood: %r" % (error,),
+                )
+        return outcome
 
     def _report(self, report):
         running = self._running.get(report.nodeid)
@@ -156,36 +176,32 @@ class Reporting:
             running = self._running[report.nodeid] = Running()
         when, plain = report.when, type(report).__name__ not in _SUBTEST_TYPES
         if report.outcome != "passed":
-            self._phase(report, plain, self._category(report))
+            self._phase(report, plain, self._category(report), running)
         elif not plain:
-            running.subtests += 1
+            running.subtests = (running.subtests or 0) + 1
         elif when == "call":
-            self._passed(report)
+            category = self._category(report) if self._asked(report, running) else "passed"
+            if report.outcome != "passed" or category not in ("passed", ""):  # asking may change it
+                self._phase(report, True, category, running)
+            else:
+                running.call, running.worker = report.duration, getattr(report, "worker_id", None)
         else:
             running.teardown_ok = when == "teardown"
             quiet = report.duration < _QUIET_S and not (when == "teardown" and report.user_properties)
             setattr(running, when, report.duration if quiet else None)
             if not quiet:
-                self._phase(report, plain, "")
+                self._phase(report, plain, "", running)
 
-    def _passed(self, report):
-        """The call phase that most reports are: its fact is put together by hand and written with the next."""
-        category = self._category(report)  # asking for it may change the outcome: pytest 9's subtests
-        if report.outcome != "passed" or category not in ("passed", ""):
-            self._phase(report, True, category)
-            return
-        stream = self._stream
-        worker = getattr(report, "worker_id", None)
-        fields = (
-            stream.now(),
-            stream.quoted(node_id(report.nodeid)),
-            seconds(report.duration),
-            ',"worker":' + stream.quoted(worker) if worker else "",
-        )
-        stream.hold('{"e":"phase","t":%.4f,"id":%s,"when":"call","outcome":"passed","dur":%s%s}' % fields)
+    def _asked(self, report, running):
+        """Whether what passed may be called by another name: xpassed, or failed for its subtests."""
+        if self._asks is None:
+            words = self._config.hook.pytest_report_teststatus.get_hookimpls()
+            self._asks = any(not _module(word).startswith(_OWN_WORDS) for word in words)
+        return self._asks or running.subtests is not None or hasattr(report, "wasxfail")
 
-    def _phase(self, report, plain, category):
+    def _phase(self, report, plain, category, running):
         stream = self._stream
+        self._unfold(report.nodeid, running)
         when, outcome = report.when, report.outcome
         xfail = getattr(report, "wasxfail", None)
         worker = getattr(report, "worker_id", None)
@@ -200,6 +216,7 @@ class Reporting:
         if when not in _PHASES:
             fields["crashed"] = True  # xdist's own report of a worker that died under the test
         if not plain:
+            running.subtests = running.subtests or 0
             fields["subtest"] = {"text": _subtest(report)}
         if xfail is not None:
             fields["reason"] = self._describer.reason(xfail)
@@ -215,13 +232,26 @@ class Reporting:
             fields["props"] = _properties(report.user_properties)
         stream.fact("phase", **fields)
 
+    def _unfold(self, nodeid, running):
+        """The call that passed before another phase is told: it came first, and shall be read first."""
+        if running.call is not None:
+            call = {"when": "call", "outcome": "passed", "dur": seconds(running.call)}
+            self._stream.fact("phase", id=node_id(nodeid), worker=running.worker, **call)
+            running.call = None
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid):
-        stream = self._stream
+        evidence, stream = self._evidence, self._stream
+        if evidence is not None and evidence.quiet:
+            evidence.finished(nodeid)
         running = self._running.pop(nodeid, None) or Running()
-        text = '{"e":"finish","t":%.4f,"id":%s' % (stream.now(), stream.quoted(node_id(nodeid)))
+        text = '{"e":"finish","t":%.4f,"id":%s' % (stream.now(), stream.id(nodeid))
         if running.setup is not None:
             text += ',"setup":%s' % seconds(running.setup)
+        if running.call is not None:
+            text += ',"call":%s' % seconds(running.call)
+            if running.worker:
+                text += ',"worker":' + stream.quoted(running.worker)
         if running.teardown is not None:
             text += ',"teardown":%s' % seconds(running.teardown)
         if running.subtests:
@@ -239,6 +269,10 @@ class Reporting:
             return str(self._config.hook.pytest_report_teststatus(report=report, config=self._config)[0])
         except Exception:  # the terminal will stumble over the same
             return ""
+
+
+def _module(implementation):
+    return str(getattr(implementation.function, "__module__", ""))
 
 
 def _interruption(excinfo):

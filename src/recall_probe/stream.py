@@ -26,8 +26,8 @@ class Stream:
         self._owner = self._getpid()
         # The wall clock is read once: tests travel in time, the performance counter does not.
         self._epoch = time.time() - self._clock()
-        self._held = ""
         self._torn = False
+        self._last_id = ("", '""')
         self.max_text = max_text
         self.lost = 0
         self._reopen()
@@ -60,16 +60,18 @@ class Stream:
         """Seconds since the epoch."""
         return self._epoch + self._clock()
 
-    def hold(self, text):
-        """Append *text* together with the next fact: a system call less."""
-        self._held += text + "\n"
+    def id(self, nodeid):
+        """*nodeid* as JSON, bounded; the same one is asked for several times in a row."""
+        last = self._last_id
+        if last[0] is not nodeid:
+            last = self._last_id = (nodeid, self.quoted(node_id(nodeid)))
+        return last[1]
 
     def line(self, text, check=True):
         """Append *text*, a whole fact in JSON and ASCII; *check* unless no foreign code ran since the last one."""
         if not self.ours():
             return
-        data = (self._held + text + "\n").encode("ascii")
-        self._held = ""
+        data = (text + "\n").encode("ascii")
         if self._torn:
             data = b"\n" + data
         try:

@@ -38,6 +38,9 @@ class Facts:
     facts: list
     run_dir: Path
 
+    def __post_init__(self):
+        self.facts = [unfolded for fact in self.facts for unfolded in _unfold(fact)]
+
     def all(self, kind, **where):
         return [f for f in self.facts if f["e"] == kind and all(f.get(k) == v for k, v in where.items())]
 
@@ -66,6 +69,14 @@ class Facts:
 
     def stacks(self):
         return {path.name: path.read_text("utf-8", "replace") for path in self.run_dir.glob("stack-*.txt")}
+
+
+def _unfold(fact):
+    """The call that passed and is folded into its test's `finish`, as a fact of its own."""
+    if fact["e"] == "finish" and "call" in fact:
+        told = {"e": "phase", "when": "call", "outcome": "passed", "dur": fact["call"]}
+        yield dict(told, **{key: fact[key] for key in ("t", "id", "worker") if key in fact})
+    yield fact
 
 
 @dataclass

@@ -26,16 +26,6 @@ def test_what_json_cannot_say_costs_one_fact_its_fields_and_no_more(tmp_path):
     assert all("unserializable" in fact for fact in lines(path)[:4])
 
 
-def test_held_fact_comes_before_the_next(tmp_path):
-    path = tmp_path / "events.jsonl"
-    stream = Stream(str(path))
-    stream.hold('{"e":"phase"}')
-    assert path.read_bytes() == b""
-    stream.fact("finish")
-    stream.fact("end")
-    assert [fact["e"] for fact in lines(path)] == ["phase", "finish", "end"]
-
-
 def test_stream_that_cannot_be_reopened_counts_what_it_lost(tmp_path):
     import os
 

@@ -109,7 +109,7 @@ def test_lone_surrogates_become_text_that_can_be_encoded() -> None:
 def test_numbers_out_of_all_measure_are_nothing() -> None:
     event = events.decode(b'{"e":"finish","t":1e999,"id":"a","setup":' + b"9" * 300 + b',"teardown":NaN}')
 
-    assert event == events.Finish("a", 0.0, 0.0, False, 0)
+    assert event == events.Finish("a", 0.0, None, 0.0, "", False, 0)
 
 
 def test_listed_functions_name_every_test() -> None:

@@ -103,11 +103,13 @@ class PhaseEnd(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """A test's last fact. `setup` and `teardown` are seconds of phases that were not told apart."""
+    """A test's last fact. `setup`, `call` and `teardown` are seconds of phases that passed and were not told apart."""
 
     id: str
     setup: float
+    call: float | None  # None: it did not pass, or was told
     teardown: float
+    worker: str
     torn_down: bool  # a passed teardown was reported
     subtests: int  # that passed
 
@@ -429,11 +431,13 @@ def _told(fact: dict[str, Any]) -> _Told:
 
 
 def _finish(fact: dict[str, Any]) -> Event:
-    subtests = fact.get("subtests")
+    subtests, call = fact.get("subtests"), fact.get("call")
     return Finish(
         _id(fact.get("id")),
         _seconds(fact.get("setup")),
+        None if call is None else _seconds(call),
         _seconds(fact.get("teardown")),
+        _name(fact.get("worker")),
         fact.get("teardown_ok") is True,
         _count(subtests.get("passed")) if isinstance(subtests, dict) else 0,
     )

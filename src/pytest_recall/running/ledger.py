@@ -201,6 +201,8 @@ class Ledger:
             state.rerun = True
 
     def _finished(self, event: events.Finish) -> None:
+        if event.call is not None:
+            self._called(event, event.call)
         state = self.running.pop(event.id, None)
         if state is None:  # it never started: not a test that may count as run
             return
@@ -221,6 +223,14 @@ class Ledger:
         else:  # pytest says it is done, and it was never called
             outcome = Outcome.NOT_RUN
         self._close(event.id, state, outcome)
+
+    def _called(self, event: events.Finish, seconds: float) -> None:
+        """The call that passed, of which nothing else was told."""
+        state = self.running.get(event.id) or self._start(event.id, event.worker)
+        state.worker = event.worker or state.worker
+        state.rerun = False
+        state.call += seconds
+        state.call_ok = True
 
     def _list(self, event: events.Listed) -> None:
         if self.resumed():
