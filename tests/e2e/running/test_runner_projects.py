@@ -643,3 +643,18 @@ def test_refused_command_line_says_which_word_and_what_helps(
     (end,) = run.terminations
     assert isinstance(end, NotStarted)
     assert all(word in end.message for word in words), end.message
+
+
+def test_files_of_a_run_are_private_while_they_are_there(make_project, run_project, tmp_path) -> None:
+    seen: dict[str, int] = {}
+
+    async def keep(*_: object) -> None:
+        folder = tmp_path / "spool" / "run"
+        for path in [folder, *folder.rglob("*")]:
+            seen[path.relative_to(folder).as_posix()] = path.stat().st_mode & 0o777
+
+    run_project(make_project({"test_a.py": TWO}), keep=keep)
+
+    assert seen["."] == seen["launch-0000"] == 0o700
+    assert seen["launch-0000/events.jsonl"] == 0o600
+    assert not (tmp_path / "spool" / "run").exists()
