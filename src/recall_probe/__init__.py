@@ -45,6 +45,10 @@ target saw them. A line that is no JSON was torn by a full disk. A reader ignore
                 and its teardown is often not reported)
     warn        category, message, path, line, when?, id?, count? (default 1; the first of its kind at once, all
                 further ones together at the session's end)
+    ctx         k (kind), id, when, n? (attempt, from 0), name?, f? [[field, text]], scope? "session" | "package" | "module" |
+                "class" (then `id` is of that node), step? (begins here), in? (the step around it), pid?, worker?
+    stepped     step, dur, error?                                (a step's end)
+    cost        id, when, n?, cpu (s), peak, grown (kB), out (characters)     (phases of 5 ms, or that printed)
     random_seed seed                                             (told by pytest-randomly or pytest-random-order)
     note        text, id?                                        (something of the probe's own did not work)
     interrupt   type, text
