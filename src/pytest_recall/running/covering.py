@@ -27,13 +27,8 @@ from pytest_recall.running.process import Launcher, Output
 
 Lines = Mapping[str, Sequence[int]]  # by path from the project's root
 
-NO_REPORT = (
-    LookupError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    AttributeError,
-)  # what reading anything else raises
+# What reading anything else than a report raises.
+NO_REPORT = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 _WHOLE = 100.0
 _FILES = 300  # kept of a run: those with most to cover
 _RANGES = 400  # characters of the uncovered lines of one file
@@ -92,15 +87,25 @@ async def collect(
                 done = True
     except OSError as error:
         return f"coverage: its report could not be started: {error}"
-    if not done:
+    by, page = str(told.get("by"))[:60], Path(there) / "index.html"
+    found = await run_sync(_found, folder / "coverage.json", changed, by, str(page) if page.is_file() else "")
+    if isinstance(found, str) and not done:
         return f"coverage: its report took longer than the {limit_s:.0f} s that were left."
-    content = await run_sync(_load, folder / "coverage.json")
-    if not content or "error" in content:
-        reason = content.get("error") or output.content().decode("utf-8", "replace")[-300:]
-        return f"coverage: no report could be made: {quoted(reason)}"
-    page = Path(there) / "index.html"
+    return (
+        found
+        or f"coverage: no report could be made: {quoted(output.content()[-300:].decode('utf-8', 'replace'))}"
+    )
+
+
+def _found(path: Path, changed: Lines, by: str, html: str) -> Coverage | str:
+    """What the report in *path* says, or what is wrong with it; nothing where it is torn or not there."""
+    content = _load(path)
+    if "error" in content:
+        return f"coverage: no report could be made: {quoted(content['error'])}"
+    if not content:
+        return ""
     with suppress(*NO_REPORT):
-        return read(content, changed, by=str(told.get("by"))[:60], html=str(page) if page.is_file() else "")
+        return read(content, changed, by=by, html=html)
     return "coverage: its report is in a format that is not known here."
 
 

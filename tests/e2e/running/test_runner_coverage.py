@@ -35,6 +35,7 @@ def test_total(n):
     assert total([n]) == n
 """
 ASKED = RunRequest(timeout_s=60.0, coverage=True)
+COV, XDIST = "-p pytest_cov.plugin", "-p xdist.plugin"  # without the rest of this environment's plugins
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def plain(project: Path, tmp_path: Path, *words: str) -> dict:
         *words,
     ]
     environ = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST_", "COV"))}
-    environ["COVERAGE_FILE"] = str(tmp_path / "plain")
+    environ |= {"COVERAGE_FILE": str(tmp_path / "plain"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(command, cwd=project, env=environ, capture_output=True, check=False, timeout=120)
     assert report.exists(), done.stdout
     return json.loads(report.read_text())
@@ -76,12 +77,12 @@ def plain(project: Path, tmp_path: Path, *words: str) -> dict:
 
 def test_it_says_what_pytest_cov_says_and_leaves_nothing_in_the_project(project, tmp_path, run_project):
     (project / "pytest.ini").write_text(
-        "[pytest]\naddopts = --cov --cov-report=html --cov-report=xml -W error\n"
+        f"[pytest]\naddopts = {COV} --cov --cov-report=html --cov-report=xml -W error\n"
     )
     (project / ".coveragerc").write_text("[run]\nbranch = true\nomit = test_*\n")
     expected = plain(project, tmp_path)
     before = files(project)
-    run, _ = run_project(project, ASKED, plugins=True, changed=changed, html=tmp_path / "page")
+    run, _ = run_project(project, ASKED, changed=changed, html=tmp_path / "page")
     assert run.status is Status.PASSED, run.output_tail
     assert files(project) == before
     found = run.coverage
@@ -97,37 +98,39 @@ def test_it_says_what_pytest_cov_says_and_leaves_nothing_in_the_project(project,
     assert found.change.unmeasured == ("shop/new.py",)
 
 
-@pytest.mark.parametrize("addopts", ["", "-p no:pytest_cov"], ids=["pytest-cov", "coverage"])
-def test_workers_and_one_process_measure_the_same(project, run_project, addopts):
-    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {addopts} -W error\n")
+@pytest.mark.parametrize("tool", ["pytest-cov", "coverage"])
+def test_workers_and_one_process_measure_the_same(project, run_project, tool):
+    own = COV if tool == "pytest-cov" else ""
+    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {own} {XDIST} -W error\n")
     before = files(project)
-    one, _ = run_project(project, ASKED, plugins=True)
-    two, _ = run_project(project, RunRequest(timeout_s=60.0, coverage=True, parallel=2), plugins=True)
+    one, _ = run_project(project, ASKED)
+    two, _ = run_project(project, RunRequest(timeout_s=60.0, coverage=True, parallel=2))
     assert two.environment.workers == 2, two.notes
     assert (one.status, two.status) == (Status.PASSED, Status.PASSED)
     assert one.coverage is not None
     assert one.coverage == two.coverage
     # With the test's own file, as `--cov` has it where nothing else is configured, and with none of ours.
     assert (one.coverage.measured, one.coverage.statements, one.coverage.missed) == (2, 11, 2)
-    assert one.coverage.by.startswith("coverage " if addopts else "pytest-cov ")
+    assert one.coverage.by.startswith(f"{tool} ")
     assert one.coverage.html == ""
     assert files(project) == before
 
 
 def test_a_threshold_decides_only_where_the_project_measures_by_itself(project, run_project):
     (project / ".coveragerc").write_text("[report]\nfail_under = 99\n")
-    run, _ = run_project(project, ASKED, plugins=True)
+    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {COV}\n")
+    run, _ = run_project(project, ASKED)
     assert run.status is Status.PASSED
     assert run.coverage is not None
     assert run.coverage.percent < 99
-    (project / "pytest.ini").write_text("[pytest]\naddopts = --cov=shop\n")
-    run, _ = run_project(project, ASKED, plugins=True)
+    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {COV} --cov=shop\n")
+    run, _ = run_project(project, ASKED)
     assert run.status is Status.FAILED
     assert any("coverage threshold" in doubt for doubt in run.doubts)
     # What is ours is measured by a bare --cov, and is not the project's to answer for.
     (project / ".coveragerc").write_text("[report]\nfail_under = 77\n")
-    (project / "pytest.ini").write_text("[pytest]\naddopts = --cov\n")
-    run, _ = run_project(project, ASKED, plugins=True)
+    (project / "pytest.ini").write_text(f"[pytest]\naddopts = {COV} --cov\n")
+    run, _ = run_project(project, ASKED)
     assert run.status is Status.PASSED, run.coverage
 
 
@@ -162,3 +165,17 @@ def test_where_nothing_can_measure_it_says_what_to_install(project, tmp_path, ru
     assert run.coverage is None
     [note] = [note for note in run.notes if note.startswith("coverage: ")]
     assert f"{found.python} -m pip install pytest-cov" in note
+
+
+def test_a_report_that_does_not_end_is_ended(project, run_project, left_behind):
+    (project / ".coveragerc").write_text("[run]\nplugins = slow\n")
+    (project / "slow.py").write_text(
+        "import sys, time\n"
+        "def coverage_init(registry, options):\n"
+        "    if 'covered' in sys.argv[0]: time.sleep(60)\n"
+    )
+    run, _ = run_project(project, RunRequest(timeout_s=3.0, coverage=True))
+    assert run.status is Status.PASSED
+    assert run.coverage is None
+    assert any("took longer than the 3 s" in note for note in run.notes), run.notes
+    assert left_behind() == []
