@@ -56,6 +56,7 @@ ENVIRON = (
 _VALUE_MOST, _ARGS_MOST, _INSTALLED_MOST = 1000, 200, 5000
 _NO_RUN = "collectonly help version showfixtures show_fixtures_per_test markers setupplan cacheshow".split()
 _SPACES = ("local", "ci", "agent")
+_USAGE_ERROR = 4
 
 
 class Capture:
@@ -124,12 +125,16 @@ class Capture:
         self._tell_revision()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self):
+    def pytest_sessionfinish(self, exitstatus):
+        if exitstatus == _USAGE_ERROR:
+            self._started = False
         self._tell_revision()
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter):
         """The one line."""
+        if not self._started and not self._trouble:
+            return
         lost = self._stream.lost if self._stream is not None else 0
         if lost and not self._trouble:
             self._trouble = "%d facts could not be written: is the disk full?" % lost
@@ -147,7 +152,7 @@ class Capture:
     def pytest_unconfigure(self):
         if self._asked is not None:
             self._asked.forget()
-        if not self._started and self._file:  # a plugin did something else than run tests
+        if not self._started and self._file:  # wrong usage, or a plugin that does something else than run tests
             try:
                 os.unlink(self._file)
             except OSError:
