@@ -165,7 +165,7 @@ async def test_completions_know_runs_tests_causes_and_markers(make_project, conn
         # Before any run: what the project has.
         assert await complete(triage, "test_id", "TWO") == ["test_a.py::test_two"]
         assert await complete(review, "markers", "") == ["network", "slow"]
-        assert await complete(review, "markers", "not sl") == ["not slow"]
+        assert await complete(review, "markers", "not (sl") == ["not (slow"]
         assert await complete(run, "run_id", "") == []
 
         answer = await agent.call("run_tests")

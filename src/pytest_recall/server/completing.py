@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 
@@ -24,6 +25,7 @@ LOOKED_AT = 1_000  # of the latest runs and causes
 LAST = 5  # runs whose tests are offered
 PATIENCE_S = 8.0  # a collection that takes longer is of no use to somebody who types
 FRESH_S = 30.0
+_NO_NAME = re.compile(r"\W")
 
 
 def add(server: MCPServer[App], serving: Sequence[App]) -> None:
@@ -45,12 +47,15 @@ def add(server: MCPServer[App], serving: Sequence[App]) -> None:
     ) -> Completion | None:
         if not serving or argument.name not in known:
             return None
-        before, space, word = argument.value.rpartition(" ")  # of a marker expression: only the last word
+        word = argument.value
+        if argument.name == "markers":  # an expression, and its last word is being typed
+            word = _NO_NAME.split(word)[-1]
+        before = argument.value.removesuffix(word)
         try:
             found = _fitting(word, await known[argument.name](serving[0]))
         except RecallError:  # no project, no pytest: nothing to offer, and no moment to teach
             return None
-        values = [before + space + name for name in found[:MOST]]
+        values = [before + name for name in found[:MOST]]
         return Completion(values=values, total=len(found), has_more=len(found) > MOST)
 
 
