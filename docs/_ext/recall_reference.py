@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from pytest_recall import cli, config, errors, model, server
+from pytest_recall import cli, config, errors, logbook, model, server
 from pytest_recall.answers import discovery, doctor, learnt, run, views
 from pytest_recall.app import App
 from pytest_recall.cli.door import Commands
@@ -338,6 +338,7 @@ def store() -> str:
     """Where everything lies, from the modules that put it there."""
     parts = [_module(journal), "## A run as bytes\n", _module(codec), "## In Chroma\n", _module(records)]
     parts.append(f"Collections: {', '.join(code(kind) for kind in _chroma_kinds())}.\n")
+    parts += ["## Our own log\n", _module(logbook)]
     return "\n".join(parts)
 
 
