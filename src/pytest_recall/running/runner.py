@@ -59,7 +59,8 @@ _SPILL = 1.0
 _GRACE = 1.5  # for teardowns, once a limit is reached
 _DUMP = 0.15  # for faulthandler to write
 _STOP_GRACE = 1.0
-_EXIT_GRACE = 10.0  # for pytest's process to leave after its session has ended
+_EXIT_GRACE = 10.0  # for pytest's process to leave after its session has ended; or, where that is longer,
+_EXIT_SHARE = 0.25  # so much of what the session took: Python frees 200,000 tests one by one
 _MOST_LAUNCHES = 100
 _LEAST_REPORT, _MOST_REPORT = 3.0, 120.0  # seconds for the report of what was covered
 _MOST_COMPOSED = 20_000  # tests whose JSON report is made at once; larger runs' can be made from the Run
@@ -306,21 +307,22 @@ class _Course:
         self, tree: Tree, reader: evidence.Reader, launch: Launch
     ) -> TimedOut | Cancelled | None:
         """Read along until the launch has ended (None), or until it has to be ended: the reason."""
-        leaving = math.inf
+        began, leaving, grace = time.monotonic(), math.inf, _EXIT_GRACE
         while True:
             await reader.drain()
             self._tell()
             self._spill()
             if launch.ended and leaving == math.inf:
-                leaving = time.monotonic() + _EXIT_GRACE
-            why = self._due(lingering=time.monotonic() > leaving)
+                grace = max(_EXIT_GRACE, _EXIT_SHARE * (time.monotonic() - began))
+                leaving = time.monotonic() + grace
+            why = self._due(lingering=grace if time.monotonic() > leaving else 0.0)
             if why is not None:
                 return why
             with anyio.move_on_after(_TICK):
                 await tree.gone()
                 return None
 
-    def _due(self, *, lingering: bool) -> TimedOut | Cancelled | None:
+    def _due(self, *, lingering: float) -> TimedOut | Cancelled | None:
         if self._stop is not None and self._stop.is_set():
             return Cancelled()
         limit = self._request.timeout_s
@@ -329,10 +331,10 @@ class _Course:
             return TimedOut(limit_s=limit)
         if lingering:
             self.ledger.note(
-                f"pytest's session had ended, but its process did not within {_EXIT_GRACE:g} s: see the stacks for"
+                f"pytest's session had ended, but its process did not within {lingering:.0f} s: see the stacks for"
                 " what it was waiting for (a thread that is no daemon, an exit handler)."
             )
-            return TimedOut(limit_s=_EXIT_GRACE)
+            return TimedOut(limit_s=lingering)
         if self._request.test_timeout_s and (overdue := self.ledger.overdue(self._request.test_timeout_s)):
             self.ledger.blame(overdue)
             return TimedOut(limit_s=self._request.test_timeout_s, test=overdue[0])
@@ -413,7 +415,9 @@ class _Course:
 
     def result(self) -> tuple[Run, RunFiles]:
         if self._folder.full:
-            self.ledger.note("The disk that holds the files of runs is full: facts and stacks may be missing.")
+            self.ledger.note(
+                "The disk that holds the files of runs is full: facts and stacks may be missing."
+            )
         content = self.output.content()
         result = report.build(
             self.origin,
