@@ -12,6 +12,7 @@ from pytest_recall import __version__, logbook
 from pytest_recall.answers import history, learnt, logs, resource
 from pytest_recall.answers import run as ran
 from pytest_recall.answers.brief import day
+from pytest_recall.answers.text import head
 from pytest_recall.app import App
 from pytest_recall.errors import RecallError
 from pytest_recall.exports import archive, markdown
@@ -62,6 +63,7 @@ async def make(app: App, project: str, run_id: str, out: BinaryIO, *, file: str)
         members={one.name: one.size for one in packed},
         left_out={one.name: one.left_out for one in packed if one.left_out},
         missing=[f"{member.name}: {member.what}" for member in gathered if not member.text.strip()],
+        warnings=[head(trouble, 300) for trouble in await app.troubles(project)],
     )
 
 
@@ -135,7 +137,8 @@ async def _history(app: App, project: str, report: Report) -> list[Member]:
 async def _cause(app: App, project: str, explained: Explained) -> dict[str, Any]:
     group, failure = explained.group, explained.group.failure
     words = f"{failure.exception}: {failure.message}\n{failure.text}" if failure else ""
-    like = await app.similar(project, words, limit=_LIKE + 1) if words else []
+    reachable = words and not await app.troubles(project)  # an index out of reach is waited for once
+    like = await app.similar(project, words, limit=_LIKE + 1) if reachable else []
     return {
         "fingerprint": group.fingerprint,
         "tests": list(group.tests[:50]),
