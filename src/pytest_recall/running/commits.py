@@ -16,6 +16,7 @@ _SECONDS = 10.0
 _MOST = 200  # commits looked into
 _MOST_KNOWN = 20_000  # of which is known that they are there
 _MOST_BYTES = 16 << 20
+_MOST_PATHS = 500  # of one command line
 _MOST_MESSAGE = 2_000
 _OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -47,7 +48,8 @@ def after(root: Path, commit: str, paths: Sequence[str]) -> Iterator[Commit]:
         "--relative",
     )
     diff = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--unified=0")
-    told = _git(root, *words, *diff, f"{commit}..HEAD", "--", *(f":(literal){path}" for path in paths))
+    named = [f":(literal){path}" for path in paths] if len(paths) <= _MOST_PATHS else ["."]
+    told = _git(root, *words, *diff, f"{commit}..HEAD", "--", *named)
     fields = told.split("\0")[1:]
     for sha, message, text in reversed(list(zip(*(fields[n::3] for n in range(3)), strict=False))):
         if _OBJECT.fullmatch(sha):
