@@ -1,20 +1,20 @@
 """How well history judges, in figures: fingerprints and search on real failures, verdicts on simulated pasts.
 
-    python benchmarks/judgement.py [data]        (default: ../shared/data)
+    python benchmarks/judgement.py [data] [--more FILE]        (default: ../shared/data)
 
 *data* holds `mutfail.jsonl`, real failures of one-line mutants, each recorded twice (B: 37 lines
 further down, in another folder, with another hash seed), and `flakeflagger.csv`, the failing and
-passing runs of 811 flaky tests. Prints Markdown tables; ends with 1 if a figure is missed.
+passing runs of 811 flaky tests. FILE, made by `mutants.py`, has failures of more projects. Prints Markdown tables; ends with 1 if a figure is missed.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import math
 import random
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ def read_case(line: str) -> Case:
     named = re.match(r"([A-Za-z_][\w.]*)(?:: |$)", message.partition("\n")[0])
     if named and not message.startswith("assert"):
         exception, message = named[1], message[named.end() :]
-    root = "/".join(raw["crash"][0].split("/")[:5])
+    root = raw.get("root") or "/".join(raw["crash"][0].split("/")[:5])
     frames = tuple(read_frame(*entry) for entry in raw["frames"])
     prints = fingerprint(
         exception=exception, message=message, frames=frames, root=root, test_id=raw["nodeid"]
@@ -158,7 +158,7 @@ def embedded(corpus: Sequence[str], queries: Sequence[str]) -> list[list[float]]
     return found
 
 
-def retrieval(a: Sequence[Case], b: Sequence[Case]) -> None:
+def retrieval(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     def doc(case: Case) -> str:
         return document(case.failure, root=case.root)
 
@@ -179,15 +179,15 @@ def retrieval(a: Sequence[Case], b: Sequence[Case]) -> None:
         first, fifth = (fmean(r <= most for r in ranks) for most in (1, 5))
         rows.append((name, first, fifth, fmean(1 / r for r in ranks), len(ranks)))
     table(
-        "Does it find another test broken by the same cause?",
+        f"Does it find another test broken by the same cause?{where}",
         ("way", "hit@1", "hit@5", "MRR", "queries"),
         rows,
     )
     yardstick, ours = rows[0], rows[-1]
-    must("hit@1 beside TF-IDF", ours[1], yardstick[1])
-    must("hit@5 beside TF-IDF", ours[2], yardstick[2])
-    must("hit@1", ours[1], 0.90)
-    must("hit@5", ours[2], 0.97)
+    must(f"hit@1 beside TF-IDF{where}", ours[1], yardstick[1])
+    must(f"hit@5 beside TF-IDF{where}", ours[2], yardstick[2])
+    must(f"hit@1{where}", ours[1], 0.90)
+    must(f"hit@5{where}", ours[2], 0.97)
 
 
 def rank(case: Case, scores: Sequence[float], known: Sequence[Case], *, tiers: bool) -> int:
@@ -304,12 +304,21 @@ def flaky(rates: Sequence[float], confirm: int) -> tuple[object, ...]:
 
 
 def main() -> int:
-    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
+    options.add_argument("--more", type=Path)
+    asked = options.parse_args()
+    data = asked.data
     cases = [read_case(line) for line in (data / "mutfail.jsonl").read_text("utf-8").splitlines()]
     a, b = ([case for case in cases if case.variant == variant] for variant in "AB")
     print(f"{len(cases)} failures of {len({case.mutant for case in cases})} mutants.")
     recurrence(a, b)
     retrieval(a, b)
+    if asked.more:
+        more = [read_case(line) for line in asked.more.read_text("utf-8").splitlines()]
+        names = ", ".join(dict.fromkeys(case.project for case in more))
+        retrieval(more, more, f" ({names})")
+        retrieval([*a, *more], [*b, *more], " (all projects)")
     with (data / "flakeflagger.csv").open(encoding="utf-8", newline="") as file:
         counts = [(int(row["NumFailingRuns"]), int(row["NumPassingRuns"])) for row in csv.DictReader(file)]
     rates = [failing / (failing + passing) for failing, passing in counts]

@@ -157,6 +157,7 @@ async def look(folder: Path, kept: set[str]) -> list[str]:
 def main() -> int:
     if sys.argv[1:2] == [WRITER]:
         asyncio.run(write(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended before its end"))
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("kills", nargs="?", type=int, default=200)
     options.add_argument("--processes", type=int, default=8)
