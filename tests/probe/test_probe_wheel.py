@@ -58,7 +58,7 @@ def test_pytest_lists_the_plugin_and_runs_as_before(installed):
     output = plain(installed)
     assert "recall-" in next(line for line in output.splitlines() if line.startswith("plugins:"))
     assert "1 failed, 1 passed" in output
-    assert "recall" not in plain(installed, "--help")
+    assert "--recall-run-dir" not in plain(installed, "--help")
     after = {path.name for path in installed.project.rglob("*") if "pycache" not in str(path)}
     assert after == before
 

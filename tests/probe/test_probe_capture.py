@@ -1,0 +1,259 @@
+"""Plain pytest with the plugin: inert unless asked, and then one file in the inbox, whatever becomes of the session."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "src" / "recall_probe"
+ENTRY = "[pytest11]\nrecall = recall_probe.plugin\n"
+
+
+class Plain:
+    """A project whose interpreter has the plugin, as an installer leaves it."""
+
+    def __init__(self, probe):
+        self.python, self.project, self.folder = probe.python, probe.project, probe.folder
+        site = probe.folder / "site"
+        info = site / "pytest_recall_plugin-0.1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "recall_probe").symlink_to(SOURCES)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pytest-recall-plugin\nVersion: 0.1.0\n")
+        (info / "entry_points.txt").write_text(ENTRY)
+        self.env = {
+            **probe.env,
+            "PYTHONPATH": str(site),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(probe.folder),
+        }
+        self.env.pop("PYTEST_RECALL", None)
+        self.write = probe.write
+
+    def run(self, *args, **env):
+        command = [self.python, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *args]
+        return subprocess.run(
+            command, cwd=self.project, env={**self.env, **env}, check=False, capture_output=True, text=True
+        )
+
+    def files(self, store=None):
+        return sorted((store or self.project / ".pytest-recall").glob("inbox/*.jsonl"))
+
+    def facts(self, store=None):
+        (path,) = self.files(store)
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture
+def plain(probe):
+    return Plain(probe)
+
+
+def of(facts, kind, **where):
+    return [f for f in facts if f["e"] == kind and all(f.get(k) == v for k, v in where.items())]
+
+
+MIXED = """
+    import pytest
+    @pytest.fixture
+    def broken(): raise RuntimeError("no setup")
+    @pytest.fixture
+    def late():
+        yield
+        raise RuntimeError("no teardown")
+    def test_good(): pass
+    def test_bad(): assert 1 == 2
+    def test_setup(broken): pass
+    def test_teardown(late): pass
+"""
+
+
+def test_every_failure_of_a_plain_run_is_in_one_file_and_one_line_says_where(plain):
+    plain.write({"test_x.py": MIXED, "test_broken.py": "import nowhere\n"})
+    before = plain.run("--continue-on-collection-errors")
+    assert plain.files() == []
+    ran = plain.run("--recall", "--continue-on-collection-errors")
+    assert ran.returncode == before.returncode == 1
+    lines = [line for line in ran.stdout.splitlines() if line not in before.stdout.splitlines()]
+    said = [line for line in lines if line.startswith("pytest-recall:")]
+    assert said == [f"pytest-recall: this run is kept in .pytest-recall/inbox/{plain.files()[0].name}"]
+    facts = plain.facts()
+    assert (facts[0]["e"], facts[-1]["e"]) == ("capture", "end")
+    failed = {(f["id"], f["when"]): f["failure"]["type"] for f in of(facts, "phase", outcome="failed")}
+    assert failed == {
+        ("test_x.py::test_bad", "call"): "AssertionError",
+        ("test_x.py::test_setup", "setup"): "RuntimeError",
+        ("test_x.py::test_teardown", "teardown"): "RuntimeError",
+    }
+    assert [f["id"] for f in of(facts, "collect", outcome="failed")] == ["test_broken.py"]
+    assert (plain.project / ".pytest-recall" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize(
+    ("ini", "args", "env", "kept"),
+    [
+        ("", ["--auto-capture-workflow"], {}, True),
+        ("recall = true", [], {}, True),
+        ("", [], {"PYTEST_RECALL": "1"}, True),
+        ("recall = true", [], {"PYTEST_RECALL": "0"}, False),
+        ("", [], {}, False),
+        ("", ["--recall", "--collect-only"], {}, False),
+        ("", ["--recall", "--help"], {}, False),
+        ("", ["--recall", "--markers"], {}, False),
+        ("", ["--recall", "nowhere.py"], {}, False),
+    ],
+)
+def test_only_a_run_that_was_asked_for_is_kept(plain, ini, args, env, kept):
+    plain.write({"pytest.ini": f"[pytest]\n{ini}\n", "test_x.py": "def test_a(): pass\n"})
+    plain.run(*args, **env)
+    assert len(plain.files()) == kept
+
+
+def test_workers_write_into_the_one_file(plain, needs):
+    needs("xdist")
+    plain.write({"test_x.py": MIXED})
+    assert "recall" in plain.run("--recall", "-n2").stdout
+    facts = plain.facts()
+    assert {f["worker"] for f in of(facts, "start")} <= {"gw0", "gw1"}
+    assert len(of(facts, "start")) == len(of(facts, "finish")) == 4
+    assert len(of(facts, "file")) == 1
+
+
+def test_attempts_of_a_rerun_are_apart(plain, needs):
+    needs("pytest_rerunfailures")
+    plain.write(
+        {
+            "test_x.py": """
+            tries = []
+            def test_a():
+                tries.append(1)
+                assert len(tries) == 3
+        """
+        }
+    )
+    plain.run("--recall", "--reruns=2")
+    assert len(of(plain.facts(), "phase", outcome="rerun")) == 2
+
+
+def test_facts_until_a_crash_are_kept(plain):
+    plain.write({"test_x.py": "import os\ndef test_a(): pass\ndef test_b(): os.kill(os.getpid(), 9)\n"})
+    assert plain.run("--recall").returncode == -9
+    facts = plain.facts()
+    assert of(facts, "finish", id="test_x.py::test_a", teardown_ok=True)
+    assert facts[-1] == {"e": "start", "t": facts[-1]["t"], "id": "test_x.py::test_b"}
+
+
+def test_pytests_that_tests_start_are_not_kept(plain):
+    inner = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pytest', '-q', 'inner'], check=True)"
+    )
+    plain.write(
+        {
+            "inner/test_y.py": "def test_y(): pass\n",
+            "test_x.py": f"""
+            import pytest
+            def test_process(): exec({inner!r})
+            def test_here(): assert pytest.main(["-q", "inner"]) == 0
+        """,
+        }
+    )
+    ran = plain.run("--recall", "test_x.py", PYTEST_RECALL="1")
+    assert "2 passed" in ran.stdout
+    assert {f["id"] for f in of(plain.facts(), "start")} == {
+        "test_x.py::test_process",
+        "test_x.py::test_here",
+    }
+
+
+def test_a_store_that_cannot_be_written_costs_a_line_and_nothing_else(plain):
+    plain.write({"test_x.py": "def test_a(): pass\n", ".pytest-recall": "a file\n"})
+    plain.write({"state": "a file\n"})
+    ran = plain.run("--recall", "-W", "error", XDG_STATE_HOME=str(plain.project / "state"))
+    assert ran.returncode == 0
+    assert ran.stdout.count("pytest-recall:") == 1
+    assert "not kept" in ran.stdout
+    assert "1 passed" in ran.stdout
+
+
+def test_a_store_that_goes_away_meanwhile_disturbs_nobody(plain):
+    plain.write(
+        {
+            "test_x.py": """
+            import os, shutil
+            def test_a(): shutil.rmtree(".pytest-recall")
+            def test_b(): os.closerange(3, 200)
+            def test_c(): pass
+        """
+        }
+    )
+    ran = plain.run("--recall", "-s")
+    assert "3 passed" in ran.stdout
+
+
+def test_a_broken_conftest_is_kept_with_its_cause(plain):
+    plain.write({"conftest.py": "import nowhere\n", "test_x.py": "def test_a(): pass\n"})
+    assert plain.run("--recall").returncode == 4
+    (told,) = of(plain.facts(), "startup")
+    assert told["path"].endswith("conftest.py")
+    assert "nowhere" in told["cause"]
+
+
+def test_pytest_recalls_own_run_is_not_kept_twice(plain, probe):
+    probe.env = {**plain.env, "PYTEST_RECALL": "1"}
+    probe.write(
+        {"pytest.ini": "[pytest]\nrecall = true\naddopts = --recall\n", "test_x.py": "def test_a(): pass\n"}
+    )
+    ran = probe.run()
+    assert ran.verdicts() == {"test_a": ["passed"]}
+    assert "pytest-recall:" not in ran.output
+    assert plain.files() == []
+
+
+@pytest.mark.parametrize("source", ["environment", "dotenv", "pyproject"])
+def test_the_store_is_where_the_settings_say(plain, source):
+    if source == "pyproject" and sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    files = {
+        "environment": {},
+        "dotenv": {".env": "OTHER=1\nexport PYTEST_RECALL_STORE_FOLDER='kept here'\n"},
+        "pyproject": {"pyproject.toml": '[tool.pytest-recall]\nstore_folder = "kept here"\n'},
+    }[source]
+    plain.write({"test_x.py": "def test_a(): pass\n", **files})
+    env = {"PYTEST_RECALL_STORE_FOLDER": "kept here"} if source == "environment" else {}
+    plain.run("--recall", **env)
+    assert plain.facts(plain.project / "kept here")
+
+
+def test_worktrees_share_the_main_ones_store_and_a_subfolder_is_the_project(plain):
+    plain.write({"test_x.py": "def test_a(): pass\n", "sub/keep": ""})
+    git(plain, "init", "-q"), git(plain, "add", "."), git(plain, "commit", "-qm", "x")
+    tree = plain.folder / "tree"
+    git(plain, "worktree", "add", "-q", str(tree))
+    plain.project, main = tree / "sub", plain.project
+    plain.run("--recall", "../test_x.py")
+    facts = plain.facts(main / ".pytest-recall")
+    assert facts[0]["request"] == {"tests": ["test_x.py"]}
+    (told,) = of(facts, "revision")
+    assert told["commit"] == git(plain, "rev-parse", "HEAD").strip()
+    assert told["dirty"] is False
+
+
+def test_of_the_environment_only_what_a_ci_system_says_is_told(plain):
+    plain.write({"test_x.py": "def test_a(): pass\n"})
+    for name in ("CI", "GITHUB_ACTIONS"):
+        plain.env.pop(name, None)
+    plain.run("--recall", CI="true", GITHUB_ACTIONS="true", GITHUB_TOKEN="geheim", GITHUB_JOB="unit")
+    head = plain.facts()[0]
+    assert head["environ"] == {"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_JOB": "unit"}
+    assert "geheim" not in json.dumps(head)
+
+
+def git(plain, *args):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *identity, *args], cwd=plain.project, env=env, check=True, capture_output=True, text=True
+    )
+    return done.stdout
