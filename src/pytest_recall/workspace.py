@@ -106,7 +106,7 @@ class Workspace:
 
     @property
     def going_on(self) -> int:
-        """Sessions under way that the plugin captures."""
+        """Captured sessions that are not taken in yet: under way, most likely."""
         return len(captured.waiting(self.store.journal.inbox))
 
     def take_in(self, wait_s: float = 0.0) -> list[Run]:
@@ -311,7 +311,8 @@ class Workspaces:
             if root not in self._open:
                 self._open[root] = await self._enter(root)
             space = self._open[root]
-            await self.take_in(space)
+            if space.going_on:
+                await self.take_in(space)
         return space
 
     async def take_in(self, space: Workspace, wait_s: float = 0.0) -> None:

@@ -87,8 +87,13 @@ def _session(config):
         return session.Session(run_dir, _settings(run_dir))
     if not _wanted(config, options):
         return None
-    from recall_probe import capture
-
+    try:
+        from recall_probe import capture
+    except (
+        Exception
+    ) as error:  # an interpreter that we do not know: the session is worth more than its record
+        sys.stderr.write("pytest-recall: this run is not kept: %r\n" % (error,))
+        return None
     return capture.Capture()
 
 
