@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_recall.history.patch import FileDiff, read_diff
 from pytest_recall.redact import redact
+from pytest_recall.running import revision
 
 _SECONDS = 10.0
 _MOST = 200  # commits looked into
@@ -68,25 +68,13 @@ def changed(root: Path, base: str) -> frozenset[str]:
     """The files that differ from the commit *base*, committed or not, new ones too; relative to *root*."""
     words = ("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", base, "--")
     told = (_git(root, *words), _git(root, "ls-files", "--others", "--exclude-standard", "-z"))
-    return frozenset(path for text in told for path in text.split("\0") if path)
+    return frozenset(path for text in told for path in text.split("\0") if path and not path.endswith(".pyc"))
 
 
 def _git(root: Path, *words: str) -> str:
     """What git prints; nothing where it refuses or takes too long."""
-    # The variables of a hook would lead to another index, or to another repository.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotepath=false", "-C", str(root), *words]
     try:
-        done = subprocess.run(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_SECONDS,
-            check=True,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
+        told = revision.git(root, time.monotonic() + _SECONDS, *words)
+    except revision.TooLongError:
         return ""
-    return done.stdout[:_MOST_BYTES].decode("utf-8", "replace")
+    return (told or b"")[:_MOST_BYTES].decode("utf-8", "replace")

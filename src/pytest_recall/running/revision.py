@@ -39,7 +39,7 @@ _LEFT_BEHIND = frozenset(
 _CONFIGURATION = frozenset({"pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "pytest.toml"})
 
 
-class _TooLongError(Exception):
+class TooLongError(Exception):
     """The time or the number of files ran out."""
 
 
@@ -52,7 +52,7 @@ def revision(root: Path) -> Revision:
     until = time.monotonic() + _SECONDS
     try:
         return _of_git(root, until, _DEPTH) or _of_files(root, until)
-    except (_TooLongError, OSError):
+    except (TooLongError, OSError):
         return Revision(digest=f"unknown-{secrets.token_hex(8)}")
 
 
@@ -94,10 +94,10 @@ class _Status(NamedTuple):
 
 
 def _of_git(root: Path, until: float, depth: int) -> Revision | None:
-    output = _git(
+    output = git(
         root, until, "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames"
     )
-    top = output is not None and _git(root, until, "rev-parse", "--show-toplevel")
+    top = output is not None and git(root, until, "rev-parse", "--show-toplevel")
     if output is None or not top:
         return None
     status = _read(output)
@@ -117,7 +117,7 @@ def _of_git(root: Path, until: float, depth: int) -> Revision | None:
     return Revision(digest=digest.hexdigest(), commit=status.commit, branch=status.branch, dirty=dirty)
 
 
-def _git(root: Path, until: float, *args: str) -> bytes | None:
+def git(root: Path, until: float, *args: str) -> bytes | None:
     """What git prints, or None where it is missing, refuses, or *root* is in no repository."""
     # A git hook's variables would lead to another index; a file-system monitor would stay behind as a daemon.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -134,7 +134,7 @@ def _git(root: Path, until: float, *args: str) -> bytes | None:
             check=True,
         )
     except subprocess.TimeoutExpired:
-        raise _TooLongError from None
+        raise TooLongError from None
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return done.stdout
@@ -199,7 +199,7 @@ class _Reader:
     def add(self, root: Path, path: str) -> None:
         self._files += 1
         if self._files > _MOST_FILES or time.monotonic() > self._until:
-            raise _TooLongError
+            raise TooLongError
         self._digest.update(os.fsencode(path) + b"\0")
         for part in self._content(os.path.join(root, path)):  # noqa: PTH118 - thousands of them
             self._digest.update(part)
