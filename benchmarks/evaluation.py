@@ -213,7 +213,7 @@ TASKS = (
         "Keep what I found out, and show it when it matters.",
         "shop",
         [
-            Call("record_note", {"about": MUG, "kind": "diagnosis", "text": "an off-by-one in Stock.reserve"}, ["note"]),
+            Call("record_note", {"about": MUG, "kind": "diagnosis", "text": "an off-by-one in Stock.reserve"}, [MUG]),
             Call("run_tests", {"tests": [MUG]}, ["an off-by-one in Stock.reserve"], {"status": "failed"}),
         ],
     ),
@@ -232,7 +232,7 @@ TASKS = (
     Task(
         "The interpreter dies. What of the rest?",
         "crash",
-        [Call("run_tests", {}, ["test_dies", "Fatal Python error: Aborted"], {"status": "crashed", "counts": {"collected": 3, "passed": 2, "crashed": 1}})],
+        [Call("run_tests", {}, ["in test_dies"], {"status": "crashed", "counts": {"collected": 3, "passed": 2, "crashed": 1}})],
         ["pytest -q", "pytest -q -k 'not dies'"],
     ),
     Task(

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ def evaluation():
     del sys.modules["evaluation"]
 
 
-async def test_every_transcript_says_what_it_must_for_what_the_table_says(evaluation, tmp_path):
-    costs = [cost async for cost in evaluation.evaluate(tmp_path)]
+async def test_every_transcript_says_what_it_must_for_what_the_table_says(evaluation):
+    with tempfile.TemporaryDirectory() as folder:  # a short path: it is part of what is counted
+        costs = [cost async for cost in evaluation.evaluate(Path(folder))]
     assert len(costs) == 20
     assert [f"{cost.task.question} {text}" for cost in costs for text in cost.wrong] == []
 

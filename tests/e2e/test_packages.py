@@ -48,6 +48,15 @@ def tool(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
+def for_uv() -> dict[str, str]:
+    """Our environment, and in it what pip is told of the index: uv does not read pip's configuration."""
+    listed = run(sys.executable, "-m", "pip", "config", "list").stdout
+    told = dict(re.findall(r"^\S*\.(index-url|cert)='(.*)'$", listed, re.MULTILINE))
+    names = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
+    return {names[key]: value for key, value in told.items()} | dict(os.environ)
+
+
+@pytest.fixture(scope="module")
 def dist(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-c", BUILD, folder, cwd=ROOT)
@@ -140,13 +149,12 @@ async def does_the_main_job(server: StdioServerParameters) -> None:
     assert [one["run_id"] for one in runs["runs"]] == [answer["run_id"]]
 
 
-def test_each_dependency_has_a_floor_and_it_can_be_had():
+def test_each_dependency_has_a_floor_and_it_can_be_had(for_uv):
     """The lowest versions that a resolver takes are those that we name: no floor is a wish."""
-    done = subprocess.run(
-        [tool("uv"), "pip", "compile", "-q", "--no-annotate", "--no-header", "--resolution", "lowest-direct", "--python", sys.executable, "pyproject.toml"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    lowest = ("--resolution", "lowest-direct", "--python", sys.executable, "pyproject.toml")
+    done = run(
+        tool("uv"), "pip", "compile", "-q", "--no-annotate", "--no-header", *lowest, cwd=ROOT, env=for_uv
+    )
     taken = dict(line.split("==") for line in done.stdout.split() if "==" in line)
     named = {}
     for text in PROJECT["dependencies"]:
@@ -188,7 +196,7 @@ def bundle(wheel, tmp_path, from_npm) -> Path:
     return tmp_path / "unpacked"
 
 
-async def test_the_bundle_unpacked_where_nothing_is_does_the_main_job(bundle, make_project, tmp_path):
+async def test_the_bundle_unpacked_where_nothing_is_does_the_main_job(bundle, make_project, tmp_path, for_uv):
     uv = tool("uv")
     project = make_project(TESTS)
     home = tmp_path / "nothing"
@@ -198,9 +206,7 @@ async def test_the_bundle_unpacked_where_nothing_is_does_the_main_job(bundle, ma
     words = [re.sub(r"\$\{[\w.]+\}", lambda found: values[found[0]], word) for word in configured["args"]]
     assert configured["command"] == "uv"
     kept = {
-        name: os.environ[name]
-        for name in os.environ
-        if name.startswith(("UV_", "SSL_", "HTTP", "http", "ALL_PROXY"))
+        name: for_uv[name] for name in for_uv if name.startswith(("UV_", "SSL_", "HTTP", "http", "ALL_PROXY"))
     }
     env = kept | {
         "HOME": str(home),

@@ -64,28 +64,20 @@ def told(tmp_path_factory) -> Iterator[dict]:
         yield said
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_real_client_does_the_main_job_over_http(make_project, mode):
+async def test_real_clients_of_both_eras_do_the_main_job_and_share_one_memory(make_project):
     with served(make_project(TESTS)) as told:
         headers = {"Authorization": f"Bearer {told['token']}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as web:
-            transport = streamable_http_client(told["url"], http_client=web)
-            async with Client(transport, mode=mode) as agent:
+        known = []
+        for mode in ("auto", "legacy"):
+            async with (
+                httpx2.AsyncClient(headers=headers, timeout=60) as web,
+                Client(streamable_http_client(told["url"], http_client=web), mode=mode) as agent,
+            ):
                 answer = (await agent.call_tool("run_tests", {})).structured_content
+                assert answer["counts"] == {"collected": 2, "passed": 1, "failed": 1}
+                known.insert(0, answer["run_id"])
                 runs = (await agent.call_tool("test_history", {"view": "runs"})).structured_content
-    assert answer["counts"] == {"collected": 2, "passed": 1, "failed": 1}
-    assert [run["run_id"] for run in runs["runs"]] == [answer["run_id"]]
-
-
-async def test_two_clients_share_one_memory(make_project):
-    with served(make_project(TESTS)) as told:
-        headers = {"Authorization": f"Bearer {told['token']}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as web:
-            async with Client(streamable_http_client(told["url"], http_client=web)) as one:
-                await one.call_tool("run_tests", {"keyword": "one"})
-            async with Client(streamable_http_client(told["url"], http_client=web)) as other:
-                runs = (await other.call_tool("test_history", {"view": "runs"})).structured_content
-    assert [run["status"] for run in runs["runs"]] == ["passed"]
+                assert [run["run_id"] for run in runs["runs"]] == known
 
 
 def test_it_listens_on_loopback_only_and_makes_a_token_of_its_own(told):
