@@ -101,7 +101,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
         runs=moments,
         last=_last(last),
         causes=await _causes(app, project, last, known),
-        known=await views.known(),
+        known=await views.known(since),
         tests=told[:TESTS],
         tests_omitted=max(0, len(told) - TESTS),
         timed=[
@@ -356,7 +356,7 @@ class _Views:
     app: App
     project: str
 
-    async def known(self) -> list[CauseLine]:
+    async def known(self, since: float) -> list[CauseLine]:
         found = await self._ask(FailuresView, history.Query(view="failures", limit=200))
         return [
             line.model_copy(
@@ -366,6 +366,7 @@ class _Views:
                 }
             )
             for line in found.failures
+            if line.seen.last >= day(since)
         ]
 
     async def fixes(self, window: str) -> list[FixLine]:

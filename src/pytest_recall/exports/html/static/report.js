@@ -110,7 +110,7 @@
   };
 
   function overTime() {
-    const shown = runs.filter((run) => run.whole && run.passed + (run.failed || 0));
+    const shown = runs.filter((run) => run.whole && (run.passed || 0) + (run.failed || 0));
     const place = $("rate"), took = $("took");
     if (!shown.length) { place.textContent = took.textContent = "No run has results yet."; return; }
     place.days = took.days = days(shown);
