@@ -194,6 +194,9 @@ async def _fixes(app: App, project: str, query: Query) -> FixesView:
     found = await learning.transitions(space, test=query.test, fingerprint=query.fingerprint, limit=5_000)
     since = instant(query.since)
     shown, following = page([one for one in found if one.at >= since], "fixes", query.cursor, query.limit)
+    remarks: tuple[str, ...] = ()
+    if query.verify:
+        shown, remarks = await app.prove(project, query.origin, shown, times=query.verify, timeout_s=VERIFY_S)
     hunk, files = (8_000, 50) if query.full else (400, 3)
     return FixesView(
         view="fixes",
@@ -206,6 +209,7 @@ async def _fixes(app: App, project: str, query: Query) -> FixesView:
             )
             for one in shown
         ],
+        remarks=[head(remark, 300) for remark in remarks],
         next_cursor=following,
     )
 

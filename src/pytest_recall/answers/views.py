@@ -164,6 +164,7 @@ class FixLine(Fix):
 class FixesView(_Degraded):
     view: Literal["fixes"]
     fixes: list[FixLine] = []
+    remarks: list[str] = []  # of undoing them: what could not be shown
     next_cursor: str = ""
 
 

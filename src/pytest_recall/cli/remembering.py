@@ -36,6 +36,13 @@ def add(commands: door.Commands) -> None:
         "subject", nargs="?", default="", help="the run id, test id, fingerprint or error text"
     )
     history.add_argument("--base", default="", metavar="RUN", help="for compare: what to compare with")
+    history.add_argument(
+        "--verify",
+        type=int,
+        default=0,
+        metavar="N",
+        help="for flaky: rerun the suspects; for fixes: undo them aside and run N times",
+    )
     _narrowing(history)
     for name, (view, text) in SHORT.items():
         short = commands.add(name, text, _history)

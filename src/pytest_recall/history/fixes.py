@@ -115,6 +115,11 @@ def advance(transition: Transition, history: TestHistory, later: Sequence[Transi
     return replace(transition, state="confirmed", grade=grade)
 
 
+def undone(transition: Transition) -> list[str]:
+    """The files to put back, to see whether it was them: those near the test that are no test."""
+    return [change.path for change in transition.changes if change.scope in _MENDING]
+
+
 def tried(transition: Transition, *, red_without_it: bool) -> Transition:
     """The transition after the change was undone aside: red again proves it (A), green disproves it (C)."""
     if red_without_it and not transition.weakened:

@@ -77,6 +77,13 @@ class Snapshots:
         except (OSError, ValueError, subprocess.SubprocessError):
             return ""
 
+    def has(self, root: Path, tree: str, path: str) -> bool:
+        """Whether there was a file *path*, from *root*, in a snapshot."""
+        try:
+            return bool(self._git(root, "ls-tree", "--name-only", tree, "--", path))
+        except (OSError, ValueError, subprocess.SubprocessError):
+            return False
+
     def prune(self, age_s: float) -> None:
         """Forget the objects that no run has written for so long."""
         oldest = time.time() - age_s
