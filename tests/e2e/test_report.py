@@ -190,3 +190,12 @@ def test_the_server_never_loads_what_only_pages_need():
         [sys.executable, "-c", loads], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+def test_a_green_run_of_one_test_does_not_make_the_page_green(shop):
+    # The last one: it adds to what the others look at.
+    recall(shop, "run", "-q", "test_cart.py::test_fine")
+    told = {name: recall(shop, "report", "--format", name, "-o", "-") for name in ("html", "markdown")}
+    assert '<p class="verdict failed">the newest run passed, others did not</p>' in told["html"]
+    assert "<b>2</b> of 3 tests fail" in told["html"]
+    assert told["markdown"].startswith("### ❌ ")
