@@ -29,7 +29,8 @@ def plain(root: Path, *args: str) -> None:
         "no:cacheprovider",
         "--recall",
     ]
-    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"}
+    # Of these tests' own session: with them it would be a nested one, which is not captured.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environ |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([*command, *args], cwd=root, env=environ, check=False, capture_output=True)
 

@@ -24,7 +24,7 @@ Kept = list[Run]
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", *ci.NAMES):
+    for name in ci.NAMES:
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "project"
     root.mkdir()
@@ -47,7 +47,9 @@ def plain(root: Path, *args: str) -> int:
         "no:cacheprovider",
         "--recall",
     ]
-    environ = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Of these tests' own session: with them it would be a nested one, which is not captured.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environ |= {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*command, *args], cwd=root, env=environ, check=False, capture_output=True
     ).returncode
