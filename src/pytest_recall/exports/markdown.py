@@ -56,7 +56,7 @@ def of_run(answer: Mapping[str, Any], texts: Sequence[str]) -> str:
 def _headline(overview: Mapping[str, Any]) -> str:
     last, line = overview["last"], overview["runs"][-1]
     stands = last["status"].replace("_", " ")
-    if last["status"] == "passed" and overview["causes"]:  # a run of a few tests does not make the others green
+    if last["status"] == "passed" and overview["causes"]:  # it ran a few tests only
         stands = "the newest run passed, others did not"
     sign = "✅" if stands == "passed" else "❌"
     counts = {
