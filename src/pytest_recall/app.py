@@ -37,7 +37,6 @@ from pytest_recall.model import (
     Status,
     Target,
     TestHistory,
-    Transition,
 )
 from pytest_recall.proof import Bench, Proven, kept
 from pytest_recall.proof import confirm as confirmed
@@ -58,7 +57,6 @@ _SUSPECT = frozenset(
     {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
 )
 _NEAR = 20  # causes that words are compared with
-PROVEN = 5  # fixes whose changes one question undoes
 VERIFIED = 20  # tests that one `verify` reruns
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 
@@ -338,22 +336,6 @@ class App:
             for history in [trend.fold(one.history, one.history.id, (*proof.again, *proof.alone))]
         ]
         return Verified(tests=tuple(judged), remarks=proven.remarks)
-
-    async def prove(
-        self, project: str, origin: Origin, known: Sequence[Transition], *, times: int, timeout_s: float
-    ) -> tuple[list[Transition], tuple[str, ...]]:
-        """The newest of *known* after their changes were undone aside (grade A where that brings the failure back); and what that could not show."""
-        from pytest_recall.proof.undo import undo
-
-        space = await self.workspaces.get(project)
-        bench = Bench(space, origin, until=anyio.current_time() + timeout_s)
-        done = [await undo(bench, one, times) for one in known[:PROVEN]]
-        moved = [one.transition for one, old in zip(done, known, strict=False) if one.transition != old]
-        if moved:
-            await run_sync(space.store.learn, moved)
-        return [*(one.transition for one in done), *known[PROVEN:]], tuple(
-            one.remark for one in done if one.remark
-        )
 
     async def _suspects(self, space: Workspace) -> list[Judged]:
         """The tests that are or may be flaky, the likeliest to fail first."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import get_args
 
+import anyio
+
 from pytest_recall import beside, learning, survey
 from pytest_recall.answers import learnt, told
 from pytest_recall.answers import run as run_answer
@@ -43,6 +45,8 @@ from pytest_recall.history import trend
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRow, TestHistory
+from pytest_recall.proof.bench import Bench
+from pytest_recall.proof.undo import prove
 
 VERIFY_S = 600.0  # limit of all reruns of one question
 STRIP = 40  # recent outcomes shown as letters
@@ -194,9 +198,10 @@ async def _fixes(app: App, project: str, query: Query) -> FixesView:
     found = await learning.transitions(space, test=query.test, fingerprint=query.fingerprint, limit=5_000)
     since = instant(query.since)
     shown, following = page([one for one in found if one.at >= since], "fixes", query.cursor, query.limit)
-    remarks: tuple[str, ...] = ()
+    remarks: list[str] = []
     if query.verify:
-        shown, remarks = await app.prove(project, query.origin, shown, times=query.verify, timeout_s=VERIFY_S)
+        bench = Bench(space, query.origin, until=anyio.current_time() + VERIFY_S)
+        shown, remarks = await prove(bench, shown, query.verify)
     hunk, files = (8_000, 50) if query.full else (400, 3)
     return FixesView(
         view="fixes",

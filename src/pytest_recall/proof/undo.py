@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from pytest_recall.running import imported, revision, worktree
 from pytest_recall.running.worktree import Refused, Worktree
 from pytest_recall.workspace import Elsewhere, Workspace
 
+PROVEN = 5  # fixes whose changes one question undoes
+
 _CHECKOUT_S = 60.0
 _FILES = 200  # that were uncommitted at the first pass
 
@@ -27,6 +30,16 @@ class Tried:
 
     transition: Transition
     remark: str = ""
+
+
+async def prove(bench: Bench, known: Sequence[Transition], times: int) -> tuple[list[Transition], list[str]]:
+    """*known*, the first of them after their changes were undone aside, and kept so; and what that could not show."""
+    done = [await undo(bench, one, times) for one in known[:PROVEN]]
+    after = [one.transition for one in done]
+    await run_sync(
+        bench.space.store.learn, [new for new, old in zip(after, known, strict=False) if new != old]
+    )
+    return [*after, *known[PROVEN:]], [one.remark for one in done if one.remark]
 
 
 async def undo(bench: Bench, transition: Transition, times: int) -> Tried:
