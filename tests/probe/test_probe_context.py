@@ -203,8 +203,10 @@ def test_a_slow_or_loud_phase_tells_what_it_cost_and_no_other(told):
             end = time.process_time() + 0.05
             while time.process_time() < end: pass
     """)
-    costs = {fact["id"].partition("::")[2]: fact for fact in ran.all("cost")}
-    assert costs.keys() == {"test_loud", "test_slow"}
+    costs = {fact["id"].partition("::")[2]: fact for fact in ran.all("cost", when="call")}
+    took = {fact["id"].partition("::")[2]: fact.get("call", 0) for fact in ran.all("finish")}
+    quick = {"test_quick"} if took["test_quick"] < 0.005 else set()  # a loaded machine may take longer
+    assert costs.keys() == {"test_quick", "test_loud", "test_slow"} - quick
     assert costs["test_loud"]["out"] == 100
     assert 0.05 <= costs["test_slow"]["cpu"] < 5
     assert costs["test_slow"]["grown"] > 20_000
