@@ -28,9 +28,13 @@ def llm_interaction(prompt="", response="", provider="", model="", token_usage=N
     """One question to a language model, and what came back."""
     told = {"prompt": prompt, "response": response, "provider": provider, "model": model}
     told.update(token_usage=token_usage, tool_calls=tool_calls)
-    _say(
-        "llm_interaction", "", {name: value for name, value in told.items() if value not in ("", None)}, more
-    )
+    # Not compared: a value of the project's own may have its own idea of equality.
+    told = {
+        name: value
+        for name, value in told.items()
+        if not (value is None or (type(value) is str and not value))
+    }
+    _say("llm_interaction", "", told, more)
 
 
 def agent_log(message, level="info", **more):
@@ -40,7 +44,7 @@ def agent_log(message, level="info", **more):
 
 def validation(name, passed=None, **more):
     """Something that was checked, and whether it held."""
-    _say("validation", name, {} if passed is None else {"passed": bool(passed)}, more)
+    _say("validation", name, {} if passed is None else {"passed": passed}, more)
 
 
 def metadata(**fields):
