@@ -4,7 +4,8 @@ python benchmarks/fuzz.py [--inputs 100000] [--seed N]
 
 Half go to the fact stream (decoder, ledger, verdict), a fifth to the readers of reports (JSON report, JUnit and the
 other formats, captured sessions), a quarter to requests (ids, paths, options, variables), and the rest to the tools
-of a real server. Each must end in a value or an error of ours, within twenty seconds, whatever else the machine does; all together may take 200 MB.
+of a real server. Each must end in a value or an error of ours, within twenty seconds, whatever else the machine does;
+all together may take 200 MB.
 """
 
 from __future__ import annotations

@@ -225,7 +225,9 @@ class Reporting:
         if outcome in ("failed", "rerun"):
             fields["failure"] = self._describer.of_report(report)
             sections = {
-                clean(str(name))[:200]: self._describer.section(text) for name, text in report.sections if text
+                clean(str(name))[:200]: self._describer.section(text)
+                for name, text in report.sections
+                if text
             }
             fields["sections"] = sections or None
         if when == "teardown" and report.user_properties:

@@ -99,9 +99,7 @@ async def _collect(
             with anyio.move_on_after(_GRACE / 2):
                 await tree.gone()
     await reader.drain()
-    return evidence.ended(
-        place, found.launch, fallback=tree.exit_code, why=why, printed=output.content()
-    )
+    return evidence.ended(place, found.launch, fallback=tree.exit_code, why=why, printed=output.content())
 
 
 class _Found:

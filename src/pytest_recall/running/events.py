@@ -511,7 +511,13 @@ def _stepped(fact: dict[str, Any]) -> Event:
 
 def _cost(fact: dict[str, Any]) -> Event:
     numbers = (_count(fact.get(name)) for name in ("peak", "grown", "out"))
-    return Cost(_id(fact.get("id")), _name(fact.get("when")), _count(fact.get("n")), _seconds(fact.get("cpu")), *numbers)
+    return Cost(
+        _id(fact.get("id")),
+        _name(fact.get("when")),
+        _count(fact.get("n")),
+        _seconds(fact.get("cpu")),
+        *numbers,
+    )
 
 
 def _told_itself(fact: dict[str, Any]) -> Event:

@@ -283,7 +283,9 @@ class Ledger:
         back = 1 if state is None else state.tries - event.attempt
         if event.scope or back <= 0 or back > len(told):
             self.telling.add(event)
-        elif entry := self.telling.entry(event):  # of an attempt that is told already: of its teardown, a thread
+        elif entry := self.telling.entry(
+            event
+        ):  # of an attempt that is told already: of its teardown, a thread
             late = told[-back]
             late = replace(late, context=(*late.context, entry)[: telling.MOST])
             self.attempts[event.id] = (*told[: len(told) - back], late, *told[len(told) - back + 1 :])

@@ -308,7 +308,9 @@ def _environment(ends: Sequence[Ended]) -> Environment:
     version = boot.get("version")
     python = ".".join(str(part) for part in version[:3]) if isinstance(version, list) else ""
     told = boot.get("installed")  # by a session that ran elsewhere
-    installed = sorted(map(str, told)) if isinstance(told, list) else _installed(str(boot.get("prefix") or ""))
+    installed = (
+        sorted(map(str, told)) if isinstance(told, list) else _installed(str(boot.get("prefix") or ""))
+    )
     return Environment(
         os=str(boot.get("os") or platform.system())[:40],
         arch=str(boot.get("arch") or platform.machine())[:40],

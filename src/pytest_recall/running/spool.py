@@ -73,7 +73,7 @@ class RunFolder:
             return b""
 
     def read_log(self) -> bytes:
-        """pytest's log of all launches, that of each process under its name."""
+        """The log of pytest's of all launches, that of each process under its name."""
         found = b""
         for path in sorted(self.path.glob("launch-*/log-*.txt")):
             with suppress(OSError), path.open("rb") as file:
