@@ -30,6 +30,8 @@ from pytest_recall.store import codec, lore, samples, shape
 Metadata = dict[str, str | int | float | bool]
 
 VALUE = 4_000  # bytes of one metadata string (the limit is 4,096)
+# Chroma indexes every string. SQLite keeps four of this length on a page of that index; a longer one takes a page.
+_DENSE = 950
 PIECES = 24  # of a packed value in one record
 LONGEST_ID = 3_000  # bytes of a test id as ASCII; a longer one is known from the journal only
 
@@ -176,7 +178,8 @@ def read_lore(record: Metadata) -> tuple[str, lore.Learnt]:
 
 def cut(text: str) -> Metadata:
     """*text* as `v0`, `v1`, … and how many. Raises ValueError when it does not fit one record."""
-    pieces = [text[at : at + VALUE] for at in range(0, len(text), VALUE)]
+    size = _DENSE if len(text) <= _DENSE * PIECES else VALUE
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
     if len(pieces) > PIECES:
         raise ValueError(f"a value of {len(text)} bytes does not fit one record")
     return {"pieces": len(pieces), **{f"v{number}": piece for number, piece in enumerate(pieces)}}
