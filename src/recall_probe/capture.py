@@ -152,9 +152,7 @@ class Capture:
     def pytest_unconfigure(self):
         if self._asked is not None:
             self._asked.forget()
-        if (
-            not self._started and self._file
-        ):  # wrong usage, or a plugin that does something else than run tests
+        if not self._started and self._file:  # wrong usage, or a plugin that ran no tests
             try:
                 os.unlink(self._file)
             except OSError:
