@@ -89,14 +89,14 @@ def test_the_page_is_one_file_that_asks_for_nothing(formats):
 def test_json_is_the_typed_report(formats):
     report = Overview.model_validate_json(formats["json"])
     assert [run.status for run in report.runs] == ["passed", "passed", "failed"]
-    assert [run.space for run in report.runs] == ["local", "ci", "local"]
+    assert sorted(run.space for run in report.runs) == ["ci", "local", "local"]
     assert [run.whole for run in report.runs] == [True] * 3
     [cause] = report.causes
     assert (cause.error, len(cause.tests)) == ("AssertionError", 2)
     assert "{'sku': " in cause.text
     failing = [test for test in report.tests if test.outcome == "failed"]
     assert [test.outcomes for test in failing] == ["..F", "..F"]
-    assert failing[0].runs == [0, 1, 2]
+    assert sorted(failing[0].runs) == [0, 1, 2]  # an imported run has the time of the one it tells of
     assert report.change is not None
     assert len(report.change.newly_failing) == 2
     assert report.apart is not None
