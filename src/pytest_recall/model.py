@@ -156,7 +156,9 @@ class Entry:
     duration_s: float | None = None  # of a step; None where it did not end
     error: str = ""  # type of the exception that ended a step
     process: int = 0  # 0: the one that ran the test
-    scope: str = ""  # of the fixture that told it, where that is wider: "session", "package", "module", "class"
+    scope: str = (
+        ""  # of the fixture that told it, where that is wider: "session", "package", "module", "class"
+    )
     where: str = ""  # the node id of that scope
     worker: str = ""  # in which xdist worker, then
 
@@ -170,7 +172,6 @@ class Cost:
     peak_kb: int = 0  # the most memory that this process ever had, at the phase's end; 0: not known
     grown_kb: int = 0  # by how much this phase raised it
     output: int = 0  # characters on stdout and stderr, where pytest captured them
-
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +322,9 @@ class ChangeCoverage:
 class Coverage:
     """What of the sources the tests of a run went through."""
 
-    percent: float  # 0-100, as the target's tool counts: of statements, and of branches where it measures them
+    percent: (
+        float  # 0-100, as the target's tool counts: of statements, and of branches where it measures them
+    )
     statements: int
     missed: int
     branches: int = 0
@@ -622,7 +625,6 @@ class Transition:
     message: str = ""  # of that commit, without secrets
 
 
-NoteKind = Literal["diagnosis", "suggestion", "remedy", "outcome"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fate:
     """What became of a test that collection does not find any more."""
@@ -632,6 +634,7 @@ class Fate:
     became: str = ""  # the id that has its source text now; "": it is gone
 
 
+NoteKind = Literal["diagnosis", "suggestion", "remedy", "outcome"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

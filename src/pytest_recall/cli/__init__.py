@@ -31,7 +31,22 @@ from pytest_recall.cli import (
 from pytest_recall.cli.door import Commands, say_error
 from pytest_recall.errors import RecallError
 
-FAMILIES = (serving, running, remembering, reporting, observing, noting, storing, moving, handing, ingesting, examining, installing, committing, demonstrating)
+FAMILIES = (
+    serving,
+    running,
+    remembering,
+    reporting,
+    observing,
+    noting,
+    storing,
+    moving,
+    handing,
+    ingesting,
+    examining,
+    installing,
+    committing,
+    demonstrating,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,9 +43,13 @@ class Around:
     changes: tuple[Change, ...] | None = (
         None  # of the sources, since then, the nearest first; None: nobody knows
     )
-    declared: Mapping[str, str] = field(default_factory=dict)  # plain name of a distribution → where the project asks for it
+    declared: Mapping[str, str] = field(
+        default_factory=dict
+    )  # plain name of a distribution → where the project asks for it
     modules: Mapping[str, str] = field(default_factory=dict)  # the project's own: dotted name → path
-    places: Mapping[str, str] = field(default_factory=dict)  # a path that was not found → where such a file is
+    places: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a path that was not found → where such a file is
     streak: tuple[Sample, ...] = ()  # the failures with this fingerprint at the end of the test's history
     edited: tuple[str, ...] | None = None  # paths that were changed during those
 

@@ -274,7 +274,9 @@ def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]
 
 _WORKER = attrgetter("worker")
 _ORDER = attrgetter("order")
-_TOLD = attrgetter("outcome", "phase", "repetition", "reason", "failures", "subtests", "properties", "context")
+_TOLD = attrgetter(
+    "outcome", "phase", "repetition", "reason", "failures", "subtests", "properties", "context"
+)
 _NOTHING = (Outcome.PASSED, "call", 0, "", (), (), (), ())
 
 
