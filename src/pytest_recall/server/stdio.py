@@ -25,14 +25,15 @@ async def serve(server: MCPServer[App]) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def _until_signal(scope: anyio.CancelScope) -> None:
-    assert sys.platform != "win32"  # noqa: S101 - for the type checker: there is no SIGHUP there
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for _ in signals:
-            # The SDK's reader thread sits in read(0) and can't be interrupted: leave without waiting for it.
-            threading.Thread(target=_leave, args=(5.0,), daemon=True).start()
-            scope.cancel()
-            return
+if sys.platform != "win32":  # there is no SIGHUP there
+
+    async def _until_signal(scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for _ in signals:
+                # The SDK's reader thread sits in read(0) and can't be interrupted: leave without waiting for it.
+                threading.Thread(target=_leave, args=(5.0,), daemon=True).start()
+                scope.cancel()
+                return
 
 
 def _leave(seconds: float) -> None:
