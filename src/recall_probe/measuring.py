@@ -38,11 +38,8 @@ class Measuring:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self):
         self._recorder.listen()
-        try:
-            if importlib.util.find_spec("recall_probe") is not None:  # what the tests start could import us
-                os.environ[ADDRESS] = self._path
-        except Exception:  # a package of that name that is none of ours
-            pass
+        if _installed():  # what the tests start can import us; else they see no variable of ours
+            os.environ[ADDRESS] = self._path
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self):
@@ -104,3 +101,15 @@ class Measuring:
     def _peak_kb(self):
         """The most memory that this process had at any time, in kB; 0: not known."""
         return self._usage(self._self).ru_maxrss // _KILO if self._usage else 0
+
+
+def _installed():
+    """Whether our wheel is installed where the tests run."""
+    try:
+        if importlib.util.find_spec("recall_probe") is None:
+            return False
+        from importlib.metadata import distribution
+
+        return bool(distribution("pytest-recall-plugin"))
+    except Exception:  # Python 3.7, no such distribution, or a package of our name that is none of ours
+        return False

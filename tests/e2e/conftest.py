@@ -14,8 +14,6 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.types import TextContent
 
-from pytest_recall import ci
-
 MakeProject = Callable[..., Path]
 
 
@@ -32,8 +30,7 @@ def own_home(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
-    for name in ("PYTEST_CURRENT_TEST", *ci.NAMES):  # whoever runs these tests may be a CI job
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_several_processes_share_one_log_and_rotate_it_within_its_bounds(tmp_pat
     for writer in "012":  # what is kept of each is its end, in order
         numbers = [int(number) for who, number in told if who == writer]
         assert numbers == sorted(numbers)
-        assert numbers[-1] == 299
+        assert numbers[-1:] in ([299], [])  # the others may have written all that is kept
 
 
 def test_what_is_written_has_no_secret_and_no_line_of_somebody_else(tmp_path):

@@ -40,7 +40,7 @@ def of_run(answer: Mapping[str, Any], texts: Sequence[str]) -> str:
     """One run's answer for whoever reviews it; *texts* are the failures' own, a group each."""
     causes = [{**cause, "text": text} for cause, text in zip(answer["failures"], texts, strict=True)]
     line = {"branch": "", "source": ""}
-    told = {"last": answer, "runs": [line], "project": answer["project"]}
+    told = {"last": answer, "runs": [line], "project": answer["project"], "causes": causes}
     lists = [
         f"#### {title}\n\n" + "\n".join(f"- {_code(test)}" for test in answer[name][:_LISTED])
         for name, title in (("newly_failing", "Newly failing"), ("newly_passing", "Newly passing"))
