@@ -18,6 +18,8 @@ from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.model import (
     Attempt,
     Change,
+    Cost,
+    Entry,
     Environment,
     Failure,
     Finished,
@@ -132,7 +134,10 @@ def hostile(root: Path) -> Path:
         f"tests/test_x.py::test_[{TURNED}]",
         "tests/test_x.py::test_\u05d0\u05d1",
     )
-    passed = [Ran(id=name, attempts=(Attempt(outcome=Outcome.PASSED, call_s=0.01),)) for name in names]
+    log = Entry(kind="agent_log", name="info", fields=(("message", HOSTILE),), steps=(HOSTILE,))
+    cost = Cost(phase="call", cpu_s=0.5, peak_kb=20_480, output=7)
+    attempt = Attempt(outcome=Outcome.PASSED, call_s=0.01, context=(log,), costs=(cost,))
+    passed = [Ran(id=name, attempts=(attempt,)) for name in names]
     messages = (HOSTILE, TURNED, "x" * 1_000_000)
     red = tuple(
         ended(one, Outcome.FAILED, failing(root, one.id, HOSTILE[:70], message, f"E   {message}\n" * 2))
@@ -340,6 +345,9 @@ def test_hostile_text_is_text(hostile_page, read):
         details.evaluate("node => { node.open = true }")
     for row in tab.locator("#list > li > button").all():
         row.click()
+    told, costs = tab.locator("#list > li").first.locator("ul.said").all_inner_texts()
+    assert f"message={HOSTILE}" in told
+    assert "CPU 500.0 ms, peak memory 20 MB, printed 7 characters" in costs
     assert tab.evaluate("window.pwned") is None
     assert tab.locator("img").count() == 0
     assert tab.locator("script").count() == 2

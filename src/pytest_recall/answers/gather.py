@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from pytest_recall import __version__, learning, survey
-from pytest_recall.answers import history, learnt
+from pytest_recall.answers import history, learnt, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day
 from pytest_recall.answers.overview import Cause, Moment, Overview, Told
@@ -30,7 +30,7 @@ from pytest_recall.errors import UnknownRun
 from pytest_recall.history import verdict
 from pytest_recall.history.verdict import Judgement, Verdict
 from pytest_recall.meaning import Explained, Report
-from pytest_recall.model import Note, Outcome, Run, RunRow, TestHistory
+from pytest_recall.model import Attempt, Note, Outcome, Run, RunRow, TestHistory
 from pytest_recall.redact import redact
 from pytest_recall.workspace import Workspace
 
@@ -44,6 +44,8 @@ _TEXT = 12_000  # characters of one failure
 _TEXTS = 400_000  # of all of them
 _HUNK = 8_000
 _LISTED = 50
+_ENTRIES, _ENTRY = 20, 500  # of what one test told, and characters of each
+_TOLD = 300_000  # characters of what all tests told
 _SLOWEST = 10
 _ID = 300
 
@@ -90,7 +92,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
     moments = _moments(rows)
     whole = {moment.run_id for moment in moments if moment.whole}
     times = await survey.timed(space, [row for row in rows if row.id in whole] or rows)
-    told = await _told(space, last, known, times, {m.run_id: n for n, m in enumerate(moments)})
+    tests = await _told(space, last, known, times, {m.run_id: n for n, m in enumerate(moments)})
     views = _Views(app=app, project=project)
     made = Overview(
         project=head(space.root.name, 80),
@@ -102,8 +104,8 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
         last=_last(last),
         causes=await _causes(app, project, last, known),
         known=await views.known(since),
-        tests=told[:TESTS],
-        tests_omitted=max(0, len(told) - TESTS),
+        tests=tests[:TESTS],
+        tests_omitted=max(0, len(tests) - TESTS),
         timed=[
             n for n, moment in enumerate(moments) if moment.run_id in {one.run for one in times[-_SERIES:]}
         ],
@@ -147,8 +149,8 @@ def _last(report: Report) -> run_answer.RunAnswer:
 
 async def _causes(app: App, project: str, last: Report, known: Mapping[str, _Known]) -> list[Cause]:
     """The causes of what failed in the newest run, then of what failed earlier and has not been run since."""
-    told = {test for one in last.groups for test in one.group.tests}
-    standing = [one for one in known.values() if one.red and one.history.id not in told]
+    shown = {test for one in last.groups for test in one.group.tests}
+    standing = [one for one in known.values() if one.red and one.history.id not in shown]
     runs = Counter(one.history.samples[-1].run for one in standing)
     reports = [
         last,
@@ -171,14 +173,14 @@ async def _causes(app: App, project: str, last: Report, known: Mapping[str, _Kno
 
 def _cause(group: run_answer.FailureGroup, explained: Explained, run: Run, text: str) -> Cause:
     secret = ("message", "source", "traceback", "captured")
-    told = group.model_dump() | {name: redact(getattr(group, name)) for name in secret}
-    told["tests"] = [middle(test, _ID) for test in group.tests]
-    told["hints"] = [redact(hint) for hint in group.hints]
-    told["locals"] = {
+    made = group.model_dump() | {name: redact(getattr(group, name)) for name in secret}
+    made["tests"] = [middle(test, _ID) for test in group.tests]
+    made["hints"] = [redact(hint) for hint in group.hints]
+    made["locals"] = {
         name: redact(f"{name}={value}").partition("=")[2] for name, value in group.locals.items()
     }
-    told["fix"] = learnt.fix(explained.fix, hunk=_HUNK, intents=5, files=10) if explained.fix else None
-    return Cause(**told, run_id=run.id, text=text)
+    made["fix"] = learnt.fix(explained.fix, hunk=_HUNK, intents=5, files=10) if explained.fix else None
+    return Cause(**made, run_id=run.id, text=text)
 
 
 def _rendered(explained: Explained, most: int) -> str:
@@ -232,7 +234,7 @@ async def _told(
     notes: dict[str, list[Note]] = {}
     for note in said:
         notes.setdefault(note.about, []).append(note)
-    made = []
+    made, room = [], _TOLD
     for test_id in {**outcomes, **slow, **known}:
         decisive = outcomes.get(test_id)
         about = [
@@ -246,12 +248,22 @@ async def _told(
             reason=redact(head(decisive.reason, 200)) if decisive else "",
             notes=learnt.notes(about, number=5, most=500),
         )
+        if decisive and room > 0:
+            one = _telling(one, decisive, last.run, test_id)
+            room -= sum(len(line) for line in (*one.told, *one.costs))
         if test_id in known:
             one = _remembered(one, known[test_id], places)
         elif test_id in causes:
             one = _explained(one, causes[test_id])
         made.append(_timed(one, slow.get(test_id), times, test_id))
     return sorted(made, key=_attention)
+
+
+def _telling(one: Told, attempt: Attempt, run: Run, test_id: str) -> Told:
+    """*one* with what the test said of itself in *run*, and what its phases cost."""
+    around = told.around(test_id, attempt.worker, run.context)
+    lines = told.lines(attempt, around, number=_ENTRIES, most=_ENTRY)
+    return one.model_copy(update={"told": [redact(line) for line in lines], "costs": told.costs(attempt)})
 
 
 def _explained(one: Told, cause: Explained) -> Told:

@@ -51,6 +51,8 @@ class Told(TestLine):
     )
     causes: dict[str, int] = Field(default_factory=dict, description="fingerprint → how often")
     notes: list[str] = Field(default_factory=list)
+    told: list[str] = Field(default_factory=list, description="what it said of itself in the newest run")
+    costs: list[str] = Field(default_factory=list, description="CPU, memory, output of its phases there")
     gone: bool = False
 
 

@@ -237,9 +237,16 @@
       points > 2 ? place : null,
       ...causes(test),
       ...(test.notes || []).map((note) => make("p", { class: "note" }, make("bdi", {}, note))),
+      ...said("What it told of itself in the newest run", test.told),
+      ...said("What its phases cost", test.costs),
       own.length ? make("h4", {}, "What made it pass again") : null,
       ...own.map(fixed),
       make("p", { class: "muted" }, make("a", { href: `#test=${encodeURIComponent(test.id)}` }, "Link to this test"), " · ", make("code", {}, `pytest-recall history test '${test.id.replaceAll("'", "'\\''")}'`)));
+  }
+
+  function said(title, lines) {
+    if (!lines || !lines.length) return [];
+    return [make("h4", {}, title), make("ul", { class: "said" }, ...lines.map((line) => make("li", {}, make("bdi", {}, line))))];
   }
 
   function causes(test) {
