@@ -82,7 +82,7 @@ TABLE = [
         name="xdist loadgroup, a worker dies",  # and xdist 3.8's controller waits for it for ever, also without us
         needs="xdist",
         files=DIES,
-        request={"parallel": 2, "args": ("--dist=loadgroup",), "timeout_s": 8.0},
+        request={"parallel": 2, "args": ("--dist=loadgroup",), "timeout_s": 12.0},
         status="timed_out",
         counts={"passed": 5, "crashed": 1},
         culprits=("test_b.py::test_dies",),
