@@ -350,11 +350,13 @@ def missing(call: Call, result: Any, text: str) -> Iterator[str]:
 
 def run_in_shell(commands: Sequence[str], project: Path) -> Iterator[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Whoever measures may itself be a test in a worker of xdist: plugins have something to say of that.
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for command in commands:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=project,
-            env={**os.environ, **AUTHOR, "PATH": path, "COLUMNS": "80"},
+            env={**shell, **AUTHOR, "PATH": path, "COLUMNS": "80"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -85,7 +85,10 @@ async def drained(store: Store) -> None:
 
 
 async def worker_of(store: Store) -> subprocess.Popen[bytes]:
-    assert (await store.status()).healthy
+    for _ in range(20):  # the death of the one before is told once, where it was not noticed yet
+        if (status := await store.status()).healthy:
+            break
+    assert status.healthy
     process = store._line._process
     assert process is not None
     return process
