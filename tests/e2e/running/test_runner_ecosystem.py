@@ -84,8 +84,10 @@ TABLE = [
         files=DIES,
         request={"parallel": 2, "args": ("--dist=loadgroup",), "timeout_s": 12.0},
         status="timed_out",
-        counts={"passed": 5, "crashed": 1},
+        counts={"crashed": 1, "collected": 6},
         culprits=("test_b.py::test_dies",),
+        # whether the test that was waiting for the worker has run is xdist's luck
+        holds=lambda run: run.counts["passed"] + run.counts.get("not_run", 0) == 5,
     ),
     Plugin(
         name="xdist asked for by the project",
