@@ -290,7 +290,7 @@ def test_orphans_are_reaped_while_the_tests_run(probe):
                 deadline = time.monotonic() + 20
                 while zombies() and time.monotonic() < deadline:
                     time.sleep(0.01)
-                assert zombies() == 0
+                assert time.monotonic() < deadline  # one that ends only now is reaped in its turn
             """
         }
     )
