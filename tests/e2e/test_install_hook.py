@@ -79,11 +79,14 @@ class Repository:
         return time.perf_counter() - before
 
     def starts(self) -> list[str]:
-        """What the hook has started by now; waits for the first."""
-        until = time.monotonic() + 10
-        while not self.started.exists() and time.monotonic() < until:
+        """What the hook has started by now; waits for the first whole line (a shell makes the file before it writes)."""
+        until = time.monotonic() + 30
+        while not (told := self._told()).endswith("\n") and time.monotonic() < until:
             time.sleep(0.01)
-        return self.started.read_text().splitlines()
+        return told.splitlines()
+
+    def _told(self) -> str:
+        return self.started.read_text() if self.started.exists() else ""
 
 
 @pytest.fixture
