@@ -489,11 +489,19 @@ class Run:
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
         pytest's last line; one that only failed to tear down counts in `error` and not in `passed`.
         """
-        decisive = [test.decisive for test in self.tests]
-        outcomes = Counter([attempt.outcome for attempt in decisive])
+        plain, passed = 0, Outcome.PASSED  # counted apart: they are nearly all, and this is asked of every run
+        others: list[tuple[Test, Attempt]] = []
+        for test in self.tests:
+            last = test.attempts[0]
+            if last.outcome is passed and not last.subtests and len(test.attempts) == 1:
+                plain += 1
+            else:
+                others.append((test, test.decisive))
+        outcomes = Counter([attempt.outcome for _, attempt in others])
+        outcomes[passed] += plain
         outcomes.update(collector.outcome for collector in self.collectors)
         counts: Counter[str] = Counter({outcome.value: number for outcome, number in outcomes.items()})
-        for test, last in zip(self.tests, decisive, strict=True):
+        for test, last in others:
             if last.outcome is Outcome.FAILED and any(f.phase == "teardown" for f in last.failures):
                 counts["error"] += 1
             if len(test.attempts) > 1:

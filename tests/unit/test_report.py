@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_recall.answers import resource
 from pytest_recall.model import (
     Cancelled,
     Crashed,
@@ -17,6 +18,7 @@ from pytest_recall.model import (
     Outcome,
     Revision,
     Run,
+    RunFiles,
     RunRequest,
     Stack,
     Status,
@@ -456,6 +458,31 @@ def test_json_report_is_made_from_the_run_where_there_is_none() -> None:
         ("a.py::test_a", "passed"),
         ("a.py::test_b", "failed"),
     ]
+
+
+def test_json_report_keeps_hundredths_of_a_millisecond_and_every_other_byte() -> None:
+    text = r'"crash: \"duration\": 0.123456789, 1.0"'
+    told = (
+        f'{{"duration": 1.23456789, "a": {{"duration":6.04e-05,"x":0.123456789}}, "duration": 12, "text": {text}, '
+        '"duration": 1.2.3, "duration": 1e999}'
+    ).encode()
+
+    kept = jsonreport.rounded(told)
+
+    assert kept == told.replace(b"1.23456789", b"1.23457").replace(b"6.04e-05", b"0.00006")
+
+
+@pytest.mark.parametrize(("most", "left"), [(10_000_000, 4), (2_000, 2), (500, 0)])
+def test_json_report_that_is_too_long_is_cut_between_tests(monkeypatch, most, left) -> None:
+    story = Story().session(*"test_a test_b test_c test_d".split())
+    for name, outcome in zip("abcd", ("passed", "failed", "passed", "failed"), strict=True):
+        story.test(f"test_{name}", outcome)
+    run = story.over(1, failed=2).run()
+    monkeypatch.setattr(resource, "MOST", most)
+
+    told = json.loads(resource.report(run, RunFiles(report=b"x" * 5_000 if most < 5_000 else b"")))
+
+    assert len(told["tests"]) == left
 
 
 STEPS = {

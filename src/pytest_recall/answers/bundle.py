@@ -105,7 +105,7 @@ def _last(space: Workspace, report: Report, files: RunFiles) -> Iterator[Member]
     yield Member(
         name="since-last-run.diff", text=redact(since), what="what was changed since the last comparable run"
     )
-    kept = resource.report(files)
+    kept = resource.report(run, files)
     yield Member(
         name="report.json",
         text=_json(json.loads(kept), None) if _parses(kept) else "",

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from pytest_recall.answers.text import clean
 from pytest_recall.app import Judged
-from pytest_recall.model import FailureHistory, Run, RunFiles
+from pytest_recall.model import FailureHistory, Outcome, Run, RunFiles
+from pytest_recall.running import jsonreport
 
 MOST = 4_000_000  # characters
 
@@ -34,9 +35,18 @@ def log(files: RunFiles) -> str:
     return clean(files.log.decode("utf-8", "replace"))
 
 
-def report(files: RunFiles) -> str:
-    """The JSON report of the run, in pytest-json-report's format; `{}` where none was made."""
-    return files.report[:MOST].decode("utf-8", "replace") or "{}"
+def report(whole: Run, files: RunFiles) -> str:
+    """The JSON report of the run, in pytest-json-report's format: as the plugin wrote it, or made from the run.
+
+    Above 4 MB it has only the tests that did not pass, or the first of these.
+    """
+    made = files.report or jsonreport.compose(whole)
+    others = tuple(test for test in whole.tests if test.outcome is not Outcome.PASSED)
+    for most in (1_000, 50, 5, 0):
+        if len(made) <= MOST:
+            break
+        made = jsonreport.compose(dataclasses.replace(whole, tests=others[:most]))
+    return made.decode("utf-8", "replace")
 
 
 def test(judged: Judged) -> str:

@@ -208,7 +208,10 @@ def _alone(run: Run) -> bool:
 
 
 def _one_cause(run: Run) -> bool:
-    failing = [test.failures[:1] for test in run.tests if test.outcome.bad]
+    # A test whose first attempt passed, and that has no other, is none of them: nearly all, and soon told.
+    passed = Outcome.PASSED
+    others = [t for t in run.tests if (a := t.attempts)[0].outcome is not passed or len(a) > 1]
+    failing = [test.failures[:1] for test in others if test.outcome.bad]
     causes = Counter(failure.fingerprint.group for first in failing for failure in first)
     return any(number >= _SHARED and 2 * number >= len(failing) for number in causes.values())
 

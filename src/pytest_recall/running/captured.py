@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pytest_recall import ci
 from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.model import Crashed, Revision, Run, RunFiles, RunRequest, Space, Target
-from pytest_recall.running import events, evidence, jsonreport, report
+from pytest_recall.running import events, evidence, report
 from pytest_recall.running.events import Event
 from pytest_recall.running.ledger import Ledger
 from pytest_recall.running.report import Ended
@@ -32,7 +32,6 @@ FIRST = b'{"e":"capture"'  # how such a file begins
 _FORMAT = 1
 _LOCK = "inbox.lock"
 _MOST = 1 << 30  # bytes of a file
-_MOST_COMPOSED = 20_000  # tests of a JSON report that is made at once
 _TAIL = 65_536
 _SILENT_S = 3_600.0  # a file of another machine's, or container's, whose end never came
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -279,7 +278,7 @@ def _told(head: _Head, path: Path, *, until: object) -> tuple[Run, RunFiles]:
     if path.stat().st_size > _MOST:
         doubts.append(f"Of this session's facts only the first {_MOST >> 20} MB were read.")
     run = story.run(until=until, doubts=doubts)
-    return run, RunFiles(report=jsonreport.compose(run) if len(run.tests) <= _MOST_COMPOSED else b"")
+    return run, RunFiles()
 
 
 def _pieces(reader: evidence.Reader) -> Iterator[None]:

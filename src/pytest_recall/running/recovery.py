@@ -69,7 +69,7 @@ def _told(folder: RunFolder, until: float) -> tuple[Run, RunFiles] | None:
         output_tail=output.decode("utf-8", "replace"),
         output_bytes=len(output),
     )
-    return run, RunFiles(output=output, report=jsonreport.compose(run), log=folder.read_log())
+    return run, RunFiles(output=output, log=folder.read_log())
 
 
 def _ended(place: Path, launch: Launch) -> Ended:

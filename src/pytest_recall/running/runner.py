@@ -63,7 +63,6 @@ _EXIT_GRACE = 10.0  # for pytest's process to leave after its session has ended;
 _EXIT_SHARE = 0.25  # so much of what the session took: Python frees 200,000 tests one by one
 _MOST_LAUNCHES = 100
 _LEAST_REPORT, _MOST_REPORT = 3.0, 120.0  # seconds for the report of what was covered
-_MOST_COMPOSED = 20_000  # tests whose JSON report is made at once; larger runs' can be made from the Run
 
 Keep = Callable[[Run, RunFiles], Awaitable[None]]
 Changed = Callable[[], Awaitable[covering.Lines]]
@@ -431,7 +430,5 @@ class _Course:
         result = replace(result, coverage=self.coverage)
         if self._cache_dir is not None:
             lastfailed.settle(self._cache_dir, result)
-        whole = self.report if len(self.ends) == 1 else b""
-        if not whole and len(result.tests) <= _MOST_COMPOSED:
-            whole = jsonreport.compose(result)
+        whole = jsonreport.rounded(self.report) if len(self.ends) == 1 else b""
         return result, RunFiles(output=content, report=whole, log=self._folder.read_log())

@@ -53,7 +53,8 @@ def add(server: MCPServer[App]) -> None:
     @_readable
     async def report(run_id: str, ctx: Context[App]) -> str:
         """The JSON report of a run, in pytest-json-report's format."""
-        return resource.report(await asking.app(ctx).files("", run_id))
+        app = asking.app(ctx)
+        return resource.report((await app.report("", run_id)).run, await app.files("", run_id))
 
     @server.resource("pytest-recall://tests/{+test_id}", name="test", mime_type="application/json")
     @_readable

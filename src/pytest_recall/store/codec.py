@@ -137,10 +137,26 @@ class Record:
         return tuple([shape.load(Attempt, each) for each in told])
 
 
-def pack(run: Run) -> Packed:
+class Listed:
+    """The list of node ids that was packed last, since the next run of a suite has the same. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._last: tuple[list[str], str, bytes] = ([], "", b"")
+
+    def of(self, ids: list[str]) -> tuple[str, bytes]:
+        """The digest and the bytes of *ids*."""
+        last = self._last
+        if last[0] != ids:
+            roster = render(ids)
+            last = self._last = (ids, roster_digest(roster), roster)
+        return last[1:]
+
+
+def pack(run: Run, listed: Listed | None = None) -> Packed:
     """*run* as bytes. Never fails for its size: texts of failures are dropped until it fits."""
+    listed = listed or Listed()
     for lighter in (_whole, _light, _lighter, _bare):
-        packed = _pack(lighter(run))
+        packed = _pack(lighter(run), listed)
         if max(len(packed.head), len(packed.roster), len(packed.columns)) <= MOST:
             return packed
     raise UnreadableRun(f"A run of {len(run.tests)} tests is larger than {MOST >> 20} MB even without texts.")
@@ -199,7 +215,7 @@ def roster_digest(roster: bytes) -> str:
 # --- packing --------------------------------------------------------------------------------
 
 
-def _pack(run: Run) -> Packed:
+def _pack(run: Run, listed: Listed) -> Packed:
     ids = [test.id for test in run.tests]
     numbers: list[bytes] = []
     digests = _digests(run.reach, ids)
@@ -215,13 +231,8 @@ def _pack(run: Run) -> Packed:
         ids = [ids[at] for at in order]
         head["places"] = True
         numbers.append(columns.pack("i", columns.steps(places)))
-    plain: list[Attempt] = []
-    rest: list[list[Any]] = []
-    for at, test in enumerate(run.tests):
-        if _plain(test.attempts):
-            plain.append(test.attempts[0])
-        else:
-            rest.append([at, [shape.dump(attempt) for attempt in test.attempts]])
+    plain, told = _parted(run.tests)
+    rest = [[at, [shape.dump(attempt) for attempt in run.tests[at].attempts]] for at in told]
     workers = list(dict.fromkeys(map(_WORKER, plain)))
     if workers not in ([], [""]):
         head["workers"] = workers
@@ -238,14 +249,14 @@ def _pack(run: Run) -> Packed:
     if len(ids) < _INLINE:
         head["ids"] = ids
         return replace(packed, head=render(head))
-    roster = render(ids)
-    head["roster"] = roster_digest(roster)
+    head["roster"], roster = listed.of(ids)
     return replace(packed, head=render(head), digest=head["roster"], roster=roster)
 
 
 _PHASES = (attrgetter("setup_s"), attrgetter("call_s"), attrgetter("teardown_s"))
 
 
+_LAST = 1 << 24  # of orders
 _COST = 22  # bytes: five integers, and a duration
 _COSTED: tuple[Phase, ...] = ("setup", "call", "teardown", "collect")
 
@@ -257,7 +268,7 @@ def _number(value: Any) -> int:
 
 
 def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]:
-    costs = [(seat, cost) for seat, attempt in enumerate(plain) for cost in attempt.costs]
+    costs = [(seat, cost) for seat, each in enumerate(map(_COSTS, plain)) if each for cost in each]
     if not costs:
         return []
     head["costs"], head["format"] = len(costs), _WITH_COSTS
@@ -274,10 +285,7 @@ def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]
 
 _WORKER = attrgetter("worker")
 _ORDER = attrgetter("order")
-_TOLD = attrgetter(
-    "outcome", "phase", "repetition", "reason", "failures", "subtests", "properties", "context"
-)
-_NOTHING = (Outcome.PASSED, "call", 0, "", (), (), (), ())
+_COSTS = attrgetter("costs")
 
 
 def _files(ids: Iterable[str]) -> list[str]:
@@ -292,16 +300,36 @@ def _digests(reach: tuple[tuple[str, str], ...], ids: Sequence[str]) -> dict[str
     return {"reach": [known.get(path, "") for path in files]} if known and exact else {}
 
 
-def _plain(attempts: tuple[Attempt, ...]) -> bool:
-    one = attempts[0]
-    return (
-        _TOLD(one) == _NOTHING
-        and 0 <= one.setup_s < columns.LONGEST_S
-        and 0 <= one.call_s < columns.LONGEST_S
-        and 0 <= one.teardown_s < columns.LONGEST_S
-        and 0 <= one.order < 1 << 24
-        and len(attempts) == 1
-    )
+def _parted(tests: Sequence[Test]) -> tuple[list[Attempt], list[int]]:
+    """The attempts of plain tests, and the places of all others."""
+    plain: list[Attempt] = []
+    told: list[int] = []
+    # Every test of every run goes through here on the way to its answer: no call and no tuple for each.
+    passed, longest = Outcome.PASSED, columns.LONGEST_S
+    for at, test in enumerate(tests):
+        attempts = test.attempts
+        one = attempts[0]
+        if (
+            one.outcome is passed
+            and one.phase == "call"
+            and not (
+                one.failures
+                or one.repetition
+                or one.reason
+                or one.subtests
+                or one.properties
+                or one.context
+            )
+            and 0 <= one.setup_s < longest
+            and 0 <= one.call_s < longest
+            and 0 <= one.teardown_s < longest
+            and 0 <= one.order < _LAST
+            and len(attempts) == 1
+        ):
+            plain.append(one)
+        else:
+            told.append(at)
+    return plain, told
 
 
 # --- unpacking ------------------------------------------------------------------------------
@@ -326,7 +354,7 @@ class _Columns:
         if "workers" in head:
             self._seats = _within(self._integers(plain), len(self._workers))
         if head.get("orders"):
-            self._orders = _within(accumulate(self._integers(plain)), 1 << 24)
+            self._orders = _within(accumulate(self._integers(plain)), _LAST)
         self._costs: dict[int, tuple[Cost, ...]] | None = None
         self._costed = self._piece(_COST * _number(head.get("costs", 0)))
         if plain < 0 or self._at != len(self._data):

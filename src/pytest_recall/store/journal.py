@@ -36,6 +36,7 @@ _SUFFIX = ".run"
 _LARGEST = 256 << 20  # bytes of one file, and of one of its unpacked members
 _ASIDE = 20  # unreadable files that are kept
 _FRESH_S = 3600.0  # what is younger may still be in the making
+_LEVEL = 5  # of deflate: 0.6 ms for a run of 5,000 tests, a tenth smaller than at 1
 _ROSTERS = 8  # kept unpacked
 _BROKEN_ZIP = (
     zipfile.BadZipFile,
@@ -61,6 +62,7 @@ class Journal:
         self._rosters = folder / "rosters"
         self._broken = folder / "broken"
         self._unpacked: OrderedDict[str, codec.Roster] = OrderedDict()
+        self._listed = codec.Listed()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +86,7 @@ class Journal:
         Raises `StoreUnavailable` when the disk refuses.
         """
         name = f"{_checked(run.id)}{_SUFFIX}"
-        packed = codec.pack(run)
+        packed = codec.pack(run, self._listed)
         row = codec.render(shape.dump(trend.row(run)))
         try:
             if packed.digest and packed.digest not in self._sound:
@@ -330,13 +332,12 @@ def _create(path: Path, text: str) -> None:
 
 def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
         archive.comment = packed.digest.encode("ascii")
         members = {"row.json": row, "run.json": packed.head, "columns": packed.columns}
-        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report}
-        members |= {"log.txt": files.log} if files.log else {}
+        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
         for name, data in members.items():
-            if len(data) <= _LARGEST:
+            if data and len(data) <= _LARGEST:
                 archive.writestr(name, data)
     return buffer.getvalue()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from pytest_recall.answers import resource
 from pytest_recall.model import Cancelled, Interrupted, Progress, RunRequest, Status
 from pytest_recall.running import runner
 
@@ -157,7 +158,7 @@ def test_run_that_had_ended_survives_its_server_whole(make_project, tmp_path, le
     assert left_behind() == []
     assert run.status is Status.PASSED
     assert run.counts == {"passed": 1, "collected": 1}
-    assert b"test_good" in files.report
+    assert "test_good" in resource.report(run, files)
 
 
 def test_living_run_is_nobodys_to_recover(make_project, run_project, tmp_path) -> None:
