@@ -415,7 +415,9 @@ def _tidy(space: Workspace) -> None:
     worktree.tidy(space.root, space.bases)
     space.snapshots.prune(SNAPSHOT_S)
     keep = space.settings
-    space.store.prune(count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20)
+    space.store.prune_later(
+        count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20
+    )
 
 
 def _state() -> Path:

@@ -198,7 +198,9 @@ def test_oldest_runs_are_forgotten_beyond_a_limit_and_the_inbox_never(journal, l
     waiting = journal.write(a_run())
     newest = [path.name for path in journal.settled()][::-1]
     limits = {"count": 100, "age_s": 1e6, "size_bytes": 1 << 30} | limits
-    assert journal.prune(**limits, now=time.time()) == 5 - left
+    leaving = journal.leaving(**limits, now=time.time())
+    assert len(leaving) == 5 - left
+    journal.forget(leaving, time.time())
     assert [path.name for path in journal.settled()][::-1] == newest[:left]
     assert journal.pending() == [waiting]
 
@@ -208,7 +210,7 @@ def test_lists_of_tests_that_no_run_needs_are_forgotten_with_the_last_of_them(jo
         journal.settle(journal.write(a_run(count)))
     tomorrow = time.time() + 86_400
     assert len(list((journal.folder / "rosters").iterdir())) == 2
-    journal.prune(count=1, age_s=1e9, size_bytes=1 << 30, now=tomorrow)
+    journal.forget(journal.leaving(count=1, age_s=1e9, size_bytes=1 << 30, now=tomorrow), tomorrow)
     assert len(list((journal.folder / "rosters").iterdir())) == 1
     (path,) = journal.settled()
     assert len(Journal(journal.folder).read(path).tests) == 400
@@ -216,9 +218,9 @@ def test_lists_of_tests_that_no_run_needs_are_forgotten_with_the_last_of_them(jo
 
 def test_what_a_dead_writer_left_behind_is_swept_away(journal):
     (journal.inbox / ".half.run.1234").write_bytes(b"half")
-    journal.prune(count=1, age_s=1e9, size_bytes=1, now=time.time())
+    journal.forget((), time.time())
     assert list(journal.inbox.iterdir()), "it may still be in the making"
-    journal.prune(count=1, age_s=1e9, size_bytes=1, now=time.time() + 86_400)
+    journal.forget((), time.time() + 86_400)
     assert not list(journal.inbox.iterdir())
 
 

@@ -283,7 +283,7 @@ def test_rebuilt_index_keeps_what_the_journal_has_forgotten(tmp_path):
             for run in (*forgotten, *kept):
                 store.keep(run)
             await drained(store)
-            assert store.prune(count=len(kept), age_s=1e9, size_bytes=1 << 30) == len(forgotten)
+            assert await store.prune(count=len(kept), age_s=1e9, size_bytes=1 << 30) == len(forgotten)
             before = {f.fingerprint: f.count for f in await store.failures()}
         (index,) = [path for path in (folder / "chroma").iterdir() if path.is_dir()][:1]
         for path in index.iterdir():

@@ -7,10 +7,12 @@ import os
 import resource
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
+import pytest_recall
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
@@ -18,6 +20,7 @@ from pytest_recall.store.journal import Journal, new_id
 
 pytestmark = pytest.mark.anyio
 
+RECORDED = Path(__file__).parents[1] / "recorded"
 SUITE = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -151,6 +154,42 @@ async def test_index_of_a_later_version_is_left_alone_and_an_earlier_ones_is_mad
         while store.behind:
             await store.feed()
         assert (await store.status()).counts["runs"] == 2
+
+
+async def test_store_of_an_earlier_version_gives_all_that_it_had(tmp_path, suite):
+    # Written by the version before rows of tests had calendars: nine runs, of which the journal has forgotten five.
+    with tarfile.open(RECORDED / "store-1.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    told = json.loads((tmp_path / "told.json").read_bytes())
+    new = suite.run()
+    async with opened(tmp_path) as store:
+        store.keep(new)
+        while store.behind:
+            await store.feed()
+        assert [row.id for row in await store.runs(limit=99)] == sorted([*told["runs"], new.id], reverse=True)
+        tests = await store.tests()
+        assert {
+            name: [[s.run, s.outcome.value, s.revision, s.group] for s in tests[name].samples]
+            for name in told["tests"]
+        } == told["tests"]
+        assert {one.fingerprint: one.count for one in await store.failures(limit=999)}.items() >= told[
+            "causes"
+        ].items()
+        assert len((await store.run(told["runs"][0])).tests) == 210
+        assert (await store.status()).versions["schema"] == "2"
+
+
+async def test_worker_of_another_version_than_ours_is_told_apart(tmp_path, suite, monkeypatch):
+    # As after an update under a server that goes on: the worker that it starts next is the new one's.
+    monkeypatch.setattr(pytest_recall, "__version__", "0.0.1")
+    async with opened(tmp_path) as store:
+        store.keep(suite.run())
+        assert await store.feed() == 0
+        assert "start it again" in " ".join(store.troubles)
+        assert len(await store.runs()) == 1
+    monkeypatch.undo()
+    async with opened(tmp_path) as store:
+        assert await store.feed() == 1
 
 
 def test_processes_killed_at_random_and_at_the_worst_moments_lose_nothing():

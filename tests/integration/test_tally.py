@@ -97,7 +97,7 @@ def test_counts_do_not_fall_when_runs_leave_the_journal(tmp_path):
     journal = Journal(tmp_path)
     keep(journal, *(run(*MIXED) for _ in range(4)))
     assert counted(journal).failures == {"failed": 4, "error": 4}
-    journal.prune(count=1, age_s=inf, size_bytes=10**9, now=time.time())
+    journal.forget(journal.leaving(count=1, age_s=inf, size_bytes=10**9, now=time.time()), time.time())
     assert len(journal.paths()) == 1
     assert counted(journal).failures == {"failed": 4, "error": 4}
     keep(journal, run(*MIXED))

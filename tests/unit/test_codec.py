@@ -17,7 +17,7 @@ from pytest_recall.errors import UnreadableRun
 from pytest_recall.model import Attempt, Failure, Fingerprint, Finished, Outcome, Run, RunRow, Sample
 from pytest_recall.model import Test as Ran
 from pytest_recall.model import TestHistory as History
-from pytest_recall.store import codec, records, samples, shape
+from pytest_recall.store import calendar, codec, records, samples, shape
 
 TEXT = st.text(st.characters(), max_size=12)
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
@@ -307,7 +307,15 @@ SAMPLES = any_of(Sample).flatmap(  # every field, also one that is new
 @settings(deadline=None)
 @given(st.builds(History, id=TEXT, first_seen=NUMBER, samples=st.lists(SAMPLES, max_size=6).map(tuple)))
 def test_history_of_a_test_comes_back_from_its_record(history):
-    back = records.read_test(records.test_record(history, "writer"))
+    own, leaves = calendar.begun("writer"), records.Leaves()
+    record = records.test_record(history, "writer", own)
+    rows = {
+        records.leaf_id(own.name, leaf): records.leaf_record(own.name, "writer", leaf, days)
+        for leaf, days in own.changed().items()
+    }
+    leaves.add({name: records.joined(row) for name, row in rows.items()})
+    assert set(records.leaves(record)) == rows.keys()
+    back = records.read_test(record, leaves.day)
     assert all(close(a.duration_s, b.duration_s) for a, b in zip(back.samples, history.samples, strict=True))
     exact = [replace(sample, duration_s=0.0) for sample in back.samples]
     assert exact == [replace(sample, duration_s=0.0) for sample in history.samples]
@@ -317,7 +325,7 @@ def test_history_of_a_test_comes_back_from_its_record(history):
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_history_are_refused(data):
     with pytest.raises((ValueError, RecursionError)):
-        samples.unpack(data)
+        samples.unpack(data, records.Leaves().day)
 
 
 @settings(deadline=None)

@@ -474,7 +474,7 @@ def test_json_report_keeps_hundredths_of_a_millisecond_and_every_other_byte() ->
 
 @pytest.mark.parametrize(("most", "left"), [(10_000_000, 4), (2_000, 2), (500, 0)])
 def test_json_report_that_is_too_long_is_cut_between_tests(monkeypatch, most, left) -> None:
-    story = Story().session(*"test_a test_b test_c test_d".split())
+    story = Story().session(*["test_a", "test_b", "test_c", "test_d"])
     for name, outcome in zip("abcd", ("passed", "failed", "passed", "failed"), strict=True):
         story.test(f"test_{name}", outcome)
     run = story.over(1, failed=2).run()

@@ -59,7 +59,7 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
             )
             done = f"{found.gone} tests are gone, {found.renamed} have another name now"
         case "prune":
-            gone = store.prune(
+            gone = await store.prune(
                 count=keep.keep_runs, age_s=keep.keep_days * 86_400.0, size_bytes=keep.keep_mb << 20
             )
             done = f"{gone} runs were let go"

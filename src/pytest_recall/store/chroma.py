@@ -8,6 +8,8 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -17,19 +19,20 @@ from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
 
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.model import FailureHistory, RunRow, TestHistory
-from pytest_recall.store import codec, records
+from pytest_recall.store import calendar, codec, records
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.records import Metadata
 from pytest_recall.store.vectors import Vectors
 
 T = TypeVar("T")
 
-SCHEMA = 1
+SCHEMA = 2  # 1: rows of tests told of each run themselves
 KINDS = ("runs", "outcomes", "tests", "failures", "transitions", "notes")
 VERSION = str(chromadb.__version__)
 
 _PAGE = 1_000  # rows of one `get`; far more are refused
 _BATCH = 300  # records of one write
+_LEAVES = 64  # newest leaves of a calendar in which a run is looked for before it is entered
 _ASKED = 100  # values in one `$in`
 _POINT = [1.0]  # the vector of a record that is never searched by one
 _SEARCHED = frozenset({"failures", "transitions", "notes"})  # by vectors of their texts
@@ -63,10 +66,13 @@ class Collections:
             for kind in KINDS
         )
         self._interesting: set[str] | None = None
+        self._calendar: calendar.Calendar | None = None
+        self._full: dict[str, str] = {}  # leaves that change no more, by id
+        self._leaves = records.Leaves()
 
     def forget(self) -> None:
         """Another process wrote rows of this writer."""
-        self._interesting = None
+        self._interesting = self._calendar = None
 
     def close(self) -> None:
         self._client.close()
@@ -78,6 +84,9 @@ class Collections:
 
     def counts(self) -> dict[str, int]:
         return {kind: int(collection.count()) for kind, collection in self.all.items()}
+
+    def count(self, kind: str) -> int:
+        return int(self.all[kind].count())
 
     def versions(self) -> dict[str, str]:
         """What wrote the collections, and with what embedding."""
@@ -189,31 +198,68 @@ class Collections:
     def own_tests(self, ids: Sequence[str]) -> dict[str, TestHistory]:
         """Rows of this writer, of these tests."""
         rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
-        return {history.id: history for history in _readable(records.read_test, rows)}
+        self._leaves.add(self._needed(rows))
+        read = partial(records.read_test, days=self._leaves.day)
+        return {history.id: history for history in _readable(read, rows)}
 
-    def tests(self, ids: Sequence[str] | None) -> list[str]:
-        """The packed rows of these tests, or of all, of every writer."""
-        rows: Iterable[Metadata]
+    def tests(self, ids: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+        """The packed rows of these tests, or of all, of every writer; and the leaves of calendars that they need."""
+        rows: list[Metadata]
         if ids is None:
-            rows = self._pages(self._tests, None)
+            rows = list(self._pages(self._tests, None))
         elif self.shared:
             rows = self._by_key(self._tests, [records.test_key(test_id) for test_id in ids])
         else:
             rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
-        return list(_readable(records.joined, rows))
+        return list(_readable(records.joined, rows)), self._needed(rows)
+
+    def _needed(self, rows: Iterable[Metadata]) -> dict[str, str]:
+        # Asked for after the rows: a leaf only grows, so that it has whatever a row that was there before needs.
+        names = {leaf for needed in _readable(records.leaves, rows) for leaf in needed}
+        found = {name: self._full[name] for name in names if name in self._full}
+        for part in _parts(sorted(names - found.keys()), _BATCH):
+            got = self._outcomes.get(ids=part, include=["metadatas"])
+            for name, record in zip(got["ids"], got["metadatas"], strict=True):
+                with suppress(ValueError):
+                    found[name] = records.joined(record)
+                    if record.get("full"):
+                        self._full[name] = found[name]
+        return found
+
+    def _own_calendar(self) -> calendar.Calendar:
+        if self._calendar is None:
+            rows = list(self._pages(self._outcomes, {"of": f"days-{self.writer}"}))
+            try:
+                name = str(max(rows, key=itemgetter("at", "number"))["name"])
+                newest = sorted((row for row in rows if row["name"] == name), key=itemgetter("number"))[
+                    -_LEAVES:
+                ]
+                leaves = {int(row["number"]): records.read_leaf(records.joined(row)) for row in newest}
+                self._calendar = calendar.continued(name, leaves)
+            except (ValueError, KeyError, TypeError):  # there is none, or it is torn
+                self._calendar = calendar.begun(self.writer)
+        return self._calendar
 
     def put_tests(self, histories: Iterable[TestHistory]) -> None:
         """Rows of this writer, written whole; ids too long for a record are left to the journal."""
-        known = self.interesting
+        known, days = self.interesting, self._own_calendar()
         new: list[tuple[str, Metadata]] = []
         old: list[tuple[str, Metadata]] = []
         for history in histories:
             if len(records.ascii_text(history.id)) <= records.LONGEST_ID:
                 target = old if history.id in known else new
-                target.append((self._test_id(history.id), records.test_record(history, self.writer)))
+                row = records.test_record(history, self.writer, days)
+                target.append((self._test_id(history.id), row))
                 known.add(history.id)
+        self._add(self._outcomes, self._turned(days))  # first: no row tells of a day that is not there
         self._add(self._tests, new)
         self._update(self._tests, old)
+
+    def _turned(self, own: calendar.Calendar) -> list[tuple[str, Metadata]]:
+        return [
+            (records.leaf_id(own.name, leaf), records.leaf_record(own.name, self.writer, leaf, days))
+            for leaf, days in own.changed().items()
+        ]
 
     def _test_id(self, test_id: str) -> str:
         return f"{records.test_key(test_id)}-{self.writer}"
@@ -224,15 +270,14 @@ class Collections:
         rows = self._by_id(self._failures, [self._failure_id(fingerprint) for fingerprint in fingerprints])
         return {failure.fingerprint: failure for failure in _readable(records.read_failure, rows)}
 
-    def failures(self, fingerprints: Sequence[str] | None) -> list[FailureHistory]:
-        """The rows of these causes, or of all, of every writer."""
+    def failures(self, fingerprints: Sequence[str] | None) -> list[str]:
+        """The packed rows of these causes, or of all, of every writer."""
+        rows: Iterable[Metadata]
         if fingerprints is None:
-            return list(_readable(records.read_failure, self._pages(self._failures, None)))
-        return list(
-            _readable(
-                records.read_failure, self._by_key(self._failures, list(map(records.cause_key, fingerprints)))
-            )
-        )
+            rows = self._pages(self._failures, None)
+        else:
+            rows = self._by_key(self._failures, list(map(records.cause_key, fingerprints)))
+        return list(_readable(records.joined, rows))
 
     def put_failures(self, failures: Sequence[FailureHistory], documents: dict[str, str]) -> None:
         """Rows of this writer, written whole; of a cause that is in *documents*, for the first time."""

@@ -66,7 +66,10 @@ class Store:
         self._error = ""
         self._slow = False  # the last question was not answered in time
         self._rows: dict[str, TestHistory | None] = {}  # packed row → what it says
-        self._known: tuple[str, list[str]] = ("", [])  # generation, packed rows
+        self._leaves = records.Leaves()  # of the calendars that rows refer to
+        self._known: tuple[str, list[str]] = ("", [])  # of tests: generation, packed rows
+        self._causes: dict[str, FailureHistory | None] = {}  # packed row → what it says
+        self._seen: tuple[str, list[str]] = ("", [])  # of causes: generation, packed rows
         self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
 
     async def __aenter__(self) -> Self:
@@ -135,9 +138,31 @@ class Store:
         """Look closely at the index; its counts. Raises `StoreUnavailable` with what is wrong."""
         return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
 
-    def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
-        """Forget old journal files (see `Journal.prune`); the index keeps what it knows."""
-        return self.journal.prune(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
+    async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
+        """Forget journal files beyond these limits, once the index has what it keeps of them; returns how many.
+
+        Raises `StoreUnavailable` where the index cannot be written: then they stay.
+        """
+        removed = 0
+        while step := self.prune_later(count=count, age_s=age_s, size_bytes=size_bytes):
+            try:
+                gone = await asyncio.wrap_future(step)
+            except Damaged:
+                await self.rebuild()
+                continue
+            removed += gone
+            if not gone:
+                break
+        return removed
+
+    def prune_later(self, *, count: int, age_s: float, size_bytes: int) -> Future[int] | None:
+        """Forget some of these files behind all questions; None when there are none. Safe from any thread."""
+        limits = {"count": count, "age_s": age_s, "size_bytes": size_bytes}
+        leaving = self.journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
+        if leaving and self._line is not None:
+            return self._line.call("prune", limit_s=_REBUILD_S, later=True, **limits)
+        self.journal.forget((), time.time())
+        return None
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -222,6 +247,7 @@ class Store:
             packed = self._known[1]
         else:
             packed = list(answer["rows"])
+            self._leaves.add(answer["leaves"])
             if asked is None:
                 self._known = (answer["generation"], packed)
         found = await asyncio.to_thread(self._fold, packed, asked)
@@ -234,9 +260,13 @@ class Store:
     ) -> list[FailureHistory]:
         """Causes of failures, the latest first; with *fingerprints* (`group`), just those."""
         asked = None if fingerprints is None else list(fingerprints)
-        answer = await self._ask("failures", fingerprints=asked)
-        rows = [shape.load(FailureHistory, each) for each in answer or ()]
-        return await asyncio.to_thread(self._merge, rows, asked, limit, whole=answer is not None)
+        answer = await self._ask("failures", fingerprints=asked, have=self._seen[0] if asked is None else "")
+        packed = list((answer or {}).get("rows", ()))
+        if answer and answer.get("same"):
+            packed = self._seen[1]
+        elif answer and asked is None:
+            self._seen = (answer["generation"], packed)
+        return await asyncio.to_thread(self._merge, packed, asked, limit, whole=answer is not None)
 
     async def similar(self, text: str, limit: int = 5) -> list[tuple[FailureHistory, float]]:
         """The causes whose text is nearest to *text*, nearest first, with a likeness up to 1.
@@ -443,15 +473,27 @@ class Store:
             if len(self._rows) > _ROWS:
                 self._rows.clear()
             try:
-                self._rows[text] = records.unpack_test(text)
+                self._rows[text] = records.unpack_test(text, self._leaves.day)
             except ValueError:
                 self._rows[text] = None
         return self._rows[text]
 
+    def _cause(self, text: str) -> FailureHistory | None:
+        """What the row says; None when another version of ours wrote it in another way."""
+        if text not in self._causes:
+            if len(self._causes) > _ROWS:
+                self._causes.clear()
+            try:
+                self._causes[text] = records.unpack_failure(text)
+            except ValueError:
+                self._causes[text] = None
+        return self._causes[text]
+
     def _merge(
-        self, rows: list[FailureHistory], fingerprints: list[str] | None, limit: int, *, whole: bool
+        self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
     ) -> list[FailureHistory]:
         entries = self._recent.pending() if whole else self._recent.entries(FAR)
+        rows = [row for text in packed if (row := self._cause(text)) is not None]
         found: dict[str, FailureHistory] = {}
         for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
             key = failure.fingerprint

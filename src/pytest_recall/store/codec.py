@@ -313,12 +313,7 @@ def _parted(tests: Sequence[Test]) -> tuple[list[Attempt], list[int]]:
             one.outcome is passed
             and one.phase == "call"
             and not (
-                one.failures
-                or one.repetition
-                or one.reason
-                or one.subtests
-                or one.properties
-                or one.context
+                one.failures or one.repetition or one.reason or one.subtests or one.properties or one.context
             )
             and 0 <= one.setup_s < longest
             and 0 <= one.call_s < longest

@@ -16,7 +16,7 @@ from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, ch
 
 _BATCH = 16  # runs of one step
 _BYTES = 256 << 10  # of each of their files, on average
-_TURNS = 16  # a row of a test that goes on passing is written at every 16th run, and caught up on by readers
+_TURNS = 32  # a row of a test is written at every 32nd run, and caught up on by readers
 
 
 class Intake:
@@ -44,14 +44,30 @@ class Intake:
         entries = {path: entry for path in paths if (entry := self._opened(path)) is not None}
         taken = collections.taken([path.stem for path in entries])
         fresh = {path: entry for path, entry in entries.items() if path.stem not in taken}
-        outcomes = {path.stem: self._packed(path, whole=collections.shared) for path in fresh}
-        collections.add_outcomes(outcomes, self._journal.packed_roster)
+        if collections.shared:
+            whole = {path.stem: self._journal.packed(path) for path in fresh}
+            collections.add_outcomes(whole, self._journal.packed_roster)
         batch = list(fresh.values())
         if batch:
             collections.put_tests(self._tests(collections, batch))
             self._failures(collections, batch)
             collections.add_runs([entry.row for entry in batch])  # last: where it is, all is
         return list(entries)
+
+    def catch_up(self, collections: Collections) -> None:
+        """Write every row that is late."""
+        histories = collections.own_tests(sorted(collections.interesting))
+        late = catching_up(histories, self._recent.entries(NEAR))
+        collections.put_tests([trend.fold(histories[test], test, more) for test, more in late.items()])
+
+    def archive(self, collections: Collections, paths: Iterable[Path]) -> None:
+        """What the index keeps of runs that the journal is about to forget: what they were, without the times."""
+        found: dict[str, codec.Packed] = {}
+        for path in paths:
+            with suppress(UnreadableRun):  # nothing can be kept of it
+                found[path.stem] = codec.lean(self._journal.packed(path))
+        if not collections.shared:  # else it holds them whole
+            collections.add_outcomes(found, self._journal.packed_roster)
 
     def settle(self, paths: Iterable[Path]) -> None:
         """These files have been taken in, and what took them is on the disk."""
@@ -69,11 +85,6 @@ class Intake:
                 self._journal.set_aside(path)
         return entry
 
-    def _packed(self, path: Path, *, whole: bool) -> codec.Packed:
-        """What the index keeps of a run: on our own disk, the journal keeps the rest."""
-        packed = self._journal.packed(path)
-        return packed if whole else codec.lean(packed)
-
     # --- tests ------------------------------------------------------------------------------
 
     def _tests(self, collections: Collections, batch: Sequence[Entry]) -> list[TestHistory]:
@@ -82,7 +93,9 @@ class Intake:
         bad = {test_id for entry in batch for test_id, outcome in entry.told.items() if outcome.bad}
         bad |= self._flipped(batch, far)
         new = bad - known
-        due = (bad & known) | self._due(collections, batch, far)
+        due = self._due(collections, batch, far)
+        if collections.shared:
+            due |= bad & known  # readers elsewhere do not have our journal
         histories = collections.own_tests(sorted(due))
         # What is late is written into every row at once: nobody looks back that far again.
         samples = catching_up(histories, _within(far, batch, NEAR))
@@ -106,11 +119,15 @@ class Intake:
     def _due(self, collections: Collections, batch: Sequence[Entry], far: Sequence[Entry]) -> set[str]:
         known = collections.interesting
         near = [entry.row.id for entry in far[:NEAR]]
-        settled = collections.counts()["runs"]
-        if len(batch) >= _TURNS or any(entry.row.id not in near for entry in batch):
+        # Whoever reads a row, or writes it the next time, looks for what is late in the newest runs: no more of them
+        # are at hand than the journal keeps and memory holds.
+        # A power of two, so that nobody waits for longer than all of them when it doubles.
+        turns = 1 << max(0, min(_TURNS, 3 * len(near) // 4).bit_length() - 1)
+        settled = collections.count("runs")
+        if len(batch) >= turns or any(entry.row.id not in near for entry in batch):
             return set(known)
-        turns = {(settled + number) % _TURNS for number in range(len(batch))}
-        return {test_id for test_id in known if int(records.test_key(test_id)[:8], 16) % _TURNS in turns}
+        now = {(settled + number) % turns for number in range(len(batch))}
+        return {test_id for test_id in known if int(records.test_key(test_id)[:8], 16) % turns in now}
 
     # --- failures ---------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ import threading
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -197,9 +197,10 @@ class Journal:
         for old in sorted(self._broken.iterdir(), key=_modified)[:-_ASIDE]:
             old.unlink(missing_ok=True)
 
-    def prune(self, *, count: int, age_s: float, size_bytes: int, now: float) -> int:
-        """Forget the oldest files of `runs/` beyond any of these limits; returns how many. Never the inbox."""
-        removed = total = 0
+    def leaving(self, *, count: int, age_s: float, size_bytes: int, now: float) -> list[Path]:
+        """The files of `runs/` beyond any of these limits, newest first. Never those of the inbox."""
+        found: list[Path] = []
+        total = 0
         for kept, path in enumerate(reversed(self.settled())):
             try:
                 stat = path.stat()
@@ -207,10 +208,14 @@ class Journal:
                 continue
             total += stat.st_size
             if kept >= count or now - stat.st_mtime > age_s or total > size_bytes:
-                path.unlink(missing_ok=True)
-                removed += 1
-        self._sweep(now, rosters=removed > 0)
-        return removed
+                found.append(path)
+        return found
+
+    def forget(self, paths: Sequence[Path], now: float) -> None:
+        """Remove *paths*, and what no run needs any more."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+        self._sweep(now, rosters=bool(paths))
 
     # --- inside -----------------------------------------------------------------------------
 

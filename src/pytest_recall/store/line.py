@@ -47,6 +47,7 @@ class Line:
             "folder": str(folder.absolute()),
             "kind": type(backend).__name__,
             "backend": shape.dump(backend),
+            "version": pytest_recall.__version__,
             "limit_s": _START_S,
         }
         self._queue: queue.PriorityQueue[tuple[int, int, dict[str, Any] | None, Future[Any]]] = (

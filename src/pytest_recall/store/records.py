@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -26,6 +26,7 @@ from pytest_recall.model import (
     Transition,
 )
 from pytest_recall.store import codec, lore, samples, shape
+from pytest_recall.store.calendar import LEAF, Calendar, Day, Days, pack, unpack
 
 Metadata = dict[str, str | int | float | bool]
 
@@ -72,7 +73,9 @@ def test_key(test_id: str) -> str:
     return blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def test_record(history: TestHistory, writer: str) -> Metadata:
+def test_record(history: TestHistory, writer: str, calendar: Calendar) -> Metadata:
+    """The row of a test; `days` names the leaves of the calendar that it needs."""
+    packed, numbers = samples.pack(history, calendar)
     last = history.samples[-1] if history.samples else None
     return {
         "key": test_key(history.id),
@@ -81,18 +84,89 @@ def test_record(history: TestHistory, writer: str) -> Metadata:
         "at": last.at if last else 0.0,
         "last": last.outcome.value if last else "",
         "bad": sum(sample.outcome.bad for sample in history.samples),
-        "count": len(history.samples),
-        **cut(deflate(samples.pack(history))),
+        "days": f"{calendar.name}:{_ranges({number // LEAF for number in numbers})}",
+        **cut(deflate(packed)),
     }
 
 
-def read_test(record: Metadata) -> TestHistory:
-    return unpack_test(joined(record))
+def read_test(record: Metadata, days: Days) -> TestHistory:
+    return unpack_test(joined(record), days)
 
 
-def unpack_test(text: str) -> TestHistory:
+def unpack_test(text: str, days: Days) -> TestHistory:
     """The history in the joined text of its row. Raises ValueError."""
-    return samples.unpack(inflate(text))
+    return samples.unpack(inflate(text), days)
+
+
+def leaves(record: Metadata) -> list[str]:
+    """The ids of the leaves that the row of a test needs; none in the format of before."""
+    name, _, ranges = str(record.get("days", "")).partition(":")
+    found: list[str] = []
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition("-")
+        found += [leaf_id(name, leaf) for leaf in range(int(first), int(last or first) + 1)]
+    return found
+
+
+def leaf_id(name: str, leaf: int) -> str:
+    return f"days-{name}-{leaf}"
+
+
+def leaf_record(name: str, writer: str, leaf: int, days: Sequence[Day]) -> Metadata:
+    """The row of a leaf; `full` where it will never change again."""
+    return {
+        "of": f"days-{writer}",
+        "part": "days",
+        "name": name,
+        "number": leaf,
+        "at": days[-1].at,
+        "full": len(days) == LEAF,
+        **cut(deflate(pack(days))),
+    }
+
+
+def read_leaf(text: str) -> list[Day]:
+    """The days in the joined text of a leaf's row. Raises ValueError."""
+    return unpack(inflate(text))
+
+
+class Leaves:
+    """Leaves of calendars by their ids, unpacked when a day of theirs is asked for."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._days: dict[str, tuple[str, list[Day]]] = {}  # with the text that they were read from
+
+    def add(self, texts: Mapping[str, str]) -> None:
+        """Leaves by id, as their rows have them; a newer state takes the place of an older one."""
+        for name, text in texts.items():
+            if self._texts.get(name) != text:
+                self._texts[name] = text
+
+    def day(self, name: str, number: int) -> Day:
+        """Raises ValueError where there is no such leaf, or it is torn. Safe beside `add` in another thread."""
+        leaf = leaf_id(name, number // LEAF)
+        text = self._texts.get(leaf)
+        if text is None:
+            raise shape.Misshapen("a leaf of a calendar is missing")
+        read = self._days.get(leaf)
+        if read is None or read[0] is not text:
+            read = self._days[leaf] = (text, read_leaf(text))
+        days = read[1]
+        if not 0 <= number % LEAF < len(days):
+            raise shape.Misshapen("a day that is not in its leaf")
+        return days[number % LEAF]
+
+
+def _ranges(numbers: Collection[int]) -> str:
+    """*numbers* as in `3-9,12`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
 def cause_key(fingerprint: str) -> str:
@@ -114,7 +188,12 @@ def failure_record(failure: FailureHistory, writer: str) -> Metadata:
 
 
 def read_failure(record: Metadata) -> FailureHistory:
-    return shape.load(FailureHistory, _value(joined(record)))
+    return unpack_failure(joined(record))
+
+
+def unpack_failure(text: str) -> FailureHistory:
+    """The cause in the joined text of its row. Raises ValueError."""
+    return shape.load(FailureHistory, _value(text))
 
 
 # --- transitions and notes ------------------------------------------------------------------

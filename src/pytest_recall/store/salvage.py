@@ -62,9 +62,14 @@ def _sound(record: Metadata) -> bool:
 
 def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
     histories = {}
+    leaves = records.Leaves()
+    for name, record in _rows(old, "outcomes"):
+        if record.get("part") == "days":
+            with suppress(ValueError):
+                leaves.add({name: records.joined(record)})
     for _, record in _rows(old, "tests"):
         with suppress(ValueError):
-            history = records.read_test(record)
+            history = records.read_test(record, leaves.day)
             samples = tuple(sample for sample in history.samples if sample.run not in there)
             if record.get("writer") == collections.writer and samples:
                 histories[history.id] = replace(history, samples=samples)

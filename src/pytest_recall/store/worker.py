@@ -11,11 +11,13 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_recall.errors import RecallError
+from pytest_recall import __version__
+from pytest_recall.errors import RecallError, StoreUnavailable
 from pytest_recall.model import Transition
 from pytest_recall.store import chroma, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
@@ -23,12 +25,12 @@ from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
 from pytest_recall.store.intake import Intake
 from pytest_recall.store.journal import Journal
-from pytest_recall.store.recent import Recent
+from pytest_recall.store.recent import NEAR, Recent
 from pytest_recall.store.salvage import salvage
 from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
-_AT_ONCE = 128  # runs of one step of a rebuild, when nobody waits for its turn
+_AT_ONCE = 128  # runs of one step where nobody waits for its turn
 _KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
 
 
@@ -44,6 +46,7 @@ def main() -> None:
         _alarm(int(request.pop("limit_s")) + 5)
         try:
             if worker is None:
+                _check(request.get("version"))
                 worker = Worker(
                     Path(request["folder"]), shape.load(_KINDS[request["kind"]], request["backend"])
                 )
@@ -62,6 +65,14 @@ def main() -> None:
     if worker is not None:
         worker.close()
     os._exit(0)  # what libraries do at exit takes longer than all of ours
+
+
+def _check(version: object) -> None:
+    """Raise `StoreUnavailable` where our code was updated under the process that started us."""
+    if version != __version__:
+        raise StoreUnavailable(
+            f"pytest-recall was updated to {__version__} while this server was running: start it again."
+        )
 
 
 def _bound() -> None:
@@ -98,6 +109,7 @@ class Worker:
             "take": self.take,
             "teach": self.teach,
             "learnt": self.learnt,
+            "prune": self.prune,
             "rebuild": self.rebuild,
             "reindex": self.reindex,
             "runs": self.runs,
@@ -188,6 +200,19 @@ class Worker:
         with self._place.writing() as collections:
             return {"taken": collections.reindex()}
 
+    def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
+        """Forget the oldest files of the journal beyond these limits, as many as one step takes; returns how many."""
+        now = time.time()
+        leaving = self._journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=now)
+        oldest = leaving[-_AT_ONCE:]
+        if oldest:
+            with self._place.writing() as collections:
+                if len(self._journal.settled()) - len(leaving) < NEAR:  # else nothing of theirs is late
+                    self._intake.catch_up(collections)
+                self._intake.archive(collections, oldest)
+            self._journal.forget(oldest, now)
+        return len(oldest)
+
     def runs(self, **asked: Any) -> list[Any]:
         with self._place.reading() as collections:
             return [shape.dump(row) for row in collections.runs(**asked)]
@@ -210,11 +235,16 @@ class Worker:
             generation = self._place.generation
             if have and have == generation:
                 return {"generation": generation, "same": True}
-            return {"generation": generation, "rows": collections.tests(ids)}
+            rows, leaves = collections.tests(ids)
+            return {"generation": generation, "rows": rows, "leaves": leaves}
 
-    def failures(self, fingerprints: list[str] | None) -> list[Any]:
+    def failures(self, fingerprints: list[str] | None, have: str = "") -> dict[str, Any]:
+        """Packed rows; none when nothing was written since the generation that the caller has."""
         with self._place.reading() as collections:
-            return [shape.dump(failure) for failure in collections.failures(fingerprints)]
+            generation = self._place.generation
+            if have and have == generation:
+                return {"generation": generation, "same": True}
+            return {"generation": generation, "rows": collections.failures(fingerprints)}
 
     def similar(self, text: str, limit: int) -> list[Any]:
         with self._place.reading() as collections:
