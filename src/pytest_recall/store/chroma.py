@@ -144,11 +144,11 @@ class Collections:
         others: list[tuple[str, Metadata]] = []
         for name in (name for name in wanted if f"{name}.0" not in there):
             if name in digests:
-                first, *more = _outcome_records(name, {"roster": rosters(digests[name])}, "")
+                first, *more = records.outcome_records(name, {"roster": rosters(digests[name])}, "")
             else:
                 packed = outcomes[name]
                 parts = {"head": packed.head} | ({"columns": packed.columns} if packed.columns else {})
-                first, *more = _outcome_records(name, parts, packed.digest)
+                first, *more = records.outcome_records(name, parts, packed.digest)
             firsts.append(first)
             others += more
         self._add(self._outcomes, others)
@@ -470,17 +470,6 @@ def _readable(read: Callable[[Any], T], rows: Iterable[Any]) -> Iterator[T]:
     for row in rows:
         with suppress(ValueError):
             yield read(row)
-
-
-def _outcome_records(name: str, parts: dict[str, bytes], digest: str) -> list[tuple[str, Metadata]]:
-    room = records.VALUE * records.PIECES
-    found: list[Metadata] = []
-    for part, data in parts.items():
-        text = records.deflate(data)
-        for at in range(0, max(len(text), 1), room):
-            piece = records.cut(text[at : at + room])
-            found.append({"of": name, "part": part, "number": len(found), "roster": digest, **piece})
-    return [(f"{name}.{record['number']}", {**record, "records": len(found)}) for record in found]
 
 
 def _prefix(project: str) -> str:

@@ -24,12 +24,12 @@ from pytest_recall.store.backend import Backend
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
+from pytest_recall.store.rows import Rows
 
 _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
-_ROWS = 20_000  # unpacked rows that are kept
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
@@ -65,10 +65,8 @@ class Store:
         self._feeding = self._again = False
         self._error = ""
         self._slow = False  # the last question was not answered in time
-        self._rows: dict[str, TestHistory | None] = {}  # packed row → what it says
-        self._leaves = records.Leaves()  # of the calendars that rows refer to
+        self._rows = Rows()
         self._known: tuple[str, list[str]] = ("", [])  # of tests: generation, packed rows
-        self._causes: dict[str, FailureHistory | None] = {}  # packed row → what it says
         self._seen: tuple[str, list[str]] = ("", [])  # of causes: generation, packed rows
         self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
 
@@ -247,7 +245,7 @@ class Store:
             packed = self._known[1]
         else:
             packed = list(answer["rows"])
-            self._leaves.add(answer["leaves"])
+            self._rows.leaves.add(answer["leaves"])
             if asked is None:
                 self._known = (answer["generation"], packed)
         found = await asyncio.to_thread(self._fold, packed, asked)
@@ -444,7 +442,7 @@ class Store:
             return dict(self._folded[1])
         known: dict[str, TestHistory] = {}
         for text in packed:
-            history = self._unpacked(text)
+            history = self._rows.test(text)
             if history is None:
                 continue
             other = known.get(history.id)
@@ -467,33 +465,11 @@ class Store:
         far = self._recent.entries(FAR) if not found else near
         return interesting(far) - found.keys()
 
-    def _unpacked(self, text: str) -> TestHistory | None:
-        """What the row says; None when another version of ours wrote it in another way."""
-        if text not in self._rows:
-            if len(self._rows) > _ROWS:
-                self._rows.clear()
-            try:
-                self._rows[text] = records.unpack_test(text, self._leaves.day)
-            except ValueError:
-                self._rows[text] = None
-        return self._rows[text]
-
-    def _cause(self, text: str) -> FailureHistory | None:
-        """What the row says; None when another version of ours wrote it in another way."""
-        if text not in self._causes:
-            if len(self._causes) > _ROWS:
-                self._causes.clear()
-            try:
-                self._causes[text] = records.unpack_failure(text)
-            except ValueError:
-                self._causes[text] = None
-        return self._causes[text]
-
     def _merge(
         self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
     ) -> list[FailureHistory]:
         entries = self._recent.pending() if whole else self._recent.entries(FAR)
-        rows = [row for text in packed if (row := self._cause(text)) is not None]
+        rows = [row for text in packed if (row := self._rows.cause(text)) is not None]
         found: dict[str, FailureHistory] = {}
         for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
             key = failure.fingerprint

@@ -196,6 +196,18 @@ def unpack_failure(text: str) -> FailureHistory:
     return shape.load(FailureHistory, _value(text))
 
 
+def outcome_records(name: str, parts: dict[str, bytes], digest: str) -> list[tuple[str, Metadata]]:
+    """A whole run, or a list of tests, under *name*: its parts in as many records as they need."""
+    room = VALUE * PIECES
+    found: list[Metadata] = []
+    for part, data in parts.items():
+        text = deflate(data)
+        for at in range(0, max(len(text), 1), room):
+            piece = cut(text[at : at + room])
+            found.append({"of": name, "part": part, "number": len(found), "roster": digest, **piece})
+    return [(f"{name}.{record['number']}", {**record, "records": len(found)}) for record in found]
+
+
 # --- transitions and notes ------------------------------------------------------------------
 
 
