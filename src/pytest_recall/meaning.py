@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_recall import learning
@@ -10,6 +10,7 @@ from pytest_recall.errors import listed
 from pytest_recall.history import compare, groups, trend, verdict
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
 from pytest_recall.proof import kept
+from pytest_recall.store import records
 from pytest_recall.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def explain(space: Workspace, run: Run) -> Report:
     histories = await space.store.tests(bad) if bad else {}
     prints = [cause.fingerprint for cause in causes if cause.fingerprint]
     known = await space.store.failures(fingerprints=prints) if prints else []
-    seen = {failure.fingerprint: failure for failure in known if failure.first_run < run.id}
+    seen = {failure.fingerprint: _before(failure, run.id) for failure in known if failure.first_run < run.id}
     learnt = await learning.recall(space, run, causes)
     proven = await kept.of(space, run)
     alike = {test for failure in known for test in failure.tests} - set(bad)
@@ -100,6 +101,19 @@ async def explain(space: Workspace, run: Run) -> Report:
             *run.doubts,
             *space.store.troubles,
         ),
+    )
+
+
+def _before(known: FailureHistory, run_id: str) -> FailureHistory:
+    """What was known of a cause before that run: without the run itself, its reruns and what came later."""
+    earlier = [one for one in known.runs if one < run_id]
+    if not earlier or len(earlier) == len(known.runs):
+        return known
+    return replace(
+        known,
+        count=known.count - len(known.runs) + len(earlier),
+        last_run=max(earlier),
+        last_seen=records.moment(max(earlier)) / 1_000,
     )
 
 

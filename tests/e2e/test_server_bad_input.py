@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.anyio
 
-A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ..."}
+A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ...", "sub/test_deep.py": "def test_gamma(): ..."}
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,17 @@ A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ..."}
         ({"tests": ["test_zzz.py"]}, ["test_zzz.py"]),
         ({"tests": ["--pdb"]}, ["--pdb"]),
         ({"tests": ["../elsewhere.py"]}, ["../elsewhere.py"]),
-        ({"tests": "test_a.py"}, ["tests", "list"]),
+        ({"tests": "test_a.py"}, ["tests='test_a.py'", "list", "e.g. ['tests/test_cart.py::test_total']"]),
+        ({"tests": ["test_deep.py"]}, ["Did you mean 'sub/test_deep.py'?"]),
+        ({"tests": ["sub.test_deep"]}, ["Did you mean 'sub/test_deep.py'?"]),
+        ({"tests": ["test_alpha"]}, ["keyword='test_alpha'"]),
         ({"args": ["-p", "evil"]}, ["-p"]),
-        ({"keywrod": "x"}, ["keywrod"]),
-        ({"timeout_s": "soon"}, ["timeout_s"]),
+        (
+            {"keywrod": "x"},
+            ["no argument 'keywrod'", "did you mean 'keyword'?", "run_tests takes project, tests,"],
+        ),
+        ({"timeout_s": "soon"}, ["timeout_s='soon'", "number"]),
+        ({"detail": "all", "wait_s": -1}, ["'concise' or 'full'", "wait_s=-1"]),
         ({"run_id": "01890000-0000-7000-8000-000000000000"}, ["No run"]),
         ({"run_id": "../../etc/passwd"}, ["No run"]),
         ({"only": "failed"}, ["No test is recorded as failing"]),
@@ -34,7 +41,35 @@ async def test_run_tests_teaches(make_project, connect, arguments, words):
     async with connect(make_project(A)) as agent:
         message = await agent.error("run_tests", **arguments)
         assert all(word in message for word in words), message
+        assert "pydantic" not in message
         assert (await agent.call("run_tests"))["status"] == "passed"
+
+
+async def test_a_note_needs_to_be_about_something(make_project, connect):
+    async with connect(make_project(A)) as agent:
+        message = await agent.error("record_note", text="it is the fixture")
+    assert "'about' is needed (test id, fingerprint" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"keyword": "alpha and ("}, "Wrong expression passed to '-k': alpha and ("),
+        ({"markers": "nosuch", "args": ["--strict-markers"]}, "'-m' expression"),
+        ({"args": ["--maxfail=many"]}, "argument --maxfail: invalid int value: 'many'"),
+    ],
+)
+async def test_what_pytest_refuses_is_told_in_its_own_words_alone(make_project, connect, arguments, words):
+    async with connect(make_project(A | {"pytest.ini": "[pytest]\nmarkers =\n    slow: s\n"})) as agent:
+        answer = await agent.call("run_tests", **arguments)
+        if arguments.keys() == {"keyword"}:
+            found = await agent.call("discover_tests", **arguments)
+            assert words in found["error"]
+            assert found.keys().isdisjoint({"total", "files"})
+    assert (answer["status"], answer["exit_code"]) == ("usage_error", 4)
+    assert words in answer["error"]
+    assert "output_tail" not in answer
+    assert "correct keyword" in answer["next_step"]
 
 
 @pytest.mark.parametrize(
@@ -82,4 +117,4 @@ async def test_a_server_started_at_home_or_in_the_root_asks_for_a_project(make_p
             assert "--project FOLDER" in await agent.error("run_tests")
             assert "--allow-root" in await agent.error("discover_tests", project=str(project))
         async with connect(nowhere, "--allow-root", str(project.parent)) as agent:
-            assert (await agent.call("discover_tests", project=str(project)))["total"] == 2
+            assert (await agent.call("discover_tests", project=str(project)))["total"] == 3

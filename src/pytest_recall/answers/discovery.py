@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from pytest_recall.answers.page import page
 from pytest_recall.answers.run import size
-from pytest_recall.answers.text import head, middle, short_path
+from pytest_recall.answers.text import head, middle, refusal, short_path
 from pytest_recall.app import Found
 from pytest_recall.model import Collector, Discovery, Function, Outcome
 
@@ -74,7 +74,7 @@ def answer(found: Found, *, group: GroupBy, limit: int, cursor: str, full: bool)
             deselected=discovery.deselected,
             errors=[_error(c, root) for c in _failed(discovery)[:ERRORS]],
             errors_omitted=max(0, len(_failed(discovery)) - ERRORS),
-            error=head(discovery.message, 2_000),
+            error=head(refusal(discovery.message) or discovery.message, 2_000),
             duration_s=round(discovery.duration_s, 2),
             cached=found.cached,
         )

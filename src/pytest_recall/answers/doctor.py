@@ -8,7 +8,7 @@ from itertools import chain
 from pydantic import BaseModel
 
 from pytest_recall import __version__
-from pytest_recall.answers.text import head
+from pytest_recall.answers.text import head, refusal
 from pytest_recall.app import App, Examination
 from pytest_recall.errors import RecallError, quoted
 from pytest_recall.install.launch import Trial
@@ -86,7 +86,7 @@ def _pytest(seen: Examination) -> Iterator[Finding]:
         errors = [f"{c.id}: {c.failure.message if c.failure else c.reason}" for c in found.collectors]
         yield Problem(
             what="collection",
-            found=head("; ".join([found.message, *errors]).strip("; "), 600),
+            found=head("; ".join([refusal(found.message) or found.message, *errors]).strip("; "), 600),
             remedy="pytest-recall discover shows each error; mend them, or the environment they name.",
         )
 
@@ -101,7 +101,8 @@ def _store(seen: Examination) -> Iterator[Finding]:
         yield Problem(
             what="store",
             found=trouble,
-            remedy="Runs are safe in the journal and taken in later; if this stays, check disk space and permissions.",
+            remedy="No run is lost: the journal has them all. If this stays, check disk space and permissions, then "
+            "pytest-recall store rebuild.",
         )
 
 
@@ -113,7 +114,7 @@ def _last_run(seen: Examination) -> Iterator[Finding]:
         yield Problem(
             what="last run",
             found=head(doubt, 300),
-            remedy="Read its output: the verdict was made cautiously.",
+            remedy="The verdict was made cautiously. pytest-recall logs shows what was printed; run the tests again.",
         )
 
 
@@ -137,7 +138,9 @@ def _clients(checked: Sequence[Checked]) -> Iterator[Finding]:
         what = f"{found.client.title} ({found.scope})"
         if isinstance(found, Unreadable):
             yield Problem(
-                what=what, found=head(found.why, 400), remedy="Its servers are not started until then."
+                what=what,
+                found=head(found.why, 400),
+                remedy="Mend the file where it says; until then the client starts none of its servers.",
             )
             continue
         if trial is None:
@@ -153,9 +156,9 @@ def _clients(checked: Sequence[Checked]) -> Iterator[Finding]:
                 what=what, found=f"{found.path}: starts in {trial.seconds:.1f} s, {len(trial.tools)} tools"
             )
         if not found.knows_project:
-            instead = "--scope project, or " if found.client.project else ""
+            instead = "--scope project, or with " if found.client.project else ""
             yield Problem(
                 what=what,
                 found=f"{found.path} names no project, and {found.client.title} does not start it in yours",
-                remedy=f"pytest-recall install {found.client.name}, with {instead}--for FOLDER",
+                remedy=f"pytest-recall install {found.client.name} {instead}--for FOLDER",
             )

@@ -11,7 +11,7 @@ from typing import get_args
 
 import anyio
 
-from pytest_recall import beside, learning, survey
+from pytest_recall import beside, learning, reconciling, survey
 from pytest_recall.answers import learnt, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
@@ -44,7 +44,7 @@ from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement
-from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRow, TestHistory
+from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove
 
@@ -71,6 +71,21 @@ LETTERS = {
 }
 
 
+# Of an answer that has nothing to show: a reader who sees none of it can't tell "none" from "not asked rightly".
+_NOTHING: dict[View, str] = {
+    "summary": "No run is kept yet.",
+    "runs": "No run is kept that fits.",
+    "failures": "No cause of failure is known that fits.",
+    "flaky": "No test is known to be flaky: none passed and failed on the same code.",
+    "slow": "No passing test is known.",
+    "similar": "Nothing like it is known.",
+    "spaces": "No run is kept yet.",
+    "fixes": "No failing test is known to have passed again after a change.",
+}
+_ALWAYS = {"view", "project"}  # what an empty answer has, too
+_QUICK_S = 0.01  # who asks for slow tests does not ask for these
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """One question about the past; which fields matter depends on `view`."""
@@ -89,6 +104,7 @@ class Query:
     origin: Origin = field(default_factory=lambda: Origin(space="local", source="cli"))  # of those reruns
     limit: int = 20
     cursor: str = ""
+    reconcile: bool = False  # with the suite as it is now, before the answer
     full: bool = False
 
 
@@ -96,8 +112,14 @@ async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
     """The answer to *query*. Raises a RecallError that says which argument is wrong or missing."""
     if not 1 <= query.limit <= 500:  # noqa: PLR2004 - said in the message
         raise BadRequest(f"limit={query.limit}: use 1 to 500.")
-    made = await _ASK[_view(query)](app, project, query)
-    made.warnings += [head(trouble, 300) for trouble in await app.troubles(project)]
+    view = _view(query)
+    told = await _reconciled(app, project) if query.reconcile else []
+    made = await _ASK[view](app, project, query)
+    troubles = await app.troubles(project)
+    if not troubles and view in _NOTHING and not made.model_dump(exclude_defaults=True, exclude=_ALWAYS):
+        made.remarks = [_NOTHING[view]]  # where the index could not be asked, nobody knows
+    made.remarks += told
+    made.warnings += [head(trouble, 300) for trouble in troubles]
     return made
 
 
@@ -105,6 +127,12 @@ def _view(query: Query) -> View:
     if query.view not in get_args(View):
         raise BadRequest(f"No view {quoted(query.view)}. Views: {listed(get_args(View), most=20)}.")
     return query.view
+
+
+async def _reconciled(app: App, project: str) -> list[str]:
+    collected = await app.discover(project, RunRequest(), full=True)
+    found = await reconciling.reconcile(await app.workspaces.get(project), collected.discovery)
+    return [f"{found.gone} tests are gone since the last look, {found.renamed} have another name now."]
 
 
 async def _summary(app: App, project: str, _: Query) -> SummaryView:
@@ -115,7 +143,7 @@ async def _summary(app: App, project: str, _: Query) -> SummaryView:
         project=middle(known.project, 120),
         last_run=run_line(known.runs[0]) if known.runs else None,
         recent_runs={status: statuses.count(status) for status in dict.fromkeys(statuses)},
-        failing=[_test_line(judged) for judged in known.failing[:10]],
+        failing=[_test_line(judged, brief=True) for judged in known.failing[:10]],
         failing_omitted=max(0, len(known.failing) - 10),
         flaky=[_test_line(judged) for judged in known.flaky[:10]],
         causes=[cause_line(cause) for cause in known.causes[:5]],
@@ -136,10 +164,17 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
 
 
 async def _run(app: App, project: str, query: Query) -> RunView:
-    report = await app.report(project, _needed(query.run_id, "run_id", query))
+    report = await app.report(project, query.run_id or await _last(app, project))
     made = run_answer.answer(report, full=query.full)
     made.ci = pipeline(report.run.ci) if report.run.ci else ""
     return RunView(view="run", run=made)
+
+
+async def _last(app: App, project: str) -> str:
+    rows = await app.runs(project, limit=1)
+    if not rows:
+        raise BadRequest(_NOTHING["summary"])
+    return rows[0].id
 
 
 async def _test(app: App, project: str, query: Query) -> TestView:
@@ -263,8 +298,15 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
 
 async def _slow(app: App, project: str, query: Query) -> SlowView:
     found = await survey.slow(await app.workspaces.get(project))
-    shown, following = page(found, "slow", query.cursor, query.limit)
-    return SlowView(view="slow", tests=[_slow_line(one) for one in shown], next_cursor=following)
+    slow = [one for one in found if one.slower or one.median_s >= _QUICK_S]
+    shown, following = page(slow, "slow", query.cursor, query.limit)
+    quick = len(found) - len(slow)
+    return SlowView(
+        view="slow",
+        tests=[_slow_line(one) for one in shown],
+        remarks=[f"{quick} tests take less than {_QUICK_S} s each."] if quick and not following else [],
+        next_cursor=following,
+    )
 
 
 async def _compare(app: App, project: str, query: Query) -> CompareView:
@@ -349,9 +391,8 @@ def instant(text: str, *, now: float | None = None) -> float:
 
 def _needed(value: str, name: str, query: Query) -> str:
     if not value:
-        raise BadRequest(
-            f"view={query.view!r} needs {name!r}. view='runs' and view='failures' list what there is."
-        )
+        where = {"text": "Paste the error text.", "test": "discover_tests lists the ids."}[name]
+        raise BadRequest(f"view={query.view!r} needs {name!r}. {where}")
     return value
 
 
@@ -370,13 +411,13 @@ def run_line(row: RunRow) -> RunLine:
     )
 
 
-def _test_line(judged: Judged) -> TestLine:
+def _test_line(judged: Judged, *, brief: bool = False) -> TestLine:
     return TestLine(
         id=middle(judged.history.id, 300),
         outcomes=_strip(judged.history),
         verdict=_verdict(judged.judgement),
         evidence=head(judged.judgement.evidence, 200),
-        action=head(judged.judgement.action, 300),
+        action="" if brief else head(judged.judgement.action, 300),  # the same for many; view 'test' tells it
     )
 
 
@@ -398,7 +439,7 @@ def cause_line(failure: FailureHistory, similarity: float | None = None) -> Caus
     return CauseLine(
         fingerprint=failure.fingerprint,
         error=middle(failure.exception, 80),
-        message=head(failure.message, 200),
+        message=head(run_answer.without_name(failure.exception, failure.message), 200),
         at=head(f"{failure.path}: {failure.source}" if failure.path else "", 200),
         tests=first_ids(failure.tests, 3),
         tests_omitted=max(0, len(failure.tests) - 3),

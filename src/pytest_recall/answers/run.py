@@ -14,7 +14,7 @@ from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.excerpt import excerpt
 from pytest_recall.answers.learnt import Fix
-from pytest_recall.answers.text import clean, first_ids, head, middle, short_path, tail
+from pytest_recall.answers.text import clean, first_ids, head, middle, refusal, short_path, tail
 from pytest_recall.jobs import Job
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
@@ -83,6 +83,7 @@ class RunAnswer(BaseModel):
     status: Annotated[str, Field(description="only 'passed' is green")]
     exit_code: int | None = None
     counts: dict[str, int] = {}
+    repeat: int = 1
     coverage: Annotated[Covered | None, _PLAIN] = None
     duration_s: float = 0
     project: str = ""
@@ -354,6 +355,7 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
         status=run.status.value,
         exit_code=_exit_code(run),
         counts=run.counts,
+        repeat=run.request.repeat,
         coverage=covered(run.coverage, entries=level.covered, lines=level.lines),
         duration_s=round(run.duration_s, 2),
         project=middle(root, level.place),
@@ -388,7 +390,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
     return FailureGroup(
         fingerprint=group.fingerprint,
         error=middle(failure.exception, 80) if failure else group.outcome.value,
-        message=head(_message(failure), level.message) if failure else "",
+        message=head(without_name(failure.exception, failure.message), level.message) if failure else "",
         at=f"{short_path(frame.path, run.target.root)}:{frame.line}" if frame else "",
         source=_source(failure, lines=level.local > 0) if failure else "",
         tests=first_ids(group.tests, level.tests, level.test_id),
@@ -424,12 +426,12 @@ def _told(test_id: str, run: Run, level: _Level) -> list[str]:
     return told.lines(found, around, number=level.told, most=level.note)
 
 
-def _message(failure: Failure) -> str:
-    """The message without the exception's name, which pytest puts before it and `error` says already."""
-    for name in (failure.exception, failure.exception.rpartition(".")[2]):
-        if name and failure.message.startswith(f"{name}: "):
-            return failure.message[len(name) + 2 :]
-    return failure.message
+def without_name(exception: str, message: str) -> str:
+    """*message* without the exception's name, which pytest puts before it and `error` says already."""
+    for name in (exception, exception.rpartition(".")[2]):
+        if name and message.startswith(f"{name}: "):
+            return message[len(name) + 2 :]
+    return message
 
 
 def _traceback(failure: Failure, run: Run, frames: int) -> str:
@@ -484,6 +486,8 @@ def _error(run: Run) -> str:
             return head(f"{path}: {message}" if path else message, 1_000)
         case Interrupted(reason=reason) | InternalError(message=reason):
             return head(reason, 1_000)
+        case Finished() if run.status is Status.USAGE_ERROR:
+            return head(refusal(run.output_tail), 1_000)
         case _:
             return ""
 
@@ -496,18 +500,24 @@ def _tells(run: Run) -> bool:
 
 
 def _slowest(run: Run, number: int) -> list[str]:
-    tests = sorted(run.tests, key=lambda test: -test.attempts[-1].duration_s)[:number]
-    return [f"{test.attempts[-1].duration_s:.2f} s {middle(test.id, 200)}" for test in tests]
+    timed = [(test.attempts[-1].duration_s, test.id) for test in run.tests]
+    slow = sorted((one for one in timed if one[0] >= 0.01), reverse=True)[:number]  # noqa: PLR2004 - less is shown as 0.00
+    return [f"{seconds:.2f} s {middle(test_id, 200)}" for seconds, test_id in slow]
+
+
+_NEXT = {
+    Status.NO_TESTS: "Nothing was selected. discover_tests lists what exists.",
+    Status.CANCELLED: "The run was cancelled; what had finished is kept.",
+    Status.USAGE_ERROR: "pytest refused the call and ran nothing: correct keyword, markers, args or its configuration.",
+}
 
 
 def _next_step(report: Report) -> str:
     run = report.run
     if report.hints:
         return " ".join(learnt.hints(report.hints, most=400))
-    if run.status is Status.NO_TESTS:
-        return "Nothing was selected. discover_tests lists what exists."
-    if run.status is Status.CANCELLED:
-        return "The run was cancelled; what had finished is kept."
+    if run.status in _NEXT:
+        return _NEXT[run.status]
     if run.not_run and run.status is not Status.PASSED:
         return f"{len(run.not_run)} selected tests did not run; treat them as unknown."
     if len(report.groups) > MOST // EACH:

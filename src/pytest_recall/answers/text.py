@@ -13,6 +13,15 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
+# How pytest's command line refuses: `ERROR: Wrong expression passed to '-k': …`, or argparse's `…: error: …`.
+_REFUSAL = re.compile(r"^(?:ERROR: (?!usage: )|\S+: error: )(.+)$", re.MULTILINE)
+
+
+def refusal(printed: str) -> str:
+    """Why pytest refused its command line or configuration, from the end of what it *printed*; "" if it does not say."""
+    return "\n".join(_REFUSAL.findall(clean(printed)))
+
+
 def clean(text: str) -> str:
     """*text* without terminal codes, with invisible characters and lone surrogates escaped."""
     text = _ANSI.sub("", text.replace("\r\n", "\n"))

@@ -47,11 +47,12 @@ class CauseLine(BaseModel):
     notes: list[str] = []
 
 
-class _Degraded(BaseModel):
+class Told(BaseModel):
+    remarks: list[str] = []  # why there is nothing, or what could not be shown
     warnings: list[str] = []  # the index is behind or out of reach
 
 
-class SummaryView(_Degraded):
+class SummaryView(Told):
     view: Literal["summary"]
     project: str
     last_run: RunLine | None = None
@@ -62,18 +63,18 @@ class SummaryView(_Degraded):
     causes: list[CauseLine] = []
 
 
-class RunsView(_Degraded):
+class RunsView(Told):
     view: Literal["runs"]
     runs: list[RunLine] = []
     next_cursor: str = ""
 
 
-class RunView(_Degraded):
+class RunView(Told):
     view: Literal["run"]
     run: RunAnswer
 
 
-class TestView(_Degraded):
+class TestView(Told):
     view: Literal["test"]
     id: str
     verdict: str = ""
@@ -93,21 +94,20 @@ class TestView(_Degraded):
     notes: list[str] = []
 
 
-class FailuresView(_Degraded):
+class FailuresView(Told):
     view: Literal["failures"]
     failures: list[CauseLine] = []
     next_cursor: str = ""
 
 
-class SimilarView(_Degraded):
+class SimilarView(Told):
     view: Literal["similar"]
     failures: list[CauseLine] = []
 
 
-class FlakyView(_Degraded):
+class FlakyView(Told):
     view: Literal["flaky"]
     tests: list[TestLine] = []
-    remarks: list[str] = []  # of the reruns: what could not be shown
     next_cursor: str = ""
 
 
@@ -119,13 +119,13 @@ class SlowLine(BaseModel):
     now_s: float | None = None
 
 
-class SlowView(_Degraded):
+class SlowView(Told):
     view: Literal["slow"]
     tests: list[SlowLine] = []
     next_cursor: str = ""
 
 
-class CompareView(_Degraded):
+class CompareView(Told):
     view: Literal["compare"]
     before: RunLine
     after: RunLine
@@ -148,7 +148,7 @@ class SpaceLine(BaseModel):
     omitted: int = 0
 
 
-class SpacesView(_Degraded):
+class SpacesView(Told):
     view: Literal["spaces"]
     spaces: list[SpaceLine] = []
 
@@ -161,10 +161,9 @@ class FixLine(Fix):
     failed: Annotated[int, Field(description="attempts before it passed")] = 0
 
 
-class FixesView(_Degraded):
+class FixesView(Told):
     view: Literal["fixes"]
     fixes: list[FixLine] = []
-    remarks: list[str] = []  # of undoing them: what could not be shown
     next_cursor: str = ""
 
 

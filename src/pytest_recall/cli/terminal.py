@@ -50,6 +50,7 @@ from pytest_recall.answers.views import (
     SummaryView,
     TestLine,
     TestView,
+    Told,
 )
 from pytest_recall.demo import Turn
 from pytest_recall.model import Progress as Done
@@ -128,6 +129,8 @@ def closing(turns: Sequence[Turn], seconds: float) -> None:
 
 def _parts(answer: BaseModel) -> Iterator[RenderableType]:
     yield from _SHOWN[type(answer)](answer)
+    if isinstance(answer, Told):
+        yield from (Text(_plain(remark), style="dim") for remark in answer.remarks)
     yield from (_warning(text) for text in getattr(answer, "warnings", []))
     if cursor := getattr(answer, "next_cursor", ""):
         yield Text(f"more: --cursor {cursor}", style="dim")
@@ -228,8 +231,6 @@ def _fixes(view: FixesView) -> Iterator[RenderableType]:
     for line in view.fixes:
         yield Text(_plain(f"{line.test} ({line.fingerprint}), after {line.failed} failed attempts"))
         yield from _fix(line)
-    if not view.fixes:
-        yield Text("No failing test has been seen to pass again after a change.", style="dim")
 
 
 def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:

@@ -62,7 +62,7 @@ def doubts(client: Client, scope: Scope, launch: Launch, *, project: str, tempor
     if _VANISHING.search(launch.command) or Path(launch.command).is_relative_to(temporary):
         found.append(
             f"{launch.command} lies in a temporary environment, which will be swept away. Install it to stay "
-            "(uv tool install pytest-recall, or pipx install pytest-recall) and run this again from there."
+            "(`uv tool install` or `pipx install`, with the clone or the wheel) and run this again from there."
         )
     if scope == "user" and not client.follows and not project:
         instead = "use --scope project, or " if client.project else ""

@@ -237,15 +237,18 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
 
 
 def _unknown(test: str, name: str, root: Path) -> str:
+    if alike := Roots(root).alike(name)[:3]:
+        return f"tests: there is no {quoted(test)} in {quoted(str(root))}. Did you mean {listed(alike)}?"
     parent = (root / name).parent
     where = parent if parent.is_dir() and parent.resolve().is_relative_to(root.resolve()) else root
     try:
-        known = sorted(item.name for item in where.iterdir())[:5_000]
+        known = sorted(item.name for item in where.iterdir() if not item.name.startswith("."))[:5_000]
     except OSError:
         known = []
     near = difflib.get_close_matches(Path(name).name[:200], known, n=3, cutoff=0.5)
     shown = [str((where / item).relative_to(root)) for item in near]
+    by_word = f" For tests by a part of their name: keyword={name!r}." if name.isidentifier() else ""
     return (
         f"tests: there is no {quoted(name)} in {quoted(str(root))} (asked for: {quoted(test)})."
-        f" Nearest: {listed(shown)}. discover_tests lists what exists."
+        f" Nearest: {listed(shown)}. discover_tests lists what exists.{by_word}"
     )

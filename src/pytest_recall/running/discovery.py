@@ -129,12 +129,14 @@ class _Found:
     def discovery(self, end: Ended, output: Output, *, duration_s: float) -> Discovery:
         how, launch = report.termination(end), self.launch
         status = self._status(how)
+        if status is Status.USAGE_ERROR:  # what was listed before pytest refused was not what was asked for
+            self._functions.clear()
         return Discovery(
             target=self.target,
             rootdir=launch.session.root if launch.session else self.target.root,
             pytest=launch.session.pytest if launch.session else str(end.boot.get("pytest") or "")[:40],
             functions=tuple(self._functions.values()),
-            selected=launch.selected or 0,
+            selected=0 if status is Status.USAGE_ERROR else launch.selected or 0,
             deselected=launch.deselected,
             collectors=tuple(self._ledger.collectors.values()),
             status=status,

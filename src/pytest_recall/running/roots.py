@@ -39,6 +39,18 @@ class Roots:
             return []
         return [base / name for base in self._below if _exists(base / name)]
 
+    def alike(self, name: str) -> list[str]:
+        """Paths of the project that *name* may have been meant for: a file's name without its folder, or a dotted module."""
+        plain = name if "/" in name or name.endswith(".py") else name.replace(".", "/") + ".py"
+        ending = f"/{plain.lstrip('./')}"
+        return [
+            path
+            for here, files in _walk(self._root)
+            for file in files
+            if file == ending.rpartition("/")[2]
+            and f"/{(path := (here / file).relative_to(self._root).as_posix())}".endswith(ending)
+        ]
+
     @cached_property
     def _below(self) -> list[Path]:
         return list(_rootdirs(self._root))
@@ -46,12 +58,16 @@ class Roots:
 
 def _rootdirs(root: Path) -> Iterator[Path]:
     """The folders below *root* that hold a configuration of pytest's, the nearest ones."""
+    yield from (here for here, files in _walk(root) if here != root and not _CONFIGURATION.isdisjoint(files))
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The project's folders, the nearest levels of them, and the files in each; no environment's, no hidden one's."""
     for number, (place, folders, files) in enumerate(os.walk(root)):
         if number >= _MOST_FOLDERS:
             return
         here = Path(place)
-        if here != root and not _CONFIGURATION.isdisjoint(files):
-            yield here
+        yield here, files
         deep = len(here.relative_to(root).parts) >= _DEPTH
         folders[:] = sorted(
             name

@@ -41,10 +41,13 @@ def teller(ctx: Context[App]) -> Callable[[Progress], Awaitable[None]]:
             return
         last, said = max(float(progress.done), last + 0.001), progress
         total = float(max(progress.total, progress.done)) or None
-        message = (
-            progress.message
-            or f"{progress.done}/{progress.total}, {progress.failed} failed: {progress.current}"
-        )
-        await ctx.report_progress(last, total, message[:200])
+        await ctx.report_progress(last, total, _words(progress)[:200])
 
     return tell
+
+
+def _words(progress: Progress) -> str:
+    if progress.message or not progress.total:
+        return progress.message or "starting"
+    now = f": {progress.current}" if progress.current else ""
+    return f"{progress.done}/{progress.total}, {progress.failed} failed{now}"

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from typing import Any, ParamSpec, cast, get_args
+from typing import TYPE_CHECKING, Any, ParamSpec, cast, get_args
 from urllib.parse import quote
 
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pytest_recall.answers import run as ran
 from pytest_recall.answers import views
-from pytest_recall.errors import RecallError
+from pytest_recall.errors import RecallError, quoted
 from pytest_recall.server import asking
 
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import Context
+    from pydantic_core import ErrorDetails
+
 P = ParamSpec("P")
+
+_MOST_ERRORS = 3  # of one call
+
+
+class _Taught(Tool):
+    """A tool that says what is wrong with its arguments in few words: pydantic's own name neither what there is nor an example."""
+
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,  # noqa: FBT001, FBT002 - the SDK's signature
+    ) -> Any:
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = error.__cause__.errors(include_url=False)[:_MOST_ERRORS]
+            said = " ".join(self._said(one) for one in wrong)
+            raise ToolError(f"Error executing tool {self.name}: {said}") from error
+
+    def _said(self, wrong: ErrorDetails) -> str:
+        known: dict[str, dict[str, Any]] = self.parameters["properties"]
+        name, where = str(wrong["loc"][0]), ".".join(map(str, wrong["loc"]))
+        if wrong["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            return f"There is no argument {quoted(name)}; {hint}{self.name} takes {', '.join(known)}."
+        about = known.get(name, {}).get("description", "")
+        told = f" ({about})" if about else ""
+        if wrong["type"] == "missing":
+            return f"The argument {name!r} is needed{told}."
+        return f"{where}={quoted(wrong['input'])}: {wrong['msg'].replace('Input should', 'it should')}{told}."
 
 
 def tool(
@@ -50,7 +89,7 @@ def tool(
     call.__signature__ = inspect.signature(function, eval_str=True).replace(  # type: ignore[attr-defined]
         return_annotation=CallToolResult
     )
-    made = Tool.from_function(
+    made = _Taught.from_function(
         call,
         title=title,
         description=inspect.cleandoc(function.__doc__ or ""),

@@ -40,12 +40,14 @@ async def discover_tests(
     ] = "file",
     limit: Annotated[int, Field(ge=1, le=1000)] = 200,
     cursor: Cursor = "",
-    detail: Detail = "concise",
+    detail: Annotated[
+        Literal["concise", "full"], Field(description="full: markers, parameters, fixtures of group='test'")
+    ] = "concise",
 ) -> discovered.DiscoveryAnswer:
     """List the project's tests without running them. Collection errors stand beside what was found.
 
-    Use it to find test ids for run_tests, e.g. paths=['tests/test_cart.py'], group='test'. Use instead of
-    `pytest --collect-only`.
+    Use it instead of `pytest --collect-only`, and to find ids for run_tests, e.g. paths=['tests/test_cart.py'],
+    group='test'.
     """
     request = RunRequest(tests=tuple(paths), keyword=keyword, markers=markers)
     full = detail == "full"
@@ -93,8 +95,8 @@ async def run_tests(
     """Run the project's tests with its own pytest, isolated: hangs and crashes end in an answer too.
 
     Failures come grouped by cause, new ones told from known and flaky ones. Use it instead of `pytest` in a shell:
-    narrow first, e.g. tests=['tests/test_cart.py'], the whole suite last. Only status 'passed' is green. Status
-    'running': call again with run_id.
+    narrow first, e.g. tests=['tests/test_cart.py'], after a fix only='failed', the whole suite last. Only status
+    'passed' is green. Status 'running': call again with run_id.
     """
     app, full = asking.app(ctx), detail == "full"
     job = app.jobs.get(run_id) if run_id else None
@@ -130,10 +132,11 @@ async def test_history(
     ctx: Context[App],
     *,
     project: Project = "",
-    view: Annotated[views.View, Field(description="what to look at")] = "summary",
-    test: Annotated[str, Field(description="node id, for views 'test' and 'fixes'")] = "",
+    view: views.View = "summary",
+    test: Annotated[str, Field(description="node id, for views 'test', 'fixes' and 'flaky'")] = "",
     run_id: Annotated[
-        str, Field(description="for view 'run' and 'compare': a run id, revision or space")
+        str,
+        Field(description="for views 'run' and 'compare' (there a revision or space too); '' is the last"),
     ] = "",
     base_run_id: Annotated[
         str, Field(description="what to compare with; '' is the last comparable run")
@@ -145,15 +148,23 @@ async def test_history(
     since: Annotated[str, Field(description="'12h', '7d' or a date")] = "",
     space: Literal["", "local", "ci", "agent"] = "",
     verify: Annotated[
-        int, Field(ge=0, le=50, description="for view 'flaky': rerun the suspects so often first")
+        int,
+        Field(
+            ge=0,
+            le=50,
+            description="runs tests first, so often: 'flaky' its suspects, 'fixes' with each fix undone",
+        ),
     ] = 0,
+    reconcile: Annotated[bool, Field(description="collect first, and mark tests that are gone")] = False,
     limit: Annotated[int, Field(ge=1, le=500)] = 20,
     cursor: Cursor = "",
     detail: Detail = "concise",
 ) -> views.HistoryAnswer:
-    """What past runs say, without running anything (but for verify): how the project stands (summary), past runs, one run again,
-    one test's record, known causes of failure, flaky and slow tests, failures similar to a pasted error text, two
-    runs side by side, local against ci, what made failing tests pass (fixes).
+    """What past runs say, without running anything (but for verify and reconcile).
+
+    Views: summary: how the project stands. runs: the past ones. run: one again. test: one test's record. failures:
+    known causes. flaky. slow. similar: failures like a pasted error text. compare: two runs, revisions or spaces
+    side by side. spaces: local against ci. fixes: what made failing tests pass.
 
     Use it before hunting a failure: it may be known, flaky or older than your change. E.g. view='test',
     test='tests/test_cart.py::test_total'.
@@ -168,6 +179,7 @@ async def test_history(
         since=since,
         space=space,
         verify=verify,
+        reconcile=reconcile,
         origin=asking.origin(ctx),
         limit=limit,
         cursor=cursor,
