@@ -132,7 +132,7 @@ def test_the_default_scope_is_one_that_needs_no_project_named(name):
 def test_an_environment_that_vanishes_is_doubted(command):
     [doubt] = launch.doubts(CLIENTS["zed"], "user", Launch(command=command), project="", temporary="/tmp")
     assert "temporary environment" in doubt
-    assert "pipx install pytest-recall" in doubt
+    assert "`pipx install`" in doubt
 
 
 def test_a_lasting_environment_is_not_doubted():
