@@ -83,7 +83,7 @@ _NOTHING: dict[View, str] = {
     "fixes": "No failing test is known to have passed again after a change.",
 }
 _ALWAYS = {"view", "project"}  # what an empty answer has, too
-_QUICK_S = 0.01  # who asks for slow tests does not ask for these
+_QUICK_S, _LEAST = 0.01, 5  # who asks for slow tests does not ask for quicker ones, but for a few at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,13 +298,15 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
 
 async def _slow(app: App, project: str, query: Query) -> SlowView:
     found = await survey.slow(await app.workspaces.get(project))
-    slow = [one for one in found if one.slower or one.median_s >= _QUICK_S]
+    slow = [
+        one for number, one in enumerate(found) if number < _LEAST or one.slower or one.median_s >= _QUICK_S
+    ]
     shown, following = page(slow, "slow", query.cursor, query.limit)
     quick = len(found) - len(slow)
     return SlowView(
         view="slow",
         tests=[_slow_line(one) for one in shown],
-        remarks=[f"{quick} tests take less than {_QUICK_S} s each."] if quick and not following else [],
+        remarks=[f"{quick} more tests take less than {_QUICK_S} s each."] if quick and not following else [],
         next_cursor=following,
     )
 
