@@ -76,7 +76,12 @@ async def run_tests(
     ] = 0,
     repeat: Annotated[int, Field(ge=1, le=1000, description="run the selection so many times")] = 1,
     confirm: Annotated[
-        int, Field(ge=0, le=50, description="rerun failures so many times: flaky or real?")
+        int,
+        Field(
+            ge=0,
+            le=50,
+            description="rerun failures so often, alone and at the base revision: flaky, yours or older?",
+        ),
     ] = 0,
     coverage: Annotated[bool, Field(description="measured by the project's own tool")] = False,
     args: Annotated[
@@ -87,7 +92,7 @@ async def run_tests(
         str, Field(max_length=500, description="what was changed or is to be proven; kept")
     ] = "",
     wait_s: Annotated[
-        float, Field(ge=0, le=3_600, description="then return status 'running' and a run_id")
+        float, Field(ge=0, le=3_600, description="seconds until status 'running' and a run_id are returned")
     ] = 45,
     run_id: Annotated[str, Field(description="wait for or return that run; starts nothing")] = "",
     detail: Detail = "concise",
