@@ -26,6 +26,10 @@ class Outcome(StrEnum):
     CRASHED = "crashed"  # it was running when its process died
     NOT_RUN = "not_run"  # selected, and never finished
 
+    __hash__ = (
+        str.__hash__
+    )  # Enum's own is Python code, and each test of each run is asked for it several times
+
     @property
     def bad(self) -> bool:
         """Whether this outcome keeps a run from being called passed."""

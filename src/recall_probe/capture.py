@@ -201,8 +201,9 @@ class Capture:
             yield Distributed(config, self._stream, _NO_REPORT, lend=False)
         else:
             yield Collecting(self._stream, describer, _NO_REPORT, None, "ids", True)
-            yield Measuring(self._file, self._stream)
-            evidence = Evidence(self._stream, describer)
+            measuring = Measuring(self._file, self._stream)
+            yield measuring
+            evidence = Evidence(self._stream, describer, measuring)
             yield evidence
             yield Reporting(config, self._stream, describer, _NO_REPORT, [], evidence)
 
@@ -210,8 +211,9 @@ class Capture:
         describer = Describer(root_of(config), self._stream.max_text, False)
         tells = worker == "gw0"
         yield Collecting(self._stream, describer, _NO_REPORT, worker, "ids" if tells else "none", tells)
-        yield Measuring(self._file, self._stream, worker)
-        yield WorkersEvidence(self._stream, describer, worker)
+        measuring = Measuring(self._file, self._stream, worker)
+        yield measuring
+        yield WorkersEvidence(self._stream, describer, measuring, worker)
 
     @staticmethod
     def _register(config, parts):

@@ -9,14 +9,18 @@ from recall_probe.stream import node_id, seconds
 class Evidence:
     """Where the tests run in the process that owns the stream; `Reporting` asks it at each report."""
 
-    def __init__(self, stream, describer, worker=None):
+    def __init__(self, stream, describer, measuring, worker=None):
         self._stream, self._describer, self._worker = stream, describer, worker
+        self._measuring = measuring
         self._tail = ',"worker":%s}' % stream.quoted(worker) if worker else "}"
         self.quiet = {}  # (node id, phase) → a failed report that pytest has not been told of
 
     @wrapper
     def pytest_runtest_makereport(self, item, call):
         """Attach the failure to the report as plain values: xdist and subtests carry it over."""
+        self._measuring.ended(
+            item, call
+        )  # from here: another hook of ours would cost as much as all that it does
         outcome = yield
         if call.excinfo is not None:
             self._describe(item, call, result(outcome))
@@ -36,8 +40,9 @@ class Evidence:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid):
         """Said by the worker itself: a controller hears of it later, and not from whom."""
+        self._measuring.begun(nodeid)
         stream = self._stream
-        text = '{"e":"start","t":%.4f,"id":%s%s' % (stream.now(), stream.id(nodeid), self._tail)
+        text = '{"e":"start","t":%s,"id":%s%s' % (stream.stamp(), stream.id(nodeid), self._tail)
         # In a worker the test before this one has run since the last write; alone, its `finish` came after it.
         stream.line(text, check=self._worker is not None)
 

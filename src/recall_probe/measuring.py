@@ -17,13 +17,13 @@ except ImportError:  # Windows
 
 from recall_probe.recording import ADDRESS, Recorder
 
-_QUIET_S = 0.005
+_QUIET_S = 0.005  # of a phase that is not told of
 _NEXT = {"setup": "call", "call": "teardown", "teardown": "setup"}
 _KILO = 1024 if sys.platform == "darwin" else 1  # what ru_maxrss counts in
 
 
 class Measuring:
-    """In each process that runs tests."""
+    """In each process that runs tests; `Evidence` says when a test begins and when a phase of it has ended."""
 
     _cpu_s = staticmethod(time.process_time)
     _usage = staticmethod(resource.getrusage) if resource else None
@@ -32,7 +32,7 @@ class Measuring:
     def __init__(self, path, stream, worker=None):
         self._path, self._stream = path, stream
         self._recorder = Recorder(path, worker, main=True)
-        self._cpu = self._cpu_s()
+        self._cpu, self._quick = self._cpu_s(), 0.0  # at the last look; seconds of quick phases since then
         self._peak = self._peak_kb()
 
     @pytest.hookimpl(tryfirst=True)
@@ -47,32 +47,33 @@ class Measuring:
         if os.environ.get(ADDRESS) == self._path:
             del os.environ[ADDRESS]
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logstart(self, nodeid):
+    def begun(self, nodeid):
+        """The test *nodeid* begins."""
         self._recorder.enter(nodeid)
-        self._cpu = self._cpu_s()
+        self._cpu, self._quick = self._cpu_s(), 0.0
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item, call):
-        """A phase has ended. Gives nothing: the report is others' business."""
+    def ended(self, item, call):
+        """The phase *call* of *item* has ended. Never raises."""
         when, here = call.when, self._recorder.here
         if here is None or when not in _NEXT:
             return
-        slow = call.stop - call.start >= _QUIET_S
-        # Reading the clock costs 0.8 us. A quick call is not worth it: its time then counts in a slow teardown's.
-        cpu = self._cpu_s() if slow or when == "setup" else self._cpu
-        if slow or item._report_sections:
-            try:
-                self._tell(item, call, here, cpu - self._cpu, slow)
-            except Exception:  # of a clock that the test has patched, or an item of a foreign kind
-                pass
+        try:
+            slow = call.duration >= _QUIET_S
+            if slow or item._report_sections:
+                # Reading the clock costs 0.8 us, which a quick phase is not worth: it is taken for busy all its time.
+                cpu = self._cpu_s()
+                self._tell(item, call, here, cpu - self._cpu - self._quick, slow)
+                self._cpu, self._quick = cpu, 0.0
+            else:
+                self._quick += call.duration
+        except Exception:  # of a clock that the test has patched, or an item of a foreign kind
+            pass
         if when == "teardown":
             extra = getattr(item, "_json_report_extra", None)
             if extra and extra.get("metadata"):
                 self._recorder.say("metadata", "json_metadata", extra["metadata"], {})
             here.attempt = (here.attempt or 0) + 1
         here.phase = _NEXT[when]
-        self._cpu = cpu
 
     def _tell(self, item, call, here, cpu, slow):
         output = sum(

@@ -52,12 +52,12 @@ def redacted(text):
 class Where:
     """A test under way."""
 
-    __slots__ = ("attempt", "entries", "head", "id", "phase", "size")
+    attempt, phase = 0, "setup"
+    entries = size = 0
+    head = None  # the part of a fact that names it
 
     def __init__(self, nodeid):
-        self.id, self.attempt, self.phase = nodeid, 0, "setup"
-        self.entries = self.size = 0
-        self.head = None  # the part of a fact that names it
+        self.id = nodeid
 
 
 _current = contextvars.ContextVar("recall_test", default=None)

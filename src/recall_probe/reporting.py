@@ -4,10 +4,11 @@ import os
 import sys
 
 import pytest
+from _pytest.reports import TestReport
 
 from recall_probe import values
 from recall_probe.hooks import wrapper
-from recall_probe.stream import clean, cut, node_id, seconds
+from recall_probe.stream import clean, cut, micro, node_id, seconds
 
 _QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
 _WARNINGS_MOST, _WARNING_MOST = 500, 2000
@@ -29,12 +30,9 @@ _OURS = "pytest-recall-plugin"
 class Running:
     """What is folded into a test's `finish`: seconds of phases that passed."""
 
-    __slots__ = ("call", "setup", "subtests", "teardown", "teardown_ok", "worker")
-
-    def __init__(self):
-        self.setup = self.call = self.teardown = self.worker = None
-        self.teardown_ok = False
-        self.subtests = None  # how many passed, where there were any
+    setup = call = teardown = worker = None
+    teardown_ok = False
+    subtests = None  # how many passed, where there were any
 
 
 class Reporting:
@@ -171,10 +169,12 @@ class Reporting:
         return outcome
 
     def _report(self, report):
-        running = self._running.get(report.nodeid)
+        nodeid = report.nodeid  # pytest 9.2 puts it together anew for each that asks
+        running = self._running.get(nodeid)
         if running is None:
-            running = self._running[report.nodeid] = Running()
-        when, plain = report.when, type(report).__name__ not in _SUBTEST_TYPES
+            running = self._running[nodeid] = Running()
+        when, kind = report.when, type(report)
+        plain = kind is TestReport or kind.__name__ not in _SUBTEST_TYPES
         if report.outcome != "passed":
             self._phase(report, plain, self._category(report), running)
         elif not plain:
@@ -186,9 +186,10 @@ class Reporting:
             else:
                 running.call, running.worker = report.duration, getattr(report, "worker_id", None)
         else:
-            running.teardown_ok = when == "teardown"
-            quiet = report.duration < _QUIET_S and not (when == "teardown" and report.user_properties)
-            setattr(running, when, report.duration if quiet else None)
+            duration = report.duration
+            running.teardown_ok = last = when == "teardown"
+            quiet = duration < _QUIET_S and not (last and report.user_properties)
+            setattr(running, when, duration if quiet else None)
             if not quiet:
                 self._phase(report, plain, "", running)
 
@@ -247,15 +248,15 @@ class Reporting:
         if evidence is not None and evidence.quiet:
             evidence.finished(nodeid)
         running = self._running.pop(nodeid, None) or Running()
-        text = '{"e":"finish","t":%.4f,"id":%s' % (stream.now(), stream.id(nodeid))
+        text = '{"e":"finish","t":%s,"id":%s' % (stream.stamp(), stream.id(nodeid))
         if running.setup is not None:
-            text += ',"setup":%s' % seconds(running.setup)
+            text += ',"setup":%de-6' % micro(running.setup)
         if running.call is not None:
-            text += ',"call":%s' % seconds(running.call)
+            text += ',"call":%de-6' % micro(running.call)
             if running.worker:
                 text += ',"worker":' + stream.quoted(running.worker)
         if running.teardown is not None:
-            text += ',"teardown":%s' % seconds(running.teardown)
+            text += ',"teardown":%de-6' % micro(running.teardown)
         if running.subtests:
             text += ',"subtests":{"passed":%d}' % running.subtests
         stream.line(text + (',"teardown_ok":true}' if running.teardown_ok else ',"teardown_ok":false}'))

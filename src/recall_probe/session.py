@@ -85,14 +85,16 @@ class Session:
         tells = worker is None or self._claim("lister")  # of xdist's workers the first
         wanted = (self._cfg.get("list") or "none") if tells else "none"
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
+        evidence = None
         if not self._cfg.get("collect_only"):
-            yield Measuring(self._path("events.jsonl"), stream, name)
+            measuring = Measuring(self._path("events.jsonl"), stream, name)
+            yield measuring
             yield Logged(self._path("log-%s.txt" % (name or "main")))
+            kind = WorkersEvidence if worker else Evidence
+            evidence = kind(stream, describer, measuring, name)
+            yield evidence
         if worker:
-            yield WorkersEvidence(stream, describer, name)
             return
-        evidence = Evidence(stream, describer)
-        yield evidence
         yield Reporting(config, stream, describer, self._json_report, self._notes, evidence)
 
     def not_started(self, error):

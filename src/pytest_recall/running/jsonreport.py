@@ -18,6 +18,12 @@ MOST_BYTES = 32 * 2**20
 _MOST_DOUBTS = 5
 _DURATION = re.compile(rb'("duration": ?)(\d{1,10}\.\d{1,30}|\d(?:\.\d{1,30})?e-\d{1,3})(?=[,}])')
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
+_QUIET = (
+    '{"nodeid":%s,"outcome":"%s",'
+    + ",".join(f'"{phase}":{{"duration":%r,"outcome":"passed"}}' for phase in ("setup", "call", "teardown"))
+    + "}"
+)
 
 
 def doubts(report: bytes, attempts: Mapping[str, Sequence[Attempt]]) -> list[str]:
@@ -70,15 +76,13 @@ def _test(test: str, attempt: Attempt) -> str:
     if attempt.failures:
         return _encode(_failed(test, attempt))
     # Most tests of most runs: what `_failed` would make, at a tenth of its cost.
-    phases = ",".join(
-        f'"{phase}":{{"duration":{seconds!r},"outcome":"passed"}}'
-        for phase, seconds in (
-            ("setup", attempt.setup_s),
-            ("call", attempt.call_s),
-            ("teardown", attempt.teardown_s),
-        )
+    return _QUIET % (
+        _quoted(test),
+        _word(attempt.outcome),
+        attempt.setup_s,
+        attempt.call_s,
+        attempt.teardown_s,
     )
-    return f'{{"nodeid":{_encode(test)},"outcome":"{_word(attempt.outcome)}",{phases}}}'
 
 
 def _failed(test: str, attempt: Attempt) -> dict[str, Any]:
