@@ -120,6 +120,7 @@ class Supervisor:
             return
         numbers = [self.dump_signal] if b"D" in letters and self.dump_signal else []
         numbers += [signal.SIGINT] if b"I" in letters else []
+        numbers.append(signal.SIGCONT)  # a process that a test has stopped would hear of none of them
         for pid in self._pytests():
             for number in numbers:
                 _kill(pid, number)

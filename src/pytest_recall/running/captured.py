@@ -271,9 +271,9 @@ class _Story:
 
 def _told(head: _Head, path: Path, *, until: object) -> tuple[Run, RunFiles]:
     story = _Story(head)
-    reader = evidence.Reader(path, story.take)
-    for _ in _pieces(reader):
-        pass
+    with evidence.Reader(path, story.take) as reader:
+        for _ in _pieces(reader):
+            pass
     doubts = [f"{reader.dropped} lines were too long to be read."] if reader.dropped else []
     if path.stat().st_size > _MOST:
         doubts.append(f"Of this session's facts only the first {_MOST >> 20} MB were read.")

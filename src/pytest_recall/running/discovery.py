@@ -88,7 +88,6 @@ async def _collect(
     output: Output,
     timeout_s: float,
 ) -> Ended:
-    reader = evidence.Reader(place / "events.jsonl", found.take)
     why = None
     async with launcher(built, cwd=found.target.root, output=output) as tree:
         with anyio.move_on_after(timeout_s - _GRACE) as limit:
@@ -98,7 +97,8 @@ async def _collect(
             tree.tell(b"D")
             with anyio.move_on_after(_GRACE / 2):
                 await tree.gone()
-    await reader.drain()
+    with evidence.Reader(place / "events.jsonl", found.take) as reader:
+        await reader.drain()
     return evidence.ended(place, found.launch, fallback=tree.exit_code, why=why, printed=output.content())
 
 

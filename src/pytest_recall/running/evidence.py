@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO, Self
 
 import anyio.lowlevel
 
@@ -24,13 +25,23 @@ _USAGE_ERROR = 4
 
 
 class Reader:
-    """Follows the fact stream at *path* and hands every event to *take*."""
+    """Follows the fact stream at *path* and hands every event to *take*; it is closed by leaving its block.
+
+    The file is held from when it is first there: a test may remove or rename it, and is written on all the same.
+    """
 
     def __init__(self, path: Path, take: Callable[[Event], None]) -> None:
         self._path = path
         self._take = take
-        self._at = 0
+        self._file: BinaryIO | None = None
         self._lines = events.Lines()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     @property
     def dropped(self) -> int:
@@ -44,12 +55,11 @@ class Reader:
     def read(self) -> bool:
         """Take in one piece; whether there may be more."""
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                data = file.read(PIECE)
-        except OSError:  # not yet there, or taken away by a test
+            if self._file is None:
+                self._file = self._path.open("rb", buffering=0)
+            data = self._file.read(PIECE)
+        except OSError:  # not yet there
             return False
-        self._at += len(data)
         for line in self._lines.feed(data):
             event = events.decode(line)
             if event is not None:

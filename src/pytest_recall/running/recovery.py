@@ -48,9 +48,9 @@ def _told(folder: RunFolder, until: float) -> tuple[Run, RunFiles] | None:
         launch = ledger.begin(int(configuration.get("repetition", 0)))
         while not (place / "exit.json").exists() and time.monotonic() < until:
             time.sleep(_TICK)
-        reader = evidence.Reader(place / "events.jsonl", ledger.add)
-        while reader.read():
-            pass
+        with evidence.Reader(place / "events.jsonl", ledger.add) as reader:
+            while reader.read():
+                pass
         last = max(last, _modified(place / "events.jsonl"))
         end = _ended(place, launch)
         how = report.termination(end)

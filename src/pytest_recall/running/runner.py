@@ -232,17 +232,19 @@ class _Course:
         launch = self.ledger.begin(repetition)
         built = self._built(folder)
         write(folder / "cfg.json", built.cfg | {"repetition": repetition})
-        reader = evidence.Reader(folder / "events.jsonl", self.ledger.add)
+        facts = folder / "events.jsonl"
+        facts.touch(mode=0o600)  # the reader has it in hand before a test can take it away
         why = None
-        try:
-            async with self._launcher(built, cwd=self.origin.target.root, output=self.output) as tree:
-                why = await self._watch(tree, reader, launch)
-                if why is not None:
-                    await self._end(folder, tree, reader, why)
-        except OSError as error:
-            return evidence.unstarted(launch, error)
-        await reader.drain()
-        return await run_sync(self._ended, folder, launch, reader, tree.exit_code, why)
+        with evidence.Reader(facts, self.ledger.add) as reader:
+            try:
+                async with self._launcher(built, cwd=self.origin.target.root, output=self.output) as tree:
+                    why = await self._watch(tree, reader, launch)
+                    if why is not None:
+                        await self._end(folder, tree, reader, why)
+            except OSError as error:
+                return evidence.unstarted(launch, error)
+            await reader.drain()
+            return await run_sync(self._ended, folder, launch, reader, tree.exit_code, why)
 
     def _find_tools(self) -> None:
         """Whether what is asked for is installed there: xdist for workers, something that measures coverage."""

@@ -24,7 +24,7 @@ class Hazard:
     suite: str = ""  # where it is not the name
     status: str  # several where pytest's versions differ
     outcomes: dict[str, str] = field(default_factory=dict)  # by the test's name without `test_`
-    culprits: tuple[str, ...] | None = ()  # None: whatever was read before the facts were lost
+    culprits: tuple[str, ...] = ()
     not_run: tuple[str, ...] = ()
     stack: str = ""  # a line of the stacks
     request: dict[str, Any] = field(default_factory=dict)
@@ -242,7 +242,17 @@ TABLE = [
         culprits=("culprit",),
         request=TEST_LIMIT,
     ),
-    Hazard(name="removes_run_folder", status="crashed", culprits=None),
+    Hazard(
+        name="stops_itself",
+        status="timed_out",
+        outcomes=GREEN | {"culprit": "timed_out"},
+        culprits=("culprit",),
+        stack="in test_culprit",
+        request=TEST_LIMIT,
+    ),
+    Hazard(name="stops_supervisors", status="passed", outcomes=GREEN | {"stops_its_parents": "passed"}),
+    Hazard(name="removes_facts", status="failed", outcomes=GREEN | {"removes": "passed", "fails": "failed"}),
+    Hazard(name="removes_run_folder", status="passed", outcomes=GREEN | {"removes": "passed"}),
     Hazard(name="disk_full", status="crashed", outcomes={"before": "passed"}, culprits=("fills",)),
     Hazard(name="many_fail", status="failed", outcomes={"fails[499]": "failed"}),
 ]
@@ -285,7 +295,7 @@ def test_hazard_is_told_in_time_and_leaves_no_process(
     told(run, seconds, left)
     assert run.status.value in hazard.status.split("|"), (run.terminations, run.doubts, run.output_tail)
     assert hazard.outcomes.items() <= {name(test.id): test.outcome.value for test in run.tests}.items()
-    assert hazard.culprits in {None, tuple(name(test) for test in run.culprits)}
+    assert hazard.culprits == tuple(name(test) for test in run.culprits)
     assert {name(test) for test in run.not_run} >= set(hazard.not_run)
     assert hazard.stack in "".join(stack.text for stack in run.stacks)
     assert seconds < request.timeout_s + 3
