@@ -1,7 +1,9 @@
 """pytest-json-report's own report beside the stream: lent to the run, never installed in the target."""
 
+import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 
@@ -55,10 +57,32 @@ class JsonReport:
             self._plugin = None  # the target asks for one itself: that is its own, and stays as it is
             return
         self._plugin.warnings = _Quiet
+        for name in ("JSONReport", "JSONReportWorker"):
+            setattr(self._plugin, name, self._forgiving(getattr(self._plugin, name)))
         option.json_report = True
         option.json_report_file = self._path
         option.json_report_omit = list(_OMIT)
         option.json_report_summary, option.json_report_indent, option.json_report_verbosity = False, None, -99
+
+    def _forgiving(self, reporter):
+        """The class *reporter* with hooks that never raise: the first that would is the end of the report.
+
+        A plugin that runs tests by a protocol of its own leaves out what the others rely on, and tests patch `json.dump`.
+        """
+
+        def broken(self_):
+            self.stop(self_._config)
+            try:
+                os.remove(self._path)  # the half of a report is none
+            except OSError:
+                pass
+
+        hooks = {
+            name: _forgiving(function, broken)
+            for name, function in inspect.getmembers(reporter, inspect.isfunction)
+            if name.startswith("pytest_")
+        }
+        return type(reporter.__name__, (reporter,), hooks)
 
     def selected(self, config, number):
         """*number* tests will run: above the limit the report costs too much (+33 % CPU on empty tests)."""
@@ -74,3 +98,35 @@ class JsonReport:
         reporter = config.__dict__.pop("_json_report", None)
         if reporter is not None:
             config.pluginmanager.unregister(reporter)
+
+
+def _forgiving(function, broken):
+    """The hook *function*, which calls *broken* with its object where it would raise."""
+    if inspect.isgeneratorfunction(function):
+
+        def forgiving(self, *args):
+            wrapper = function(self, *args)
+            try:
+                next(wrapper)
+            except Exception:
+                broken(self)
+                wrapper = None
+            outcome = yield
+            if wrapper is not None:
+                try:
+                    wrapper.send(outcome)
+                except StopIteration:
+                    pass
+                except Exception:
+                    broken(self)
+    else:
+
+        def forgiving(self, *args):
+            try:
+                return function(self, *args)
+            except Exception:
+                broken(self)
+
+    forgiving = functools.wraps(function)(forgiving)  # with the marks that make it a wrapper
+    forgiving.__signature__ = inspect.signature(function)  # pluggy calls by the names of the arguments
+    return forgiving

@@ -74,6 +74,34 @@ def test_hooks_and_fixture_of_the_project_work(probe, json_report_folder, most):
     assert (ran.json("report.json") or {}).get("ours") == (1 if most else None)
 
 
+OWN_PROTOCOL = """
+    import pytest
+    from _pytest.runner import call_and_report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(item, nextitem):
+        twin = type(item).from_parent(item.parent, name=item.name)
+        twin.ihook.pytest_runtest_logstart(nodeid=twin.nodeid, location=twin.location)
+        for when in ("setup", "call", "teardown"):
+            call_and_report(twin, when, nextitem=nextitem)
+        twin.ihook.pytest_runtest_logfinish(nodeid=twin.nodeid, location=twin.location)
+        return True
+    """
+
+
+@pytest.mark.parametrize(
+    ("conftest", "test"),
+    [(OWN_PROTOCOL, "pass"), ("", "import json; json.dump = None")],
+    ids=["a protocol of its own", "json is patched"],
+)
+def test_report_that_cannot_be_made_is_no_hindrance(probe, json_report_folder, conftest, test):
+    probe.write({"conftest.py": conftest, "test_x.py": f"def test_1(): pass\ndef test_2(): {test}\n"})
+    ran = probe.run("-p", "no:cacheprovider", json_report=json_report_folder)
+    assert ran.json("report.json") is None
+    assert ran.verdicts() == {"test_1": ["passed"], "test_2": ["passed"]}
+    assert (ran.rc, ran.all("internalerror")) == (0, [])
+
+
 def test_package_that_cannot_be_lent_is_a_note_and_no_hindrance(bare):
     bare.write({"../broken/pytest_jsonreport/__init__.py": "raise RuntimeError('broken')\n"})
     ran = bare.run(json_report=str(bare.folder / "broken" / "pytest_jsonreport"))
