@@ -77,8 +77,13 @@ class Reporting:
         """Around all others: a plugin may change the exit status in its own."""
         if not self._stream.ours():  # a test forked, and its child came back into pytest
             self._json_report.stop(self._config)
-        for nodeid, running in self._running.items():  # of a test that something else broke off
-            self._unfold(nodeid, running)
+        for nodeid, running in list(self._running.items()):
+            if (
+                running.teardown_ok
+            ):  # a plugin has run it in its own way, in another process perhaps, and reported all
+                self.pytest_runtest_logfinish(nodeid)
+            else:  # something else broke it off
+                self._unfold(nodeid, running)
         yield
         for fact, more in self._warnings.values():
             if more:

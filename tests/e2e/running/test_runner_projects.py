@@ -22,6 +22,20 @@ GOOD = "def test_good(): pass\ndef test_better(): pass\n"
 GONE = "(no file)"
 
 
+OWN_LOOP = """
+from _pytest.runner import call_and_report, runtestprotocol
+
+def half(item, **_):
+    call_and_report(item, "setup")
+    call_and_report(item, "call")
+
+def pytest_runtestloop(session):
+    for item, following in zip(session.items, [*session.items[1:], None]):
+        runtestprotocol(item, nextitem=following)
+    return True
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """Files, how they are run, and what the Run must hold."""
@@ -294,6 +308,27 @@ TABLE = [
         },
         status="failed",
         counts={"failed": 1},
+    ),
+    Project(
+        name="tests run in a plugin's own way, and reported",
+        files={
+            "conftest.py": OWN_LOOP,
+            "test_a.py": "import pytest\ndef test_1(): pass\n@pytest.mark.skip\ndef test_2(): pass\n",
+        },
+        status="passed",
+        counts={"passed": 1, "skipped": 1},
+    ),
+    Project(
+        name="tests run in a plugin's own way, one of them half",
+        files={
+            "conftest.py": OWN_LOOP.replace(
+                "runtestprotocol(item", "(runtestprotocol if item.name != 'test_2' else half)(item"
+            ),
+            "test_a.py": "def test_1(): pass\ndef test_2(): pass\n",
+        },
+        status="failed",
+        counts={"passed": 1, "not_run": 1},
+        doubt="only 1 of 2 selected tests finished",
     ),
     Project(
         name="json report of its own hooks",
