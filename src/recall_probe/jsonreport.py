@@ -102,31 +102,37 @@ class JsonReport:
 
 def _forgiving(function, broken):
     """The hook *function*, which calls *broken* with its object where it would raise."""
-    if inspect.isgeneratorfunction(function):
-
-        def forgiving(self, *args):
-            wrapper = function(self, *args)
-            try:
-                next(wrapper)
-            except Exception:
-                broken(self)
-                wrapper = None
-            outcome = yield
-            if wrapper is not None:
-                try:
-                    wrapper.send(outcome)
-                except StopIteration:
-                    pass
-                except Exception:
-                    broken(self)
-    else:
-
-        def forgiving(self, *args):
-            try:
-                return function(self, *args)
-            except Exception:
-                broken(self)
-
-    forgiving = functools.wraps(function)(forgiving)  # with the marks that make it a wrapper
+    kind = _forgiving_wrapper if inspect.isgeneratorfunction(function) else _forgiving_hook
+    forgiving = functools.wraps(function)(kind(function, broken))  # with the marks that make it a wrapper
     forgiving.__signature__ = inspect.signature(function)  # pluggy calls by the names of the arguments
+    return forgiving
+
+
+def _forgiving_hook(function, broken):
+    def forgiving(self, *args):
+        try:
+            return function(self, *args)
+        except Exception:
+            broken(self)
+
+    return forgiving
+
+
+def _forgiving_wrapper(function, broken):
+    def forgiving(self, *args):
+        wrapper = function(self, *args)
+        try:
+            next(wrapper)
+        except Exception:
+            broken(self)
+            wrapper = None
+        outcome = yield
+        if wrapper is not None:
+            try:
+                wrapper.send(outcome)
+            except StopIteration:
+                pass
+            except Exception:
+                broken(self)
+
     return forgiving
