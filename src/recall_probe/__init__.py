@@ -61,6 +61,9 @@ target saw them. A line that is no JSON was torn by a full disk. A reader ignore
                  outermost first, at most 40, "text": pytest's rendering, "cause"?: "Type: message" of the first
                  exception of the chain, "locals"?: [[name, text], …] of the innermost project frame}
                 `message` is pytest's own (reprcrash): it begins with the type's name but for plain asserts
+
+Where the wheel is installed too, pytest would warn that a package that is here already cannot be rewritten, which
+is an error to a project whose warnings are: PYTEST_DONT_REWRITE
 """
 
 __version__ = "0.1.0"

@@ -69,3 +69,10 @@ def test_probe_and_plugin_do_not_get_into_each_others_way(installed, needs):
     assert len(ran.all("session")) == 1
     needs("xdist")
     assert installed.run("-n1").verdicts() == {"test_a": ["passed"], "test_b": ["failed"]}
+
+
+def test_neither_of_them_warns_of_the_other(installed):
+    installed.write({"pytest.ini": "[pytest]\nfilterwarnings = error\n"})
+    ran = installed.run("-p", "no:asyncio")  # it warns of itself on some versions
+    assert ran.verdicts() == {"test_a": ["passed"], "test_b": ["failed"]}
+    assert "1 failed, 1 passed" in plain(installed, "-p", "no:asyncio", "--recall")
