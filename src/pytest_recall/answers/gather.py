@@ -373,7 +373,7 @@ class _Views:
         return [
             line.model_copy(
                 update={
-                    "message": redact(line.message).removeprefix(f"{line.error}: "),
+                    "message": redact(line.message),
                     "at": redact(line.at),
                 }
             )

@@ -17,7 +17,7 @@ from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
 from pytest_recall.answers.run import Seen
-from pytest_recall.answers.text import first_ids, head, middle
+from pytest_recall.answers.text import first_ids, head, middle, unnamed
 from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
@@ -441,7 +441,7 @@ def cause_line(failure: FailureHistory, similarity: float | None = None) -> Caus
     return CauseLine(
         fingerprint=failure.fingerprint,
         error=middle(failure.exception, 80),
-        message=head(run_answer.without_name(failure.exception, failure.message), 200),
+        message=head(unnamed(failure.message, failure.exception), 200),
         at=head(f"{failure.path}: {failure.source}" if failure.path else "", 200),
         tests=first_ids(failure.tests, 3),
         tests_omitted=max(0, len(failure.tests) - 3),

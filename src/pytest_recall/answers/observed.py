@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from pytest_recall.answers import learnt
 from pytest_recall.answers.brief import day
-from pytest_recall.answers.text import first_ids, head, middle, short_path
+from pytest_recall.answers.text import first_ids, head, middle, short_path, unnamed
 from pytest_recall.history.inventory import ORDER, Known
 from pytest_recall.history.tally import Standing
 
@@ -92,7 +92,7 @@ def _line(known: Known, root: str, now: float) -> InventoryLine:
         fingerprint=failure.fingerprint,
         state=known.state.value,
         error=middle(failure.exception, 100),
-        message=head(failure.message, 300),
+        message=head(unnamed(failure.message, failure.exception), 300),
         at=short_path(failure.path, root, 160),
         runs=failure.count,
         first_seen=day(failure.first_seen),

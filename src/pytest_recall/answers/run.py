@@ -14,7 +14,7 @@ from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.excerpt import excerpt
 from pytest_recall.answers.learnt import Fix
-from pytest_recall.answers.text import clean, first_ids, head, middle, refusal, short_path, tail
+from pytest_recall.answers.text import clean, first_ids, head, middle, refusal, short_path, tail, unnamed
 from pytest_recall.jobs import Job
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
@@ -390,7 +390,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
     return FailureGroup(
         fingerprint=group.fingerprint,
         error=middle(failure.exception, 80) if failure else group.outcome.value,
-        message=head(without_name(failure.exception, failure.message), level.message) if failure else "",
+        message=head(unnamed(failure.message, failure.exception), level.message) if failure else "",
         at=f"{short_path(frame.path, run.target.root)}:{frame.line}" if frame else "",
         source=_source(failure, lines=level.local > 0) if failure else "",
         tests=first_ids(group.tests, level.tests, level.test_id),
@@ -424,14 +424,6 @@ def _told(test_id: str, run: Run, level: _Level) -> list[str]:
         return []
     around = told.around(test_id, found.worker, run.context)
     return told.lines(found, around, number=level.told, most=level.note)
-
-
-def without_name(exception: str, message: str) -> str:
-    """*message* without the exception's name, which pytest puts before it and `error` says already."""
-    for name in (exception, exception.rpartition(".")[2]):
-        if name and message.startswith(f"{name}: "):
-            return message[len(name) + 2 :]
-    return message
 
 
 def _traceback(failure: Failure, run: Run, frames: int) -> str:

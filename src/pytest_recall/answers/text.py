@@ -60,3 +60,11 @@ def short_path(path: str, root: str, most: int = 80) -> str:
     with contextlib.suppress(ValueError):
         path = str(PurePath(path).relative_to(root))
     return middle(path, most)
+
+
+def unnamed(message: str, exception: str) -> str:
+    """*message* without the exception's name, which pytest puts before it and an answer's `error` says already."""
+    for name in (exception, exception.rpartition(".")[2]):
+        if name and message.startswith(f"{name}: "):
+            return message[len(name) + 2 :]
+    return message
