@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,14 +59,21 @@ from pytest_recall.model import Progress as Done
 
 Tell = Callable[[Done], Awaitable[None]]
 
+_UNBROKEN = 2_000  # columns: an id or a path on one line can be searched for and copied
+_RUN_ID = 13  # characters of a run id that tell its millisecond; every command takes them for the whole
 _COLOUR = {"passed": "green", "no_tests": "yellow", "cancelled": "yellow", "running": "cyan"}
 
 
 def show(answer: BaseModel) -> None:
     """Print *answer* on stdout."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=_width())
     for part in _parts(answer):
         console.print(part)
+
+
+def _width() -> int | None:
+    """Of what is shown: the terminal's, or as much as a line needs where a file or a program reads it."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _UNBROKEN
 
 
 @contextmanager
@@ -234,12 +243,12 @@ def _fixes(view: FixesView) -> Iterator[RenderableType]:
 
 
 def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
-    table = _table("tests", "where")
+    if answer.files or answer.tests:
+        yield Text("tests  where", style="dim")
     for file in answer.files:
-        table.add_row(str(file.tests), Text(_plain(file.path)))
+        yield Text(_plain(f"{file.tests:5}  {file.path}"))
     for test in answer.tests:
-        table.add_row(str(test.count), Text(_plain(f"{test.id}  {test.doc}".strip())))
-    yield table
+        yield Text(_plain(f"{test.count:5}  {test.id}  {test.doc}".rstrip()))
     for error in answer.errors:
         yield Text(_plain(f"{error.path}:{error.line} {error.kind}: {error.message}"), style="red")
     if answer.error:
@@ -267,15 +276,20 @@ def _summary(answer: SummaryView) -> Iterator[RenderableType]:
     if answer.last_run:
         yield _runs([answer.last_run])
     if answer.failing:
-        yield _tests("failing", answer.failing)
+        yield from _tests("failing", answer.failing)
     if answer.flaky:
-        yield _tests("flaky", answer.flaky)
+        yield from _tests("flaky", answer.flaky)
     if answer.causes:
-        yield _causes(answer.causes)
+        yield Text("causes", style="dim")
+        yield from _causes(answer.causes)
 
 
-def _runs(lines: Sequence[RunLine]) -> Table:
-    table = _table("when (UTC)", "status", "tests", "seconds", "revision", "run", "intent")
+def _runs(lines: Sequence[RunLine]) -> RenderableType:
+    if not lines:
+        return _nothing("No run is kept, or none that fits. `pytest-recall run` makes one.")
+    intents = ["intent"] if any(line.intent for line in lines) else []
+    table = _table("when (UTC)!", "status!", "tests", "seconds!", "revision!", "run!", *intents)
+    short = _shortened(line.run_id for line in lines)
     for line in lines:
         counts = ", ".join(f"{number} {name}" for name, number in line.counts.items() if name != "collected")
         status = Text(line.status, style=_COLOUR.get(line.status, "red"))
@@ -286,24 +300,31 @@ def _runs(lines: Sequence[RunLine]) -> Table:
             f"{counts}{covered}",
             f"{line.duration_s:.2f}",
             line.revision,
-            line.run_id,
-            Text(_plain(line.intent)),
+            short[line.run_id],
+            *([Text(_plain(line.intent))] if intents else []),
         )
     return table
 
 
-def _tests(title: str, lines: Sequence[TestLine]) -> Table:
-    table = _table(title, "outcomes", "verdict")
+def _tests(title: str, lines: Sequence[TestLine]) -> Iterator[RenderableType]:
+    """A line for each, which a terminal may break and a reader can copy whole."""
+    width = max(len(line.outcomes) for line in lines)
+    yield Text(title, style="dim")
     for line in lines:
-        table.add_row(
-            Text(_plain(line.id)), line.outcomes, Text(_plain(f"{line.verdict} {line.evidence}".strip()))
-        )
-    return table
+        says = f"  {line.verdict.replace('_', ' ')} {line.evidence}".rstrip()
+        yield Text.assemble(line.outcomes.rjust(width), f"  {_plain(line.id)}", (_plain(says), "dim"))
+
+
+def _flaky(view: FlakyView) -> Iterator[RenderableType]:
+    if view.tests:
+        yield from _tests("flaky", view.tests)
+    else:
+        yield _nothing("No test is known to pass and fail on the same sources.")
 
 
 def _test(answer: TestView) -> Iterator[RenderableType]:
     yield Text(_plain(answer.id), style="bold")
-    yield Text(_plain(f"{answer.verdict} {answer.evidence} {answer.action}".strip()))
+    yield Text(_plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {answer.action}".strip()))
     table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
@@ -312,12 +333,14 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
     yield from _notes(answer.notes)
 
 
-def _slow(answer: SlowView) -> Table:
-    table = _table("median s", "runs", "slower", "test")
+def _slow(answer: SlowView) -> Iterator[RenderableType]:
+    if not answer.tests:
+        yield _nothing("No test has been timed yet.")
+        return
+    yield Text("median s  runs  test", style="dim")
     for line in answer.tests:
-        slower = f"{line.before_s:.3f} → {line.now_s:.3f} s" if line.now_s is not None else ""
-        table.add_row(f"{line.median_s:.3f}", str(line.runs), slower, Text(_plain(line.id)))
-    return table
+        slower = f"  slower: {line.before_s:.3f} → {line.now_s:.3f} s" if line.now_s is not None else ""
+        yield Text(_plain(f"{line.median_s:8.3f}  {line.runs:4}  {line.id}{slower}"))
 
 
 def _compare(answer: CompareView) -> Iterator[RenderableType]:
@@ -332,8 +355,10 @@ def _compare(answer: CompareView) -> Iterator[RenderableType]:
             yield Text(f"… and {more} more {name.replace('_', ' ')}", style="dim")
 
 
-def _spaces(answer: SpacesView) -> Table:
-    table = _table("space", "runs", "passed", "last run", "fails only there")
+def _spaces(answer: SpacesView) -> RenderableType:
+    if not answer.spaces:
+        return _nothing("No run is kept yet. `pytest-recall run` makes one.")
+    table = _table("space!", "runs!", "passed!", "last run!", "fails only there")
     for line in answer.spaces:
         last = f"{line.last_run.status} {line.last_run.at}"
         only = "\n".join([*line.fails_only_here, *([f"… and {line.omitted} more"] if line.omitted else [])])
@@ -341,50 +366,50 @@ def _spaces(answer: SpacesView) -> Table:
     return table
 
 
-def _causes(lines: Sequence[CauseLine]) -> Table:
-    table = _table("cause", "error", "at", "runs", "last seen", "tests")
+def _causes(lines: Sequence[CauseLine]) -> Iterator[RenderableType]:
     for line in lines:
-        tests = [*line.tests, *([f"… and {line.tests_omitted} more"] if line.tests_omitted else [])]
-        table.add_row(
-            line.fingerprint,
-            Text(_plain(f"{line.error}: {line.message}")),
-            Text(_plain(line.at)),
-            str(line.seen.runs),
-            line.seen.last,
-            Text(_plain("\n".join(tests))),
+        said = f"{line.error}: {line.message}" if line.message else line.error
+        yield Text.assemble(
+            (_plain(line.fingerprint), "dim"), "  ", (_plain(said.replace("\n", "\n    ")), "red")
         )
-        if line.tier:
-            words = f": {', '.join(line.matched)}" if line.matched else ""
-            table.add_row("", Text(_plain(f"{line.tier} {line.similarity or 0:.2f}{words}"), style="dim"))
-        for note in line.notes:
-            table.add_row("", Text(_plain(note), style="cyan"))
-    return table
+        words = f": {', '.join(line.matched)}" if line.matched else ""
+        like = f", {line.tier} {line.similarity or 0:.2f}{words}" if line.tier else ""
+        seen = f"in {_number(line.seen.runs, 'run')}, last {line.seen.last}{like}"
+        yield from (Text(_plain(f"  {text}")) for text in (line.at, seen) if text)
+        yield from (Text(_plain(f"  {test_id}")) for test_id in line.tests)
+        if line.tests_omitted:
+            yield Text(f"  … and {line.tests_omitted} more", style="dim")
+        yield from _notes(line.notes, "  ")
 
 
 def _ingested(answer: IngestAnswer) -> Iterator[RenderableType]:
-    table = _table("where", "status", "tests", "revision", "run")
+    table = _table("where!", "status!", "tests", "revision!", "run!")
+    short = _shortened(one.run_id for one in answer.ingested)
     for one in answer.ingested:
         counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
         status = Text(one.status, style=_COLOUR.get(one.status, "red"))
-        table.add_row(one.space, status, counts, one.revision, one.run_id)
+        table.add_row(one.space, status, counts, one.revision, short[one.run_id])
     if answer.ingested:
         yield table
     number = len(answer.ingested) + answer.ingested_omitted
-    yield Text(f"{number} captured runs were taken in" if number else "No captured run is waiting")
+    yield Text(f"{_number(number, 'captured run')} taken in" if number else "No captured run is waiting")
     if answer.going_on:
-        yield Text(f"{answer.going_on} sessions are still going on")
+        yield Text(f"{_number(answer.going_on, 'session')} still going on")
     if answer.unreadable:
-        yield Text(f"{answer.unreadable} files cannot be read; they lie in the store's broken/", style="red")
+        lost = f"{_number(answer.unreadable, 'file')} that cannot be read, now in the store's broken/"
+        yield Text(lost, style="red")
     if answer.error:
         yield Text(_plain(answer.error), style="yellow")
 
 
 def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
-    table = _table("imported", "status", "tests", "revision", "run")
+    table = _table("status!", "tests", "revision!", "run!", "imported from")
+    short = _shortened(one.run_id for one in answer.imported)
     for one in answer.imported:
         counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
         status = Text(one.status, style=_COLOUR.get(one.status, "red"))
-        table.add_row(Text(_plain(f"{one.source} ({one.format})")), status, counts, one.revision, one.run_id)
+        origin = Text(_plain(f"{one.source} ({one.format})"))
+        table.add_row(status, counts, one.revision, short[one.run_id], origin)
     if answer.imported:
         yield table
     for note in dict.fromkeys(note for one in answer.imported for note in one.notes):
@@ -408,15 +433,17 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
 
 
 def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
-    yield Text(_plain(f"{answer.runs} runs written to {answer.file} ({answer.format})"), style="bold")
+    yield Text(
+        _plain(f"{_number(answer.runs, 'run')} written to {answer.file} ({answer.format})"), style="bold"
+    )
     for run_id in answer.missing:
         yield _warning(f"{run_id} cannot be read")
 
 
 def _reported(answer: ReportAnswer) -> Iterator[RenderableType]:
     yield Text(_plain(f"{answer.file} ({answer.bytes / 1000:,.0f} kB)"), style="bold")
-    causes = "1 cause" if answer.causes == 1 else f"{answer.causes} causes"
-    told = f"{answer.runs} runs, {answer.tests} tests, {causes} of failure, {answer.flaky} unsteady"
+    counted = ((answer.runs, "run"), (answer.tests, "test"), (answer.causes, "cause"))
+    told = f"{', '.join(_number(*one) for one in counted)} of failure, {answer.flaky} unsteady"
     yield Text(_plain(f"{told}; the newest run: {answer.status}"))
     if answer.opened is False:
         yield _warning("no browser was found; open that file yourself")
@@ -446,7 +473,7 @@ def _metrics(answer: MetricsAnswer) -> Iterator[RenderableType]:
     numbers = {"failing": answer.failing, "flaky": answer.flaky, "broken": answer.broken}
     told = ", ".join(f"{number} {name}" for name, number in numbers.items() if number is not None)
     coverage = f", coverage {answer.coverage:.2f} %" if answer.coverage is not None else ""
-    yield Text(_plain(f"{answer.project}: {answer.runs} runs, {told}{coverage}"), style="bold")
+    yield Text(_plain(f"{answer.project}: {_number(answer.runs, 'run')}, {told}{coverage}"), style="bold")
     for done, place in (("written to", answer.file), ("pushed to", answer.pushed)):
         if place:
             yield Text(_plain(f"{done} {place}"))
@@ -481,10 +508,26 @@ def _bundle(answer: BundleAnswer) -> Iterator[RenderableType]:
 
 
 def _table(*columns: str) -> Table:
+    """One column for each name; those that end in `!` are never broken: half an id or a date is none."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column.removesuffix("!"), overflow="fold", no_wrap=column.endswith("!"))
     return table
+
+
+def _shortened(run_ids: Iterable[str]) -> dict[str, str]:
+    """Each run id, and its beginning where that tells it from the others."""
+    ids = set(run_ids)
+    begun = Counter(run_id[:_RUN_ID] for run_id in ids)
+    return {run_id: run_id[:_RUN_ID] if begun[run_id[:_RUN_ID]] == 1 else run_id for run_id in ids}
+
+
+def _number(number: int, of: str) -> str:
+    return f"{number:,} {of}" if number == 1 else f"{number:,} {of}s"
+
+
+def _nothing(text: str) -> Text:
+    return Text(text, style="dim")
 
 
 def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
@@ -528,12 +571,16 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     RunsView: lambda view: [_runs(view.runs)],
     RunView: lambda view: _run(view.run),
     TestView: _test,
-    FlakyView: lambda view: [_tests("flaky", view.tests)],
-    FailuresView: lambda view: [_causes(view.failures)],
-    SlowView: lambda view: [_slow(view)],
+    FlakyView: _flaky,
+    FailuresView: lambda view: (
+        _causes(view.failures) if view.failures else [_nothing("No failure is known.")]
+    ),
+    SlowView: _slow,
     CompareView: _compare,
     SpacesView: lambda view: [_spaces(view)],
-    SimilarView: lambda view: [_causes(view.failures)],
+    SimilarView: lambda view: (
+        _causes(view.failures) if view.failures else [_nothing("Nothing like it is known.")]
+    ),
     FixesView: _fixes,
     NoteAnswer: lambda kept: [Text(_plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
     IngestAnswer: _ingested,
