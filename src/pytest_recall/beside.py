@@ -151,7 +151,7 @@ def _failures(run: Run, tests: frozenset[str]) -> Iterator[Failure]:
 
 
 def _named(word: str, rows: Sequence[RunRow]) -> RunRow:
-    fits = [row for row in rows if word in (row.id, row.space) or _of_revision(row, word)]
+    fits = [row for row in rows if word in (row.id, row.space) or _begins(row, word)]
     if not fits and _RUN_ID.fullmatch(word):
         raise UnknownRun(f"No run {quoted(word)} among the last {_ROWS}. The latest: {rows[0].id}.")
     if not fits:
@@ -162,8 +162,8 @@ def _named(word: str, rows: Sequence[RunRow]) -> RunRow:
     return next((row for row in fits if not row.suspect), fits[0])
 
 
-def _of_revision(row: RunRow, word: str) -> bool:
-    names = (row.revision.commit, row.revision.digest)
+def _begins(row: RunRow, word: str) -> bool:
+    names = (row.revision.commit, row.revision.digest, row.id if "-" in word else "")
     return len(word) >= _LEAST_PREFIX and any(name.startswith(word) for name in names if name)
 
 

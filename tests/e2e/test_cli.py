@@ -1,6 +1,7 @@
 """The command line: pytest's words pass through, its exit codes come back, and `--json` is what an agent gets."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,13 @@ A = {
 def recall(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
     return subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        timeout=60,
+        env=dict(os.environ),  # without it: the C library's, where readline has put the width of a terminal
     )
 
 
@@ -68,6 +75,22 @@ def test_a_persons_answer_names_the_failure(make_project):
     assert "test_a.py::test_two" in done.stdout
     assert "assert 1 == 2" in done.stdout
     assert "failed: " in done.stdout
+
+
+def test_a_run_is_named_by_how_its_id_begins_or_not_at_all(make_project, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    project = make_project({"tests/test_" + 60 * "long" + ".py": A["test_a.py"]})
+    assert recall("run", project=project).returncode == 1
+    table = recall("history", "runs", project=project).stdout.splitlines()
+    short = table[1].split()[-1]
+    assert len(table) == 2, table
+    (line,) = recall("export", short, "-o", "-", project=project).stdout.splitlines()[:1]
+    whole = json.loads(line)["id"]
+    assert whole.startswith(short)
+    causes = recall("history", "failures", project=project).stdout
+    assert f"  tests/test_{60 * 'long'}.py::test_two\n" in causes
+    assert causes.count("AssertionError") == 1
+    assert not (tmp_path / "-").exists()
 
 
 def test_errors_are_said_once_and_clearly(make_project, tmp_path):

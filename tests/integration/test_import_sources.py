@@ -84,6 +84,18 @@ def test_packed_report_is_unpacked(tmp_path, pack):
     assert found(path)[0] == {str(path): XML}
 
 
+def test_run_of_a_store_is_named_and_its_report_is_no_run(tmp_path):
+    run = tmp_path / "store" / "runs" / "01a21eb5-fdee-7fdb-90ac-cad25a55c617.run"
+    run.parent.mkdir(parents=True)
+    with zipfile.ZipFile(run, "w") as archive:
+        for name in ("row.json", "run.json", "columns"):
+            archive.writestr(name, "{}")
+        archive.writestr("report.json", '{"exitcode": 0, "summary": {}, "tests": []}')
+    (refused,) = list(Sources([str(tmp_path / "store")]))
+    assert isinstance(refused, Refused)
+    assert "pytest-recall store export" in refused.why
+
+
 def test_archives_in_archives_are_opened_so_far_and_no_further(tmp_path):
     inner = zipped({"deep.xml": XML})
     path = tmp_path / "all.zip"

@@ -141,6 +141,10 @@ async def test_index_of_a_later_version_is_left_alone_and_an_earlier_ones_is_mad
         store.keep(suite.run())
         await store.feed()
     made = json.loads(manifest.read_bytes())
+    manifest.write_text(json.dumps(made | {"state": "looking"}))  # it was left while it was looked at
+    async with opened(tmp_path) as store:
+        told = await store.status()
+        assert (told.counts.get("runs"), told.error) == (1, "")  # one command is enough to mend it
     manifest.write_text(json.dumps(made | {"schema": made["schema"] + 1}))
     before = sorted(path.name for path in (tmp_path / "chroma").iterdir())
     async with opened(tmp_path) as store:

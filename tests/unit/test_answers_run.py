@@ -6,7 +6,7 @@ import pytest
 
 from pytest_recall import model
 from pytest_recall.answers import run as ran
-from pytest_recall.answers.text import clean, head, middle, tail
+from pytest_recall.answers.text import clean, head, middle, tail, unnamed
 from pytest_recall.history import compare, groups, verdict
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.meaning import Explained, Report
@@ -183,3 +183,16 @@ def test_texts_say_where_they_were_cut():
     assert tail("abcdef", 4) == "…def"
     assert middle("abcdefghij", 5) == "ab…ij"
     assert clean("a\x1b]0;title\x07b\x9b") == "ab\\x9b"
+
+
+@pytest.mark.parametrize(
+    ("message", "exception", "said"),
+    [
+        ("ValueError: no", "ValueError", "no"),
+        ("shop.Bad: ValueError: no", "shop.Bad", "ValueError: no"),
+        ("Bad: no", "shop.Bad", "no"),
+        ("assert 1 == 2", "AssertionError", "assert 1 == 2"),
+    ],
+)
+def test_an_exceptions_name_is_said_once(message, exception, said):
+    assert unnamed(message, exception) == said

@@ -5,7 +5,17 @@ import pytest
 from pytest_recall.answers.bundle import BundleAnswer
 from pytest_recall.answers.logs import LogsAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer, Seen
-from pytest_recall.answers.views import CauseLine, FailuresView, RunView
+from pytest_recall.answers.views import (
+    CauseLine,
+    FailuresView,
+    FlakyView,
+    RunLine,
+    RunsView,
+    RunView,
+    SimilarView,
+    SlowView,
+    SpacesView,
+)
 from pytest_recall.answers.views import TestView as OfTest
 from pytest_recall.cli import terminal
 
@@ -39,3 +49,37 @@ def test_it_is_shown_as_text(answer, told, capsys):
     # A table folds long cells: the words come in their order all the same.
     for text in told:
         assert "".join(text.split()) in "".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RunsView(view="runs"),
+        FlakyView(view="flaky"),
+        SlowView(view="slow"),
+        FailuresView(view="failures"),
+        SimilarView(view="similar"),
+        SpacesView(view="spaces"),
+    ],
+    ids=lambda answer: answer.view,
+)
+def test_nothing_found_is_said_in_words(answer, capsys):
+    terminal.show(answer)
+    assert capsys.readouterr().out.rstrip().endswith((".", "one."))
+
+
+def test_a_narrow_terminal_breaks_neither_dates_nor_run_ids(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    begun = ["01a21ec8-2ea3-750c", "01a21ec9-2ea3-750c", "01a21ec9-2ea3-7511"]
+    ids = [f"{head}-a7a4-51d3c4491c13" for head in begun]
+    counts = {"passed": 726, "failed": 21, "skipped": 3, "collected": 750}
+    rows = [
+        RunLine(run_id=one, at="2026-11-27 20:52", status="failed", counts=counts, duration_s=1)
+        for one in ids
+    ]
+    terminal.show(RunsView(view="runs", runs=rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = [word for line in lines for word in line.split()]
+    assert [word for word in words if word.startswith("01a2")] == begun
+    assert words.count("20:52") == 3

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from pytest_recall import logbook
-from pytest_recall.answers import resource
+from pytest_recall.answers import naming, resource
 from pytest_recall.answers.brief import day
 from pytest_recall.answers.text import clean, middle
 from pytest_recall.app import App
@@ -29,7 +29,7 @@ class LogsAnswer(BaseModel):
 
 async def of_run(app: App, project: str, run_id: str, *, events: bool = False) -> LogsAnswer:
     """What is kept of that run, or of the latest one. Raises UnknownRun."""
-    run = (await app.report(project, run_id or await latest(app, project))).run
+    run = (await app.report(project, await naming.run_id(app, project, run_id))).run
     answer = LogsAnswer(run_id=run.id, at=day(run.started_at))
     if events:
         answer.events = list(told(run))
@@ -41,8 +41,14 @@ async def of_run(app: App, project: str, run_id: str, *, events: bool = False) -
         return answer
     answer.output, answer.log = resource.output(files), resource.log(files)
     if not answer.output:
-        kind = run.source if run.source.startswith(("import:", "plugin")) else ""
-        why = f"it came from {kind}, which has none" if kind else "nothing was printed, or it was lost"
+        kind = (
+            run.source.replace("plugin", "the plugin") if run.source.startswith(("import:", "plugin")) else ""
+        )
+        why = (
+            f"it is kept of runs that pytest-recall starts, and this one came by {kind.replace(':', ' of ')}"
+            if kind
+            else "nothing was printed, or it was lost"
+        )
         answer.warnings.append(f"There is no output: {why}.")
     return answer
 
@@ -51,14 +57,6 @@ async def of_server(app: App, project: str) -> LogsAnswer:
     """The end of our own log."""
     space = await app.workspaces.get(project)
     return LogsAnswer(server=logbook.tail(space.folder, LINES))
-
-
-async def latest(app: App, project: str) -> str:
-    """The latest run that somebody asked for. Raises UnknownRun."""
-    rows = [row for row in await app.runs(project, limit=50) if not row.purpose]
-    if not rows:
-        raise UnknownRun("No run is kept yet. `pytest-recall run` makes one.")
-    return rows[0].id
 
 
 def told(run: Run) -> Iterator[str]:

@@ -69,6 +69,11 @@ def folder(options: argparse.Namespace) -> Path:
     return path.resolve()
 
 
+def output(text: str) -> str:
+    """What -o names: a file, or "" for stdout."""
+    return "" if text == "-" else text
+
+
 def show(options: argparse.Namespace, answer: BaseModel) -> None:
     """Print *answer* as this command's options ask."""
     if options.json:

@@ -11,12 +11,24 @@ from pytest_recall.errors import BadRequest
 
 def add(commands: door.Commands) -> None:
     logs = commands.add("logs", "what a run printed and logged; or our own log", _logs)
-    logs.add_argument("run", nargs="?", default="", metavar="RUN", help="a run id; default: the latest run")
+    logs.add_argument(
+        "run",
+        nargs="?",
+        default="",
+        metavar="RUN",
+        help="a run id, or how it begins; default: the latest run",
+    )
     logs.add_argument("--events", action="store_true", help="each attempt in its order instead")
     logs.add_argument("--server", action="store_true", help="the end of pytest-recall's own log instead")
 
     bundle = commands.add("bundle", "one archive about a run, for a reviewer or another agent", _bundle)
-    bundle.add_argument("run", nargs="?", default="", metavar="RUN", help="a run id; default: the latest run")
+    bundle.add_argument(
+        "run",
+        nargs="?",
+        default="",
+        metavar="RUN",
+        help="a run id, or how it begins; default: the latest run",
+    )
     bundle.add_argument(
         "-o",
         "--output",
@@ -41,11 +53,11 @@ async def _logs(options: argparse.Namespace) -> int:
 
 
 async def _bundle(options: argparse.Namespace) -> int:
-    from pytest_recall.answers import bundle, logs
+    from pytest_recall.answers import bundle, naming
     from pytest_recall.exports import placing
 
     async with door.app(options) as app:
-        run_id = options.run or await logs.latest(app, "")
+        run_id = await naming.run_id(app, "", options.run)
         await app.report("", run_id)  # before a file is begun
         path = Path(options.output or bundle.name(run_id))
         with placing.placed(path) as out:

@@ -40,10 +40,14 @@ def add(commands: door.Commands) -> None:
     )
 
     give = commands.add("export", "write runs for other tools", _export)
-    give.add_argument("runs", nargs="*", metavar="RUN", help="run ids; default: the latest run")
+    give.add_argument(
+        "runs", nargs="*", metavar="RUN", help="run ids, or how they begin; default: the latest run"
+    )
     give.add_argument("--since", default="", help="all runs since '12h', '7d' or a date")
     give.add_argument("--format", default="jsonl", choices=["jsonl", "junit", "ctrf"])
-    give.add_argument("-o", "--output", default="", metavar="FILE", help="default: stdout")
+    give.add_argument(
+        "-o", "--output", type=door.output, default="", metavar="FILE", help="'-', the default, is stdout"
+    )
 
 
 async def _import(options: argparse.Namespace) -> int:
@@ -89,6 +93,7 @@ async def _from_github(app: App, options: argparse.Namespace) -> list[Taken]:
 
 
 async def _export(options: argparse.Namespace) -> int:
+    from pytest_recall.answers import naming
     from pytest_recall.answers.history import instant
     from pytest_recall.answers.moving import ExportAnswer
     from pytest_recall.exports import placing
@@ -100,7 +105,8 @@ async def _export(options: argparse.Namespace) -> int:
     async with door.app(options) as app:
         with stream as out:
             writer = app.writer(options.format, out)
-            async for run_id, run in app.hand_out("", options.runs, since=instant(options.since)):
+            ids = [await naming.run_id(app, "", word) for word in options.runs]
+            async for run_id, run in app.hand_out("", ids, since=instant(options.since)):
                 if run is None:
                     missing.append(run_id)
                     continue

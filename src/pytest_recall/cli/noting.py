@@ -25,12 +25,13 @@ def add(commands: door.Commands) -> None:
 
 async def _note(options: argparse.Namespace) -> int:
     from pytest_recall import learning
-    from pytest_recall.answers import learnt
+    from pytest_recall.answers import learnt, naming
 
+    about = options.about.strip()
     async with door.app(options) as app:
         kept = await learning.note(
             await app.workspaces.get(""),
-            about=options.about,
+            about=await naming.run_id(app, "", about) if naming.is_beginning(about) else about,
             kind=options.kind,
             text=options.text,
             worked=options.worked,

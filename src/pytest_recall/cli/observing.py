@@ -22,7 +22,12 @@ _SCRAPE_S = 60.0
 def add(commands: door.Commands) -> None:
     metrics = commands.add("metrics", "tell Prometheus how the project stands", _metrics)
     metrics.add_argument(
-        "-o", "--output", default="", metavar="FILE", help="a .prom file for node_exporter; default: stdout"
+        "-o",
+        "--output",
+        type=door.output,
+        default="",
+        metavar="FILE",
+        help="a .prom file for node_exporter; '-', the default, is stdout",
     )
     metrics.add_argument(
         "--serve", type=int, nargs="?", const=PORT, metavar="PORT", help=f"on loopback; default: {PORT}"
@@ -31,7 +36,9 @@ def add(commands: door.Commands) -> None:
 
     inventory = commands.add("inventory", "every distinct failure: state, age, count, notes", _inventory)
     inventory.add_argument("--format", default="markdown", choices=["markdown", "json"])
-    inventory.add_argument("-o", "--output", default="", metavar="FILE", help="default: stdout")
+    inventory.add_argument(
+        "-o", "--output", type=door.output, default="", metavar="FILE", help="'-', the default, is stdout"
+    )
     inventory.add_argument("--limit", type=int, default=500, help="how many failures, those in need first")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_recall.cli import door
+
+if TYPE_CHECKING:
+    from pytest_recall.answers.history import Query
 
 SUBJECTS = {
     "run": "run_id",
@@ -80,14 +83,25 @@ def _narrowing(parser: argparse.ArgumentParser) -> None:
 async def _history(options: argparse.Namespace) -> int:
     import sys
 
-    from pytest_recall.answers import history
+    from pytest_recall.answers import history, naming
 
-    subject = SUBJECTS.get(options.view)
     asked = (
         sys.stdin.read(100_000) if options.view == "similar" and options.subject == "-" else options.subject
     )
+    async with door.app(options) as app:
+        if options.view == "run":
+            asked = await naming.run_id(app, "", asked)
+        answer = await history.ask(app, "", _query(options, asked))
+    door.show(options, answer)
+    return 0
+
+
+def _query(options: argparse.Namespace, asked: str) -> Query:
+    from pytest_recall.answers import history
+
+    subject = SUBJECTS.get(options.view)
     about: dict[str, Any] = {_field(subject, asked): asked} if subject else {}
-    query = history.Query(
+    return history.Query(
         view=options.view,
         base_run_id=getattr(options, "base", ""),
         threshold=getattr(options, "threshold", 0.0),
@@ -99,10 +113,6 @@ async def _history(options: argparse.Namespace) -> int:
         full=options.full,
         **about,
     )
-    async with door.app(options) as app:
-        answer = await history.ask(app, "", query)
-    door.show(options, answer)
-    return 0
 
 
 def _field(subject: str, asked: str) -> str:

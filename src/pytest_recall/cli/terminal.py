@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
@@ -59,21 +58,18 @@ from pytest_recall.model import Progress as Done
 
 Tell = Callable[[Done], Awaitable[None]]
 
-_UNBROKEN = 2_000  # columns: an id or a path on one line can be searched for and copied
-_RUN_ID = 13  # characters of a run id that tell its millisecond; every command takes them for the whole
+_UNBROKEN = 2_000  # columns, where a file or a program reads it: an id on one line can be found and copied
+_RUN_IDS = (13, 18, 23)  # characters of a run id: its millisecond, and more; commands take them for the whole
 _COLOUR = {"passed": "green", "no_tests": "yellow", "cancelled": "yellow", "running": "cyan"}
 
 
 def show(answer: BaseModel) -> None:
     """Print *answer* on stdout."""
-    console = Console(soft_wrap=True, highlight=False, width=_width())
+    console = Console(soft_wrap=True, highlight=False)
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        console.size = ConsoleDimensions(_UNBROKEN, 25)  # both, or rich would look for a terminal
     for part in _parts(answer):
         console.print(part)
-
-
-def _width() -> int | None:
-    """Of what is shown: the terminal's, or as much as a line needs where a file or a program reads it."""
-    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _UNBROKEN
 
 
 @contextmanager
@@ -516,10 +512,10 @@ def _table(*columns: str) -> Table:
 
 
 def _shortened(run_ids: Iterable[str]) -> dict[str, str]:
-    """Each run id, and its beginning where that tells it from the others."""
+    """Each run id, and as much of its beginning as tells all of these apart."""
     ids = set(run_ids)
-    begun = Counter(run_id[:_RUN_ID] for run_id in ids)
-    return {run_id: run_id[:_RUN_ID] if begun[run_id[:_RUN_ID]] == 1 else run_id for run_id in ids}
+    most = next((most for most in _RUN_IDS if len({one[:most] for one in ids}) == len(ids)), None)
+    return {run_id: run_id[:most] for run_id in ids}
 
 
 def _number(number: int, of: str) -> str:

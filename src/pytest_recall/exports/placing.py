@@ -23,6 +23,8 @@ def writable(path: Path) -> Path:
     Raises:
         BadRequest: it is a folder or a device, or its folder does not exist.
     """
+    if str(path) == "-":
+        raise BadRequest("'-' is no file, and this is not written to stdout. Name a file.")
     try:
         target = path.resolve()
         if target.is_dir():

@@ -31,6 +31,10 @@ _DEEPEST = 2  # archives within archives
 _SNIFFED = 64 << 10
 _PASSED_OVER = frozenset({"node_modules", "__pycache__"})
 
+_JOURNAL = (
+    "is a run in a store of pytest-recall's. `pytest-recall store export FILE` there and `pytest-recall store import "
+    "FILE` here bring it over whole"
+)
 _TAR_AT, _TAR = 257, b"ustar"
 _PACKED: Mapping[bytes, Callable[[Any], IO[bytes]]] = {
     b"\x1f\x8b": cast("Callable[[Any], IO[bytes]]", gzip.open),
@@ -168,6 +172,9 @@ class Sources:
                 with opener(io.BytesIO(data)) as inner:
                     yield from self._stream(inner, name, at, asked=asked, depth=depth + 1, packed=len(data))
                 return
+            if _is_journal(data):  # its JSON report would be a poorer double of the run itself
+                yield Refused(name=name, why=_JOURNAL)
+                return
             for member in (_zip if data.startswith(b"PK") else _tar)(io.BytesIO(data)):
                 if not self._may():
                     yield self._too_many(name)
@@ -248,6 +255,13 @@ def _tar(file: IO[bytes]) -> Iterator[_Member]:
                     open=partial(cast("Callable[[tarfile.TarInfo], IO[bytes]]", archive.extractfile), info),
                     why="" if info.isreg() else "is a link or a device",
                 )
+
+
+def _is_journal(data: bytes) -> bool:
+    if not data.startswith(b"PK"):
+        return False
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {"row.json", "run.json", "columns"} <= set(archive.namelist())
 
 
 def _local(stamp: tuple[int, ...]) -> float:

@@ -368,11 +368,25 @@ class Store:
             return None
         except StoreUnavailable as error:
             self._error = str(error)
-            if isinstance(error, Damaged):
-                self._feed_later("rebuild")
+            if not isinstance(error, Damaged):
+                return None
+            if patience_s and await self._mended(self._line, patience_s):
+                return await self._ask(do, only_index=only_index, **arguments)
+            self._feed_later("rebuild")
             return None
         self._error = ""
         return answer
+
+    async def _mended(self, line: Line, patience_s: float) -> bool:
+        """Whether a rebuild ended in time, for who asks for the index itself.
+
+        A command would leave before one behind it had ended, and so would each after it.
+        """
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S)), patience_s)
+        except (TimeoutError, StoreUnavailable):
+            return False
+        return True
 
     def _answered(self, question: Future[Any]) -> None:
         """The worker is awake: whoever asks next is patient with it, and the inbox has another chance."""
