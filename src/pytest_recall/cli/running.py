@@ -57,7 +57,7 @@ def add(commands: door.Commands) -> None:
 async def _run(options: argparse.Namespace) -> int:
     from pytest_recall.answers import run as ran
     from pytest_recall.app import Origin
-    from pytest_recall.cli import terminal
+    from pytest_recall.cli import watching
     from pytest_recall.model import RunRequest
 
     async with door.app(options, allow_any_args=True) as app:
@@ -79,7 +79,7 @@ async def _run(options: argparse.Namespace) -> int:
         )
         job, _ = await app.start("", request, Origin(space="local", source="cli"), confirm=options.confirm)
         shown = sys.stderr.isatty() and not options.json
-        with terminal.live() if shown else terminal.silent() as tell:
+        with watching.live() if shown else watching.silent() as tell:
             await app.jobs.wait(job, float("inf"), owner=True, tell=tell)
         answer = ran.answer(job.outcome(), full=options.full)
         await app.hand_on("")

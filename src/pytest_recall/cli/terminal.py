@@ -5,21 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -54,9 +45,6 @@ from pytest_recall.answers.views import (
     Told,
 )
 from pytest_recall.demo import Turn
-from pytest_recall.model import Progress as Done
-
-Tell = Callable[[Done], Awaitable[None]]
 
 _UNBROKEN = 2_000  # columns, where a file or a program reads it: an id on one line can be found and copied
 _RUN_IDS = (13, 18, 23)  # characters of a run id: its millisecond, and more; commands take them for the whole
@@ -72,39 +60,6 @@ def show(answer: BaseModel) -> None:
         console.print(part)
 
 
-@contextmanager
-def live() -> Iterator[Tell]:
-    """A progress bar on stderr while a run goes on."""
-    bar = Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}", markup=False),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task("", total=None, now="")
-
-    async def tell(done: Done) -> None:
-        failed = f"{done.failed} failed  " if done.failed else ""
-        now = failed + (done.message or done.current)
-        bar.update(task, completed=done.done, total=done.total or None, now=_plain(now)[:60])
-
-    with bar:
-        yield tell
-
-
-@contextmanager
-def silent() -> Iterator[Tell]:
-    """No progress: the output is for a program, or nobody looks."""
-
-    async def tell(_: Done) -> None:
-        return
-
-    yield tell
-
-
 def turn(one: Turn) -> None:
     """Print one turn of the demo's conversation."""
     console = Console(highlight=False, width=min(Console().width, 120))
@@ -115,7 +70,7 @@ def turn(one: Turn) -> None:
     console.print(Text(f"  {one.tool}({arguments})", style="cyan"))
     text = json.dumps(one.answer, ensure_ascii=False)
     shown = text if len(text) <= 1_200 else text[:1_200] + f"… ({len(text) - 1_200} more)"  # noqa: PLR2004
-    console.print(Padding(Text(_plain(shown)), (0, 0, 0, 2)))
+    console.print(Padding(Text(plain(shown)), (0, 0, 0, 2)))
     console.print(Text(f"  {one.characters} characters, {one.seconds:.2f} s", style="dim"))
 
 
@@ -145,17 +100,17 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
     for group in answer.failures:
         yield Group(*_failure(group))
     for name, ids in (("newly failing", answer.newly_failing), ("newly passing", answer.newly_passing)):
-        yield from (Text(f"{name}: {_plain(test_id)}", style="dim") for test_id in ids)
+        yield from (Text(f"{name}: {plain(test_id)}", style="dim") for test_id in ids)
     for label, text in (
         ("stopped by", ", ".join(answer.culprit)),
         ("", answer.stacks),
         ("", answer.output_tail),
     ):
         if text:
-            yield Text(_plain(f"{label} {text}".strip()))
-    yield from (Text(f"slow: {_plain(line)}", style="dim") for line in answer.slowest)
+            yield Text(plain(f"{label} {text}".strip()))
+    yield from (Text(f"slow: {plain(line)}", style="dim") for line in answer.slowest)
     if answer.error:
-        yield Text(_plain(answer.error), style="red")
+        yield Text(plain(answer.error), style="red")
     if answer.failures_omitted:
         yield Text(f"… and {answer.failures_omitted} failing tests in other groups", style="dim")
     yield from _coverage(answer.coverage)
@@ -165,11 +120,11 @@ def _run(answer: RunAnswer) -> Iterator[RenderableType]:
         style=f"bold {_COLOUR.get(answer.status, 'red')}",
     )
     yield Text(
-        f"{_plain(answer.python)}, pytest {answer.pytest}, revision {answer.revision}, run {answer.run_id}",
+        f"{plain(answer.python)}, pytest {answer.pytest}, revision {answer.revision}, run {answer.run_id}",
         style="dim",
     )
     yield from _notes(answer.notes)
-    yield from (Text(_plain(text)) for text in (answer.ci, answer.next_step) if text)
+    yield from (Text(plain(text)) for text in (answer.ci, answer.next_step) if text)
 
 
 def _coverage(covered: Covered | None) -> Iterator[RenderableType]:
@@ -180,33 +135,33 @@ def _coverage(covered: Covered | None) -> Iterator[RenderableType]:
         ("changed, and imported by no test", covered.unmeasured),
         ("most missing", covered.worst),
     ):
-        yield from (Text(_plain(f"{label}: {line}"), style="dim") for line in lines)
+        yield from (Text(plain(f"{label}: {line}"), style="dim") for line in lines)
     if covered.files_omitted:
         yield Text(f"… and {covered.files_omitted} more files with something missing", style="dim")
     trend = f" ({covered.percent - covered.before:+.2f})" if covered.before is not None else ""
     told = [f"coverage: {covered.percent:.2f} %{trend}", covered.change, covered.html]
-    yield Text(_plain(", ".join(part for part in told if part)))
+    yield Text(plain(", ".join(part for part in told if part)))
 
 
 def _failure(group: FailureGroup) -> Iterator[RenderableType]:
-    yield Text(_plain(f"{group.error}: {group.message}" if group.message else group.error), style="red")
+    yield Text(plain(f"{group.error}: {group.message}" if group.message else group.error), style="red")
     if group.at:
-        yield Text(f"  {_plain(group.at)}  {_plain(group.source)}")
+        yield Text(f"  {plain(group.at)}  {plain(group.source)}")
     for text in (group.traceback, group.captured):
         if text:
-            yield Padding(Text(_plain(text), style="dim"), (0, 0, 0, 2))
+            yield Padding(Text(plain(text), style="dim"), (0, 0, 0, 2))
     yield from (
-        Text(f"  {_plain(name)} = {_plain(value)}", style="dim") for name, value in group.locals.items()
+        Text(f"  {plain(name)} = {plain(value)}", style="dim") for name, value in group.locals.items()
     )
-    yield from (Text(f"  {_plain(test_id)}") for test_id in group.tests)
+    yield from (Text(f"  {plain(test_id)}") for test_id in group.tests)
     if group.tests_omitted:
         yield Text(f"  … and {group.tests_omitted} more", style="dim")
     says = " ".join(
         part for part in (group.verdict and f"{group.verdict}:", group.evidence, group.action) if part
     )
     if says:
-        yield Text(f"  {_plain(says)}", style="yellow")
-    yield from (Text(_plain(f"  → {hint}"), style="yellow") for hint in group.hints)
+        yield Text(f"  {plain(says)}", style="yellow")
+    yield from (Text(plain(f"  → {hint}"), style="yellow") for hint in group.hints)
     if group.fix:
         yield from _fix(group.fix)
     yield from _notes(group.notes, "  ")
@@ -214,7 +169,7 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
 
 
 def _notes(notes: Sequence[str], indent: str = "") -> Iterator[RenderableType]:
-    yield from (Text(_plain(f"{indent}{note}"), style="cyan") for note in notes)
+    yield from (Text(plain(f"{indent}{note}"), style="cyan") for note in notes)
 
 
 def _fix(fix: Fix) -> Iterator[RenderableType]:
@@ -224,17 +179,17 @@ def _fix(fix: Fix) -> Iterator[RenderableType]:
         if fix.weakened
         else f"mended before ({fix.state}, grade {fix.grade})"
     )
-    yield Text(_plain(f"  {what} {fix.at} in {', '.join(fix.files)} at {fix.revision}"), style="cyan")
+    yield Text(plain(f"  {what} {fix.at} in {', '.join(fix.files)} at {fix.revision}"), style="cyan")
     if fix.commit_message:
-        yield Text(_plain(f"  {fix.commit_message}"), style="cyan")
-    yield from (Text(_plain(f"  “{intent}”"), style="cyan") for intent in fix.intents)
+        yield Text(plain(f"  {fix.commit_message}"), style="cyan")
+    yield from (Text(plain(f"  “{intent}”"), style="cyan") for intent in fix.intents)
     if fix.hunk:
-        yield Padding(Text(_plain(fix.hunk), style="dim"), (0, 0, 0, 4))
+        yield Padding(Text(plain(fix.hunk), style="dim"), (0, 0, 0, 4))
 
 
 def _fixes(view: FixesView) -> Iterator[RenderableType]:
     for line in view.fixes:
-        yield Text(_plain(f"{line.test} ({line.fingerprint}), after {line.failed} failed attempts"))
+        yield Text(plain(f"{line.test} ({line.fingerprint}), after {line.failed} failed attempts"))
         yield from _fix(line)
 
 
@@ -242,13 +197,13 @@ def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
     if answer.files or answer.tests:
         yield Text("tests  where", style="dim")
     for file in answer.files:
-        yield Text(_plain(f"{file.tests:5}  {file.path}"))
+        yield Text(plain(f"{file.tests:5}  {file.path}"))
     for test in answer.tests:
-        yield Text(_plain(f"{test.count:5}  {test.id}  {test.doc}".rstrip()))
+        yield Text(plain(f"{test.count:5}  {test.id}  {test.doc}".rstrip()))
     for error in answer.errors:
-        yield Text(_plain(f"{error.path}:{error.line} {error.kind}: {error.message}"), style="red")
+        yield Text(plain(f"{error.path}:{error.line} {error.kind}: {error.message}"), style="red")
     if answer.error:
-        yield Text(_plain(answer.error), style="red")
+        yield Text(plain(answer.error), style="red")
     yield Text(
         f"{answer.total} tests, {answer.deselected} deselected, {answer.duration_s:.2f} s", style="bold"
     )
@@ -257,18 +212,18 @@ def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
 def _doctor(answer: DoctorAnswer) -> Iterator[RenderableType]:
     table = _table("what", "found")
     for finding in answer.findings:
-        table.add_row(finding.what, Text(_plain(finding.found)))
+        table.add_row(finding.what, Text(plain(finding.found)))
     yield table
     for problem in answer.problems:
-        yield Text(_plain(f"✗ {problem.what}: {problem.found}"), style="red")
-        yield Text(_plain(f"  → {problem.remedy}"))
+        yield Text(plain(f"✗ {problem.what}: {problem.found}"), style="red")
+        yield Text(plain(f"  → {problem.remedy}"))
     if not answer.problems:
         yield Text("no problem found", style="bold green")
 
 
 def _summary(answer: SummaryView) -> Iterator[RenderableType]:
     runs = ", ".join(f"{number} {status}" for status, number in answer.recent_runs.items()) or "no runs yet"
-    yield Text(f"{_plain(answer.project)}: {runs}", style="bold")
+    yield Text(f"{plain(answer.project)}: {runs}", style="bold")
     if answer.last_run:
         yield _runs([answer.last_run])
     if answer.failing:
@@ -297,7 +252,7 @@ def _runs(lines: Sequence[RunLine]) -> RenderableType:
             f"{line.duration_s:.2f}",
             line.revision,
             short[line.run_id],
-            *([Text(_plain(line.intent))] if intents else []),
+            *([Text(plain(line.intent))] if intents else []),
         )
     return table
 
@@ -308,7 +263,7 @@ def _tests(title: str, lines: Sequence[TestLine]) -> Iterator[RenderableType]:
     yield Text(title, style="dim")
     for line in lines:
         says = f"  {line.verdict.replace('_', ' ')} {line.evidence}".rstrip()
-        yield Text.assemble(line.outcomes.rjust(width), f"  {_plain(line.id)}", (_plain(says), "dim"))
+        yield Text.assemble(line.outcomes.rjust(width), f"  {plain(line.id)}", (plain(says), "dim"))
 
 
 def _flaky(view: FlakyView) -> Iterator[RenderableType]:
@@ -319,13 +274,13 @@ def _flaky(view: FlakyView) -> Iterator[RenderableType]:
 
 
 def _test(answer: TestView) -> Iterator[RenderableType]:
-    yield Text(_plain(answer.id), style="bold")
-    yield Text(_plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {answer.action}".strip()))
+    yield Text(plain(answer.id), style="bold")
+    yield Text(plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {answer.action}".strip()))
     table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
     yield table
-    yield from (Text(_plain(line), style="dim") for line in (*answer.context, *answer.costs))
+    yield from (Text(plain(line), style="dim") for line in (*answer.context, *answer.costs))
     yield from _notes(answer.notes)
 
 
@@ -336,17 +291,17 @@ def _slow(answer: SlowView) -> Iterator[RenderableType]:
     yield Text("median s  runs  test", style="dim")
     for line in answer.tests:
         slower = f"  slower: {line.before_s:.3f} → {line.now_s:.3f} s" if line.now_s is not None else ""
-        yield Text(_plain(f"{line.median_s:8.3f}  {line.runs:4}  {line.id}{slower}"))
+        yield Text(plain(f"{line.median_s:8.3f}  {line.runs:4}  {line.id}{slower}"))
 
 
 def _compare(answer: CompareView) -> Iterator[RenderableType]:
     yield _runs([answer.before, answer.after])
-    yield from (Text(_plain(line.source), style="dim") for line in (answer.before, answer.after))
-    yield from (Text(_plain(line), style="yellow") for line in answer.environment)
+    yield from (Text(plain(line.source), style="dim") for line in (answer.before, answer.after))
+    yield from (Text(plain(line), style="yellow") for line in answer.environment)
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     for name in names:
         ids = getattr(answer, name)
-        yield from (Text(f"{name.replace('_', ' ')}: {_plain(test_id)}") for test_id in ids)
+        yield from (Text(f"{name.replace('_', ' ')}: {plain(test_id)}") for test_id in ids)
         if more := answer.omitted.get(name):
             yield Text(f"… and {more} more {name.replace('_', ' ')}", style="dim")
 
@@ -358,7 +313,7 @@ def _spaces(answer: SpacesView) -> RenderableType:
     for line in answer.spaces:
         last = f"{line.last_run.status} {line.last_run.at}"
         only = "\n".join([*line.fails_only_here, *([f"… and {line.omitted} more"] if line.omitted else [])])
-        table.add_row(line.space, str(line.runs), str(line.passed), last, Text(_plain(only)))
+        table.add_row(line.space, str(line.runs), str(line.passed), last, Text(plain(only)))
     return table
 
 
@@ -366,13 +321,13 @@ def _causes(lines: Sequence[CauseLine]) -> Iterator[RenderableType]:
     for line in lines:
         said = f"{line.error}: {line.message}" if line.message else line.error
         yield Text.assemble(
-            (_plain(line.fingerprint), "dim"), "  ", (_plain(said.replace("\n", "\n    ")), "red")
+            (plain(line.fingerprint), "dim"), "  ", (plain(said.replace("\n", "\n    ")), "red")
         )
         words = f": {', '.join(line.matched)}" if line.matched else ""
         like = f", {line.tier} {line.similarity or 0:.2f}{words}" if line.tier else ""
         seen = f"in {_number(line.seen.runs, 'run')}, last {line.seen.last}{like}"
-        yield from (Text(_plain(f"  {text}")) for text in (line.at, seen) if text)
-        yield from (Text(_plain(f"  {test_id}")) for test_id in line.tests)
+        yield from (Text(plain(f"  {text}")) for text in (line.at, seen) if text)
+        yield from (Text(plain(f"  {test_id}")) for test_id in line.tests)
         if line.tests_omitted:
             yield Text(f"  … and {line.tests_omitted} more", style="dim")
         yield from _notes(line.notes, "  ")
@@ -395,7 +350,7 @@ def _ingested(answer: IngestAnswer) -> Iterator[RenderableType]:
         lost = f"{_number(answer.unreadable, 'file')} that cannot be read, now in the store's broken/"
         yield Text(lost, style="red")
     if answer.error:
-        yield Text(_plain(answer.error), style="yellow")
+        yield Text(plain(answer.error), style="yellow")
 
 
 def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
@@ -404,14 +359,14 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
     for one in answer.imported:
         counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
         status = Text(one.status, style=_COLOUR.get(one.status, "red"))
-        origin = Text(_plain(f"{one.source} ({one.format})"))
+        origin = Text(plain(f"{one.source} ({one.format})"))
         table.add_row(status, counts, one.revision, short[one.run_id], origin)
     if answer.imported:
         yield table
     for note in dict.fromkeys(note for one in answer.imported for note in one.notes):
-        yield Text(_plain(f"  {note}"), style="dim")
+        yield Text(plain(f"  {note}"), style="dim")
     for refusal in answer.refused:
-        yield Text(_plain(f"✗ {refusal.source}: {refusal.why}"), style="red")
+        yield Text(plain(f"✗ {refusal.source}: {refusal.why}"), style="red")
     kept, known, refused = (
         len(answer.imported) + answer.imported_omitted,
         len(answer.known) + answer.known_omitted,
@@ -430,17 +385,17 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
 
 def _exported(answer: ExportAnswer) -> Iterator[RenderableType]:
     yield Text(
-        _plain(f"{_number(answer.runs, 'run')} written to {answer.file} ({answer.format})"), style="bold"
+        plain(f"{_number(answer.runs, 'run')} written to {answer.file} ({answer.format})"), style="bold"
     )
     for run_id in answer.missing:
         yield _warning(f"{run_id} cannot be read")
 
 
 def _reported(answer: ReportAnswer) -> Iterator[RenderableType]:
-    yield Text(_plain(f"{answer.file} ({answer.bytes / 1000:,.0f} kB)"), style="bold")
+    yield Text(plain(f"{answer.file} ({answer.bytes / 1000:,.0f} kB)"), style="bold")
     counted = ((answer.runs, "run"), (answer.tests, "test"), (answer.causes, "cause"))
     told = f"{', '.join(_number(*one) for one in counted)} of failure, {answer.flaky} unsteady"
-    yield Text(_plain(f"{told}; the newest run: {answer.status}"))
+    yield Text(plain(f"{told}; the newest run: {answer.status}"))
     if answer.opened is False:
         yield _warning("no browser was found; open that file yourself")
     yield from map(_warning, answer.warnings)
@@ -448,17 +403,17 @@ def _reported(answer: ReportAnswer) -> Iterator[RenderableType]:
 
 def _hook(answer: HookAnswer) -> Iterator[RenderableType]:
     if answer.diff:
-        yield Text(_plain(answer.diff))
-    yield Text(_plain(f"post-commit hook: {answer.status} ({answer.hook})"), style="bold")
+        yield Text(plain(answer.diff))
+    yield Text(plain(f"post-commit hook: {answer.status} ({answer.hook})"), style="bold")
     if answer.kept:
-        yield Text(_plain(f"As it was before: {answer.kept}"))
+        yield Text(plain(f"As it was before: {answer.kept}"))
     yield from (_warning(remark) for remark in answer.remarks)
 
 
 def _commits(answer: CommitsAnswer) -> Iterator[RenderableType]:
     for one in answer.attached:
-        yield Text(_plain(f"{one.commit} {one.message}"))
-        yield Text(_plain(f"  mended {one.test} in {', '.join(one.files)}"), style="dim")
+        yield Text(plain(f"{one.commit} {one.message}"))
+        yield Text(plain(f"  mended {one.test} in {', '.join(one.files)}"), style="dim")
     if answer.omitted:
         yield Text(f"… and {answer.omitted} more", style="dim")
     if not answer.attached:
@@ -469,15 +424,15 @@ def _metrics(answer: MetricsAnswer) -> Iterator[RenderableType]:
     numbers = {"failing": answer.failing, "flaky": answer.flaky, "broken": answer.broken}
     told = ", ".join(f"{number} {name}" for name, number in numbers.items() if number is not None)
     coverage = f", coverage {answer.coverage:.2f} %" if answer.coverage is not None else ""
-    yield Text(_plain(f"{answer.project}: {_number(answer.runs, 'run')}, {told}{coverage}"), style="bold")
+    yield Text(plain(f"{answer.project}: {_number(answer.runs, 'run')}, {told}{coverage}"), style="bold")
     for done, place in (("written to", answer.file), ("pushed to", answer.pushed)):
         if place:
-            yield Text(_plain(f"{done} {place}"))
+            yield Text(plain(f"{done} {place}"))
 
 
 def _inventory(answer: InventoryAnswer) -> Iterator[RenderableType]:
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in answer.states.items())
-    yield Text(_plain(f"{counts or 'no failure is known'}; written to {answer.file}"), style="bold")
+    yield Text(plain(f"{counts or 'no failure is known'}; written to {answer.file}"), style="bold")
 
 
 def _logs(answer: LogsAnswer) -> Iterator[RenderableType]:
@@ -490,7 +445,7 @@ def _logs(answer: LogsAnswer) -> Iterator[RenderableType]:
         if text:
             if title:
                 yield Text(f"--- {title} ---", style="dim")
-            yield Text(_plain(text.rstrip("\n")))
+            yield Text(plain(text.rstrip("\n")))
 
 
 def _bundle(answer: BundleAnswer) -> Iterator[RenderableType]:
@@ -499,8 +454,8 @@ def _bundle(answer: BundleAnswer) -> Iterator[RenderableType]:
         cut = f"  ({answer.left_out[name]} bytes left out)" if name in answer.left_out else ""
         table.add_row(str(size), Text(f"{name}{cut}"))
     yield table
-    yield from (Text(_plain(f"not there: {one}"), style="dim") for one in answer.missing)
-    yield Text(_plain(f"run {answer.run_id} is in {answer.file}"), style="bold")
+    yield from (Text(plain(f"not there: {one}"), style="dim") for one in answer.missing)
+    yield Text(plain(f"run {answer.run_id} is in {answer.file}"), style="bold")
 
 
 def _table(*columns: str) -> Table:
@@ -528,9 +483,9 @@ def _nothing(text: str) -> Text:
 
 def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
     if answer.done:
-        yield Text(_plain(answer.done), style="bold")
+        yield Text(plain(answer.done), style="bold")
     table = _table("what", "is")
-    table.add_row("folder", Text(_plain(f"{answer.folder} ({answer.backend})")))
+    table.add_row("folder", Text(plain(f"{answer.folder} ({answer.backend})")))
     table.add_row("runs", f"{answer.runs}, {answer.behind} not yet in the index")
     table.add_row(
         "index", ", ".join(f"{number} {name}" for name, number in answer.counts.items()) or "no answer"
@@ -541,16 +496,16 @@ def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
     table.add_row("versions", ", ".join(f"{name} {version}" for name, version in answer.versions.items()))
     yield table
     for refused in answer.refused:
-        yield Text(_plain(f"not taken in: {refused}"), style="red")
+        yield Text(plain(f"not taken in: {refused}"), style="red")
     if answer.error:
-        yield Text(_plain(answer.error), style="red")
+        yield Text(plain(answer.error), style="red")
 
 
 def _warning(text: str) -> Text:
-    return Text(f"! {_plain(text)}", style="yellow")
+    return Text(f"! {plain(text)}", style="yellow")
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """*text* as this terminal can show it: answers are cleaned already, the encoding may still be narrow."""
     encoding = sys.stdout.encoding or "utf-8"
     return str(text).encode(encoding, "replace").decode(encoding)
@@ -578,7 +533,7 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
         _causes(view.failures) if view.failures else [_nothing("Nothing like it is known.")]
     ),
     FixesView: _fixes,
-    NoteAnswer: lambda kept: [Text(_plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
+    NoteAnswer: lambda kept: [Text(plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
     IngestAnswer: _ingested,
     LogsAnswer: _logs,
     BundleAnswer: _bundle,
