@@ -90,7 +90,7 @@ def closing(turns: Sequence[Turn], seconds: float) -> None:
 def _parts(answer: BaseModel) -> Iterator[RenderableType]:
     yield from _SHOWN[type(answer)](answer)
     if isinstance(answer, Told):
-        yield from (Text(_plain(remark), style="dim") for remark in answer.remarks)
+        yield from (Text(plain(remark), style="dim") for remark in answer.remarks)
     yield from (_warning(text) for text in getattr(answer, "warnings", []))
     if cursor := getattr(answer, "next_cursor", ""):
         yield Text(f"more: --cursor {cursor}", style="dim")
