@@ -67,6 +67,12 @@ async def learn(space: Workspace, run: Run) -> str:
     return ""
 
 
+async def weakened(space: Workspace, run: Run, tests: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Those of *tests* that pass in *run* only since they were weakened, by what was learnt of it; and how."""
+    known = await space.store.transitions(tests=tests) if tests else []
+    return {one.test: one.weakened for one in known if one.green_run == run.id and one.weakened}
+
+
 async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     known = await space.store.tests()
     now = trend.observed(run, row, known.keys())

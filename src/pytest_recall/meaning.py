@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_recall import learning
-from pytest_recall.errors import listed
+from pytest_recall.errors import listed, quoted
 from pytest_recall.history import compare, groups, trend, verdict
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
 from pytest_recall.proof import kept
@@ -87,6 +87,7 @@ async def explain(space: Workspace, run: Run) -> Report:
         for cause, judgement, hints, notes in zip(causes, judgements, advised.causes, said, strict=True)
     )
     difference = compare.compare(earlier, run) if earlier else None
+    weakened = await learning.weakened(space, run, difference.newly_passing[:_JUDGED]) if difference else {}
     return Report(
         run=run,
         groups=explained,
@@ -95,6 +96,7 @@ async def explain(space: Workspace, run: Run) -> Report:
         before=before,
         difference=difference,
         warnings=(
+            *(f"Weakened, not mended: {quoted(test)}: {'; '.join(how)}." for test, how in weakened.items()),
             *_fewer(difference, before),
             *proven.remarks,
             *run.notes,

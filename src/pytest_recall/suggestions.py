@@ -87,7 +87,9 @@ async def _settled(
     causes = await space.store.failures(fingerprints=sorted({one.about for one in undecided}))
     by_print = {cause.fingerprint: cause for cause in causes}
     failing = set(trend.failures(run))
-    green, row = _green(run), trend.row(run)
+    tests = sorted({test for cause in causes for test in cause.tests})
+    green = _green(run) - (await learning.weakened(space, run, tests)).keys()
+    row = trend.row(run)
     made = []
     for one in undecided:
         cause = by_print.get(one.about)

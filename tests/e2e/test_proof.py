@@ -122,6 +122,8 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         assert verdicts(again) == verdicts(report)
         assert {one for one in report.warnings if "base" in one} <= set(again.warnings)
 
+        later = await run(another)  # on the same sources nothing has to be proven again
+        assert verdicts(later) == verdicts(report)
     assert state(root) == before
     found = judged(report)
     assert verdicts(report) == {

@@ -80,6 +80,14 @@ def test_skipping_a_failing_test_is_no_fix():
     assert shown(a_run("a:f b:f"), a_run("a:s b:x")) == {"silenced": ["a", "b"]}
 
 
+def test_deleting_a_failing_test_is_no_fix():
+    assert shown(a_run("a:f b:p"), a_run("c:p")) == {
+        "silenced": ["a"],
+        "appeared": ["c"],
+        "vanished": ["a", "b"],
+    }
+
+
 def test_new_test_that_fails_is_newly_failing():
     assert shown(a_run(""), a_run("a:f")) == {"newly_failing": ["a"], "appeared": ["a"]}
 

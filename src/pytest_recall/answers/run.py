@@ -98,6 +98,9 @@ class RunAnswer(BaseModel):
     notes: list[str] = []
     newly_failing: list[str] = []
     newly_passing: list[str] = []
+    silenced: Annotated[
+        list[str], Field(description="failed in the last run; skipped, expected to fail or gone now")
+    ] = []
     culprit: Annotated[list[str], Field(description="tests that hung or crashed")] = []
     stacks: str = ""
     error: Annotated[str, Field(description="why pytest did not come to its end")] = ""
@@ -368,6 +371,7 @@ def _at(report: Report, level: _Level, *, joined: bool) -> RunAnswer:
         notes=learnt.notes(report.notes, number=level.notes, most=level.note),
         newly_failing=_some(difference.newly_failing, level) if difference else [],
         newly_passing=_some(difference.newly_passing, level) if difference else [],
+        silenced=_some(difference.silenced, level) if difference else [],
         culprit=first_ids(run.culprits, level.ids, level.test_id),
         stacks=_stacks(run, level.stacks),
         error=_error(run),

@@ -99,7 +99,8 @@ def _parts(answer: BaseModel) -> Iterator[RenderableType]:
 def _run(answer: RunAnswer) -> Iterator[RenderableType]:
     for group in answer.failures:
         yield Group(*_failure(group))
-    for name, ids in (("newly failing", answer.newly_failing), ("newly passing", answer.newly_passing)):
+    lists = ("newly failing", answer.newly_failing), ("newly passing", answer.newly_passing)
+    for name, ids in (*lists, ("silenced, not mended", answer.silenced)):
         yield from (Text(f"{name}: {plain(test_id)}", style="dim") for test_id in ids)
     for label, text in (
         ("stopped by", ", ".join(answer.culprit)),

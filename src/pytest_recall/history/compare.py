@@ -23,7 +23,7 @@ class Difference:
     newly_failing: tuple[str, ...] = ()  # fails now, did not fail or did not exist before
     newly_passing: tuple[str, ...] = ()  # failed before, passes now
     still_failing: tuple[str, ...] = ()
-    silenced: tuple[str, ...] = ()  # failed before, now skipped or expected to fail: no fix
+    silenced: tuple[str, ...] = ()  # failed before, now skipped, expected to fail or gone: no fix
     appeared: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
     collected_before: int = 0
@@ -65,7 +65,7 @@ def compare(before: Run, after: Run) -> Difference:
         newly_failing=tuple(test for test in failing if test not in red),
         newly_passing=tuple(test for test in failed if new.get(test) in _GREEN or test in mended),
         still_failing=tuple(test for test in failing if test in red),
-        silenced=tuple(test for test in failed if new.get(test) in _SILENT),
+        silenced=tuple(test for test in failed if new.get(test) in _SILENT or test in gone),
         appeared=tuple(test for test in new if test in fresh),
         vanished=tuple(test for test in old if test in gone),
         collected_before=before.collected,

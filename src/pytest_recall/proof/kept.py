@@ -8,7 +8,8 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.history.proof import NOTHING, Evidence, Proof
-from pytest_recall.model import Run, Status, TestHistory
+from pytest_recall.history.trend import row
+from pytest_recall.model import Run, RunRow, Status, TestHistory
 from pytest_recall.proof.bench import Proven
 from pytest_recall.workspace import Workspace
 
@@ -27,11 +28,29 @@ async def keep(space: Workspace, run_id: str, proven: Proven) -> None:
 
 
 async def of(space: Workspace, run: Run) -> Proven:
-    """What was proven of the failures of *run*, and what could not be."""
-    if run.status is not Status.PASSED:
-        for one in (await space.store.evidence(run.id))[:1]:
-            return Proven(proofs=dict(one.proofs), remarks=one.remarks)
-    return Proven()
+    """What was proven of the failures of *run*, or before it on the same sources; and what could not be."""
+    failing = {test.id for test in run.tests if test.outcome.bad}
+    if run.status is Status.PASSED or not failing:
+        return Proven()
+    proofs: dict[str, Proof] = {}
+    remarks: tuple[str, ...] = ()
+    now = row(run)
+    for one in await space.store.evidence():
+        if one.run == run.id:
+            proofs |= dict(one.proofs)
+            remarks = one.remarks
+        elif one.run < run.id:
+            for test, proof in one.proofs:
+                if test in failing and test not in proofs and _fits(proof, now):
+                    proofs[test] = proof
+    return Proven(proofs=proofs, remarks=remarks)
+
+
+def _fits(proof: Proof, now: RunRow) -> bool:
+    """Whether *proof* is of the same sources in the same environment: what it shows is true of them again."""
+    shown = (*proof.again, *proof.alone, *proof.together)
+    here = now.revision.digest, now.environment.partition("/")[0]
+    return bool(shown) and all((s.revision, s.environment.partition("/")[0]) == here for s in shown)
 
 
 async def about(space: Workspace, history: TestHistory) -> Proof:
