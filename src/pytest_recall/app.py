@@ -302,7 +302,13 @@ class App:
             for history in (await space.store.tests()).values()
             if history.samples and not history.gone
         ]
-        judged = [Judged(history=history, judgement=verdict.judge(history)) for history in known]
+        from pytest_recall import learning
+
+        weakly = await learning.weakly(space, known)
+        judged = [
+            Judged(history=one, judgement=verdict.judge(one, weakened=weakly.get(one.id, ())))
+            for one in known
+        ]
         flaky = [one for one in judged if one.judgement.verdict is verdict.Verdict.FLAKY]
         return Summary(
             project=str(space.root),
@@ -371,7 +377,10 @@ class App:
             )
             raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
         proof = await kept.about(space, history)
-        return Judged(history=history, judgement=verdict.judge(history, proof=proof))
+        from pytest_recall import learning
+
+        weakly = (await learning.weakly(space, [history])).get(test_id, ())
+        return Judged(history=history, judgement=verdict.judge(history, proof=proof, weakened=weakly))
 
     async def failures(
         self, project: str, *, fingerprint: str = "", limit: int = 20

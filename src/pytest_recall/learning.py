@@ -202,6 +202,7 @@ class Remembered:
 
     fixes: Mapping[str, Transition]  # by fingerprint of the cause
     fixed: frozenset[str]  # causes of which a test was mended for good, and fails again
+    weakened: frozenset[str]  # causes that only ever went away when their test was weakened
     notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
 
     def about(self, *names: str) -> tuple[Note, ...]:
@@ -225,8 +226,22 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
         fixed=fixes.confirmed(
             [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
         ),
+        weakened=_weakly([one for one in known if one.test in own[one.fingerprint]]),
         notes=await said(space, list(dict.fromkeys(about))),
     )
+
+
+async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
+    """By failing test the causes that only ever went away when it was weakened."""
+    failing = [one.id for one in histories if one.samples and one.samples[-1].outcome.bad]
+    known = await space.store.transitions(tests=failing, limit=1_000) if failing else []
+    return {test: _weakly([one for one in known if one.test == test]) for test in failing}
+
+
+def _weakly(known: Sequence[Transition]) -> frozenset[str]:
+    return frozenset(one.fingerprint for one in known if one.weakened) - {
+        one.fingerprint for one in known if not one.weakened
+    }
 
 
 def _best(known: Sequence[Transition], own: frozenset[str]) -> Transition | None:

@@ -70,6 +70,7 @@ async def explain(space: Workspace, run: Run) -> Report:
         proofs=proven.proofs,
         known_flaky=verdict.flaky_prints((await space.store.tests(sorted(alike))).values()) if alike else (),
         fixed=learnt.fixed,
+        weakened=learnt.weakened,
     )
     from pytest_recall import advice, suggestions  # noqa: PLC0415 - no server needs them before its first failure
 

@@ -128,13 +128,15 @@ async def test_a_weakened_test_is_called_so_and_is_no_fix(shop, connect, old, ne
     sound = test.read_text("utf-8")
     async with connect(shop) as agent:
         edit(shop / "shop" / "money.py", "1.1", "1.2")
-        assert (await agent.call("run_tests"))["status"] == "failed"
+        for _ in range(2):
+            assert (await agent.call("run_tests"))["status"] == "failed"
         edit(test, old, new)
         green = await agent.call("run_tests", intent="make it pass")
         assert (await agent.call("run_tests"))["status"] == green["status"] == "passed"
         test.write_text(sound, "utf-8")
         [cause] = (await agent.call("run_tests"))["failures"]
         fixes = (await agent.call("test_history", view="fixes")).get("fixes", [])
+        [failing] = (await agent.call("test_history", view="summary"))["failing"]
     # A test that is expected to fail has not passed: there is nothing that could be taken for a fix.
     assert not [line for line in fixes if line["state"] == "confirmed"]
     if reason == "skip or xfail added":
@@ -144,7 +146,7 @@ async def test_a_weakened_test_is_called_so_and_is_no_fix(shop, connect, old, ne
         assert said.startswith("Weakened, not mended: 'tests/test_cart.py::test_dollars': assertion")
         assert cause["fix"]["weakened"] == [f"{reason} (tests/test_cart.py)"]
         assert cause["fix"]["state"] != "confirmed"
-    assert cause["verdict"] != "recurred"
+    assert "recurred" not in (cause["verdict"], failing["verdict"])
 
 
 async def test_a_note_comes_back_where_it_applies(shop, connect):

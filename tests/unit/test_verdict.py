@@ -203,6 +203,10 @@ def test_fixed_fingerprint_that_is_back_recurred():
     assert told("a:.", "f:A", fixed=["A"]) is Verdict.RECURRED
 
 
+def test_failure_that_only_a_weakened_test_hid_did_not_recur():
+    assert told("a:. b:A c:A d:. e:.", "f:A", weakened=["A"]) is not Verdict.RECURRED
+
+
 def test_failure_that_was_never_reproduced_did_not_recur():
     assert told("a:. b:A c:. d:.", "e:A") is Verdict.NOT_ENOUGH_EVIDENCE
 

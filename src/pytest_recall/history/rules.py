@@ -51,6 +51,7 @@ class Case:
     proof: Proof
     known_flaky: Collection[str]
     fixed: Collection[str]
+    weakened: Collection[str]  # group fingerprints that only went away when the test was weakened
     rate: tuple[int, int]  # failures x of n attempts, in cells with at least one pass
 
     @property
@@ -207,7 +208,8 @@ def _recurred(case: Case) -> Found | None:
     """A fingerprint is back whose fix had been confirmed."""
     past = case.past
     earlier = past.line[: len(past.line) - len(past.alike)]
-    back = (past.prints & set(case.fixed)) or (past.prints & _fixed_before(earlier, past))
+    before = _fixed_before(earlier, past) - set(case.weakened)
+    back = (past.prints & set(case.fixed)) or (past.prints & before)
     return (
         Found(
             verdict=Verdict.RECURRED,

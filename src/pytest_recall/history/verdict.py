@@ -78,6 +78,7 @@ def judge(
     proof: Proof = NOTHING,
     known_flaky: Collection[str] = (),
     fixed: Collection[str] = (),
+    weakened: Collection[str] = (),
 ) -> Judgement:
     """What the samples *now* of one run mean beside the *history*; without them, the latest run in it.
 
@@ -85,7 +86,7 @@ def judge(
     *touched*, changed files since the last other outcome that the test is or imports (None: unknown);
     *base*, samples of the test at the base revision; *alone*, of the test run by itself on this
     revision; *proof*, all that was learnt on purpose, both of these too; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
-    fingerprints of confirmed fixes.
+    fingerprints of confirmed fixes; *weakened*, those that only ever went away when the test was weakened.
     """
     proof = replace(proof, base=(*base, *proof.base), alone=(*alone, *proof.alone))
     past = Past(history, now)
@@ -100,6 +101,7 @@ def judge(
         proof=proof,
         known_flaky=known_flaky,
         fixed=fixed,
+        weakened=weakened,
         rate=rate,
     )
     found = next(filter(None, (rule(case) for rule in (RED if past.red else GREEN))), None)
@@ -123,14 +125,15 @@ def judge_groups(
     proofs: Mapping[str, Proof] = _NONE,
     known_flaky: Collection[str] = (),
     fixed: Collection[str] = (),
+    weakened: Collection[str] = (),
 ) -> list[Judgement]:
     """One judgement a cause of *run*: that of its gravest test, with how many tests share it.
 
     *histories* are those of its tests, by id, so far as they are kept; *earlier* is the last
     comparable run, which knows of the tests that have always passed and so have no history. Where
     it ran the commit on which *run* has uncommitted changes, it is the base. *proofs*, by test, are
-    what was learnt on purpose: where some tests of a cause have them, those speak for it. *known_flaky*
-    and *fixed* are as for `judge`.
+    what was learnt on purpose: where some tests of a cause have them, those speak for it. *known_flaky*,
+    *fixed* and *weakened* are as for `judge`.
     """
     causes = list(causes)
     asked = [[t for t in cause.tests if t in proofs][:_MEMBERS] or cause.tests[:_MEMBERS] for cause in causes]
@@ -151,7 +154,13 @@ def judge_groups(
         proof = proofs.get(test, NOTHING)
         past = fold(histories.get(test), test, (*before.get(test, ()), *proof.again, *proof.alone))
         return judge(
-            past, samples, base=base.get(test, ()), proof=proof, known_flaky=known_flaky, fixed=fixed
+            past,
+            samples,
+            base=base.get(test, ()),
+            proof=proof,
+            known_flaky=known_flaky,
+            fixed=fixed,
+            weakened=weakened,
         )
 
     return [
