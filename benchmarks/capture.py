@@ -41,6 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         zipfile.ZipFile(options.wheel).extractall(site)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed wheel is compiled
         names = options.names or sorted(path.name for path in options.targets.iterdir())
         for name in names:
             target = Target(options.targets / name, Path(folder) / name, site, options.extra)

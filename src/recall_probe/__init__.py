@@ -11,7 +11,8 @@ The run folder (mode 0700, made by the launching side) holds
                           "dump_signal": int | null, "list": "none" | "ids" | "names" | "full",
                           "collect_only": bool, "locals": bool, "max_text": 20000, "json_report_most": 2000}
     done.json       in   ids that `resume.py` leaves out, where it is asked for
-    events.jsonl    out  one fact a line, appended with one write each (below)
+    events.jsonl    out  one fact a line, appended at once (below); a `finish` that nothing but pytest's own code parts
+                         from the next test's `start` goes out with that
     report.json     out  pytest-json-report's file, where it was made
     boot.json       out  {"pid", "python", "version": [3, 11, 7], "prefix", "base_prefix", "pytest"} or
                          {"error": "no-pytest", "missing": "<module>", "detail", "python", "version", ...}

@@ -1,4 +1,4 @@
-"""The fact stream: one JSON line a fact, one write a line, whatever the tests did to the process.
+"""The fact stream: one JSON line a fact, written at once, whatever the tests did to the process.
 
 Tests patch `json.dumps`, `os.write`, `time.time` and `open`, fork, close descriptors they do not own and
 fill the disk. So what is called here was bound at import and is reached through the class (freezegun
@@ -27,6 +27,7 @@ class Stream:
         # The wall clock is read once: tests travel in time, the performance counter does not.
         self._epoch = time.time() - self._clock()
         self._torn = False
+        self._held = ""
         self._last_id = ("", '""')
         self.max_text = max_text
         self.lost = 0
@@ -72,23 +73,37 @@ class Stream:
             last = self._last_id = (nodeid, self.quoted(node_id(nodeid)))
         return last[1]
 
+    def hold(self, text):
+        """Append *text* together with the next line: where that follows before any code but pytest's own."""
+        self._held += text + "\n"
+
+    def release(self):
+        """Append what is held."""
+        if self._held:
+            held, self._held = self._held[:-1], ""
+            self.line(held)
+
     def line(self, text, check=True):
         """Append *text*, a whole fact in JSON and ASCII; *check* unless no foreign code ran since the last one."""
         if self._getpid() != self._owner:
             return
+        if self._held:
+            text, self._held, check = self._held + text, "", True
         data = (text + "\n").encode("ascii")
         if self._torn:
             data = b"\n" + data
+        written = 0
         try:
             if check:
                 self._check()
-            if self._write(self._fd, data) == len(data):
-                self._torn = False
-            else:
-                self._torn = True
-                self.lost += 1
+            written = self._write(self._fd, data)
         except Exception:  # disk full, file size limit: the run goes on, and `lost` says so
-            self.lost += 1
+            pass
+        if written == len(data):
+            self._torn = False
+        else:
+            self._torn = self._torn or written > 0
+            self.lost += data[max(written, 1) :].count(b"\n")
 
     def _check(self):
         try:

@@ -39,6 +39,40 @@ def test_stream_that_cannot_be_reopened_counts_what_it_lost(tmp_path):
     assert stream.lost == 1
 
 
+def test_what_is_held_goes_out_with_the_next_line_and_is_no_childs_to_write(tmp_path):
+    import os
+
+    path = tmp_path / "events.jsonl"
+    stream = Stream(str(path))
+    stream.hold('{"e":"finish"}')
+    child = os.fork()
+    if not child:
+        stream.release()
+        stream.fact("end")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert path.read_bytes() == b""
+    stream.fact("start")
+    stream.hold('{"e":"finish"}')
+    stream.release()
+    stream.release()
+    assert [fact["e"] for fact in lines(path)] == ["finish", "start", "finish"]
+
+
+def test_two_lines_that_did_not_fit_are_counted_as_two(tmp_path):
+    path = tmp_path / "events.jsonl"
+    stream = Stream(str(path))
+    written = stream._write
+    for fits, lost in ((3, 2), (16, 3), (15, 5)):
+        stream._write = lambda descriptor, data, fits=fits: written(descriptor, data[:fits])
+        stream.hold('{"e":"finish"}')
+        stream.line('{"e":"start"}')
+        assert stream.lost == lost
+    stream._write = written
+    stream.fact("end")
+    assert [fact for fact in path.read_bytes().splitlines() if fact.startswith(b'{"e":"end"')]
+
+
 @given(any_text, st.integers(60, 300))
 def test_texts_are_bounded_and_can_be_encoded(text, most):
     for shorten in (cut, tail):

@@ -205,6 +205,35 @@ def test_death_of_pytest_keeps_what_finished_and_names_the_test(probe, deed, cod
         assert "test_dies" in "".join(ran.stacks().values())
 
 
+@pytest.mark.parametrize(
+    ("hook", "finished"),
+    [
+        ("pytest_runtest_protocol(item): yield; item.name == 'test_b' and os._exit(7)", "ab"),
+        ("pytest_runtest_logfinish(nodeid): yield; nodeid.endswith('_b') and os._exit(7)", "ab"),
+        ("pytest_runtestloop(session): yield; os._exit(7)", "abc"),
+        ("pytest_sessionfinish(session): os._exit(7); yield", "abc"),
+    ],
+)
+def test_death_after_a_test_and_before_the_next_keeps_what_finished(probe, hook, finished):
+    probe.write(
+        {
+            "conftest.py": f"""
+            import os, pytest
+            @pytest.hookimpl(hookwrapper=True)
+            def {hook}
+            """,
+            "test_x.py": """
+            def test_a(): pass
+            def test_b(): pass
+            def test_c(): pass
+            """,
+        }
+    )
+    ran = probe.run()
+    assert ran.rc == 7
+    assert [fact["id"][-1] for fact in ran.all("finish")] == list(finished)
+
+
 def test_death_at_exit_comes_after_the_end(probe):
     probe.write(
         {
