@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_recall import learning
 from pytest_recall.errors import listed, quoted
 from pytest_recall.history import compare, groups, trend, verdict
-from pytest_recall.model import FailureHistory, Note, Run, RunRow, Transition
+from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, Transition
 from pytest_recall.proof import kept
 from pytest_recall.store import records
 from pytest_recall.workspace import Workspace
@@ -98,7 +98,7 @@ async def explain(space: Workspace, run: Run) -> Report:
         difference=difference,
         warnings=(
             *(f"Weakened, not mended: {quoted(test)}: {'; '.join(how)}." for test, how in weakened.items()),
-            *_fewer(difference, before),
+            *_fewer(run, difference, before),
             *proven.remarks,
             *run.notes,
             *run.doubts,
@@ -120,9 +120,11 @@ def _before(known: FailureHistory, run_id: str) -> FailureHistory:
     )
 
 
-def _fewer(difference: compare.Difference | None, before: RunRow | None) -> tuple[str, ...]:
+def _fewer(run: Run, difference: compare.Difference | None, before: RunRow | None) -> tuple[str, ...]:
     if difference is None or before is None or difference.collected_after >= difference.collected_before:
         return ()
+    if not run.collected and run.status in {Status.USAGE_ERROR, Status.INTERNAL_ERROR}:
+        return ()  # pytest never came to that, and the run says why
     return (
         (
             f"{difference.collected_after} tests collected, {difference.collected_before} last time. "

@@ -154,7 +154,10 @@ def test_manager_is_asked_only_where_its_marker_is(root: Path, monkeypatch: pyte
     with pytest.raises(NoInterpreter):
         target.resolve(root, environ={"PATH": "/nowhere"})
     (root / "poetry.lock").touch()
-    assert target.resolve(root, environ={"PATH": "/nowhere"}).source == "poetry"
+    found = target.resolve(root, environ={"PATH": "/nowhere"})
+    assert (found.source, found.warning) == ("poetry", "")
+    (place / "pyvenv.cfg").unlink()  # an interpreter of the machine's
+    assert "No environment was found" in target.resolve(root, environ={"PATH": "/nowhere"}).warning
 
 
 @pytest.mark.parametrize("given", [".venv", ".venv/bin/python", "{root}/.venv/bin/python"])
@@ -164,6 +167,22 @@ def test_explicit_interpreter_is_taken_as_it_is_given(given: str, root: Path) ->
     found = target.resolve(root, explicit=given.format(root=root), explicit_source="--python", environ={})
 
     assert (found.python, found.source) == (str(root / ".venv" / "bin" / "python"), "--python")
+
+
+def test_explicit_interpreter_may_be_named_from_where_the_server_was_started(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = environment(root.parent / "tools" / "venv")
+    monkeypatch.chdir(root.parent)
+
+    found = target.resolve(root, explicit="tools/venv/bin/python", environ={})
+
+    assert found.python == str(place / "bin" / "python")
+
+
+def test_explicit_folder_without_an_interpreter_is_called_that(root: Path) -> None:
+    with pytest.raises(NoInterpreter, match=r"--python is a folder without bin/python: '\.'"):
+        target.resolve(root, explicit=".", explicit_source="--python", environ={})
 
 
 def test_explicit_name_is_looked_up_on_the_path(root: Path) -> None:

@@ -85,16 +85,18 @@ def ended(
     killed = fact.get("killed")
     if why is None and fallback is not None and (fallback < 0 or (fallback == _UNSEEN and not fact)):
         why = Interrupted(reason="A process that watched this run was killed.")
-    startup = read(folder / "startup.json")
+    boot, startup = read(folder / "boot.json"), read(folder / "startup.json")
     if launch.session is None and not startup and code == _USAGE_ERROR:
         startup = {"message": usage.why(printed)}
+    elif launch.session is None and not startup and not boot and type(code) is int and code >= 0:
+        startup = {"message": f"It ended with exit code {code} and never came to pytest. Is it a Python?"}
     return Ended(
         launch=launch,
         exit_code=code if type(code) is int else None,
         clean=fact.get("clean") is not False,
         killed=tuple(str(name)[:300] for name in names[:20]) if killed and isinstance(names, list) else (),
         why=why,
-        boot=read(folder / "boot.json"),
+        boot=boot,
         startup=startup,
         stacks=_stacks(folder),
     )

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from pytest_recall.model import Candidate, Target
 _WINDOWS = sys.platform == "win32"
 _BIN, _PYTHON = ("Scripts", "python.exe") if _WINDOWS else ("bin", "python")
 _MANAGER_SECONDS = 10.0
+_MANAGERS = frozenset({"poetry", "hatch", "uv"})
 _MOST_FOLDERS = 32  # of .tox and .nox each
 
 
@@ -213,16 +215,30 @@ def _explicit(root: Path, explicit: str, source: str, environ: Mapping[str, str]
     python = Path(os.path.expanduser(explicit))  # noqa: PTH111 - Path.expanduser raises where there is no home
     if python.name == explicit and (named := shutil.which(explicit, path=environ.get("PATH"))):
         python = Path(named)
-    python = (root / python).absolute()
-    if python.is_dir():
+    python = _named(python, root)
+    folder = python.is_dir()
+    if folder:
         python = next((found.python for found in _in(python, source)), python)
     if not python.is_file():
+        trouble = f"is a folder without {_BIN}/{_PYTHON}" if folder else "does not exist"
         raise NoInterpreter(
-            f"The interpreter given by {source} does not exist: {quoted(explicit)}. Give the path of a Python, or of"
-            f" an environment's folder, or leave it out to have it looked for beside the project."
+            f"The interpreter given by {source} {trouble}: {quoted(explicit)}. Give the path of a Python, or of"
+            f" an environment's folder, absolute or from the project ({quoted(str(root))}), or leave it out to have"
+            f" it looked for beside the project."
         )
     chosen = Candidate(python=str(python), source=source, verdict="chosen")
     return Target(root=str(root), python=str(python), source=source, tried=(chosen,))
+
+
+def _named(python: Path, root: Path) -> Path:
+    """*python* from the project's *root*, or, where there is none, from where this process was started: a shell's way."""
+    inside = (root / python).absolute()
+    if inside.exists():
+        return inside
+    with suppress(OSError):  # that folder may be gone
+        if (here := python.absolute()).exists():
+            return here
+    return inside
 
 
 def _against(python: Path) -> str:
@@ -235,11 +251,12 @@ def _against(python: Path) -> str:
 
 
 def _warning(found: _Found) -> str:
-    if found.source != "PATH":
+    # What a manager answers where it has made no environment is an interpreter of the whole machine's.
+    if found.source != "PATH" and (found.source not in _MANAGERS or environment(str(found.python))):
         return ""
     own = " (it is this server's own)" if prefix(str(found.python)) == Path(sys.prefix) else ""
     return (
-        f"No environment was found for this project, so {found.python} from PATH runs its tests{own}."
+        f"No environment was found for this project, so {found.python} from {found.source} runs its tests{own}."
         f" Make a .venv in the project, or name its interpreter by --python or PYTEST_RECALL_PYTHON."
     )
 

@@ -693,3 +693,14 @@ def test_files_of_a_run_are_private_while_they_are_there(make_project, run_proje
     assert seen["."] == seen["launch-0000"] == 0o700
     assert seen["launch-0000/events.jsonl"] == 0o600
     assert not (tmp_path / "spool" / "run").exists()
+
+
+def test_program_that_is_no_python_is_doubted(make_project, run_project) -> None:
+    project = make_project({"test_a.py": GOOD})
+    found = target.resolve(project, explicit="/bin/true", environ={})
+
+    run, _ = run_project(project, target=found)
+
+    assert run.status.value == "internal_error"
+    (end,) = run.terminations
+    assert end.message == "It ended with exit code 0 and never came to pytest. Is it a Python?"
