@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -24,6 +25,11 @@ LOOK = """
     """
 
 
+def heard():
+    """Whatever these tests were started by (a job behind `&` passes on an ignored SIGINT): as at a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_tests_see_the_same_process_as_under_plain_pytest(probe):
     probe.write({"test_look.py": LOOK})
     args = ["-p", "no:cacheprovider", "-p", "no:randomly", "--show-capture=no", "test_look.py"]
@@ -36,6 +42,7 @@ def test_tests_see_the_same_process_as_under_plain_pytest(probe):
             env=probe.env,
             check=True,
             capture_output=True,
+            preexec_fn=heard,
         ),
     ):
         run()
