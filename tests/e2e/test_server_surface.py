@@ -14,6 +14,7 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.shared.exceptions import MCPError
 from mcp.types import ListToolsResult, Prompt, PromptReference, ResourceTemplateReference
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +149,20 @@ def test_prompts_name_only_calls_that_exist(surface):
 def calls(text: str) -> list[tuple[str, list[str]]]:
     found = re.findall(r"\b((?:run|discover)_tests|test_history|record_note)\(([^)]*)\)", text)
     return [(name, re.findall(r"(\w+)=", arguments)) for name, arguments in found]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_prompt_that_is_asked_wrongly_is_told_and_no_subscription_is_promised(
+    make_project, connect, mode
+):
+    async with connect(make_project({}), mode=mode) as agent:
+        with pytest.raises(MCPError, match=r"no prompt 'fix'\. There are 'fix_failures', 'triage_flaky'"):
+            await agent.client.get_prompt("fix", {})
+        with pytest.raises(MCPError, match=r"fix_failures has no argument 'run'\. It takes 'run_id'\."):
+            await agent.client.get_prompt("fix_failures", {"run": "1"})
+        offered = agent.client.server_capabilities
+    assert not offered.resources.subscribe
+    assert not any(kind.list_changed for kind in (offered.resources, offered.prompts, offered.tools))
 
 
 async def test_completions_know_runs_tests_causes_and_markers(make_project, connect):

@@ -36,13 +36,14 @@ def build(make_app: Callable[[], App]) -> MCPServer[App]:
                 serving.remove(app)
 
     with _plain_log():
-        server = MCPServer[App](
+        server = prompts.Prompting(
             "pytest-recall",
             title="pytest-recall",
             version=__version__,
             instructions=INSTRUCTIONS,
             lifespan=lifespan,
             log_level="WARNING",
+            subscriptions=False,  # nothing here changes under a client that would have to be told
             tools=[
                 tool(tools.discover_tests, "Discover tests", discovered.DiscoveryAnswer),
                 tool(tools.run_tests, "Run tests", ran.RunAnswer),

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from pydantic import Field
 
 from pytest_recall.app import App
-from pytest_recall.errors import quoted
+from pytest_recall.errors import listed, quoted
+
+
+class Prompting(MCPServer[App]):
+    """A server that says which prompts and arguments there are, where the SDK has an internal error and a traceback."""
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[App, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        known = {
+            one.name: [argument.name for argument in one.arguments or ()] for one in await self.list_prompts()
+        }
+        if name not in known:
+            raise MCPError(INVALID_PARAMS, f"There is no prompt {quoted(name)}. There are {listed(known)}.")
+        if unknown := sorted(set(arguments or {}).difference(known[name])):
+            takes = listed(known[name])
+            raise MCPError(INVALID_PARAMS, f"{name} has no argument {listed(unknown)}. It takes {takes}.")
+        return await super().get_prompt(name, arguments, context)
 
 
 def add(server: MCPServer[App]) -> None:
