@@ -261,6 +261,6 @@ async def test_without_git_no_base_is_claimed_and_the_agent_reads_what_is_open(
     [failure] = answer["failures"]
     assert failure["verdict"] == "not_enough_evidence"
     assert failure["evidence"] == "n=2; red 2/2, P(real) .69"
-    assert failure["action"].startswith("No flake, most likely; whether it is yours, no base could tell.")
+    assert failure["action"].startswith("Most likely real, no flake; no base could tell whether it is yours.")
     [said] = answer["warnings"]
     assert said.startswith("Whether it fails at the base too could not be proven: there is no git commit")
