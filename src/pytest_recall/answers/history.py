@@ -43,7 +43,7 @@ from pytest_recall.app import App, Judged, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.similar import Match
-from pytest_recall.history.verdict import Judgement
+from pytest_recall.history.verdict import Judgement, Verdict
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove
@@ -414,13 +414,13 @@ def run_line(row: RunRow) -> RunLine:
 
 
 def _test_line(judged: Judged, *, brief: bool = False) -> TestLine:
-    return TestLine(
-        id=middle(judged.history.id, 300),
-        outcomes=_strip(judged.history),
-        verdict=_verdict(judged.judgement),
-        evidence=head(judged.judgement.evidence, 200),
-        action="" if brief else head(judged.judgement.action, 300),  # the same for many; view 'test' tells it
-    )
+    """One test; *brief* leaves out what is the same for many, or says no more than the outcomes: view 'test' tells it."""
+    line = TestLine(id=middle(judged.history.id, 300), outcomes=_strip(judged.history))
+    if not brief or judged.judgement.verdict is not Verdict.NOT_ENOUGH_EVIDENCE:
+        line.verdict, line.evidence = _verdict(judged.judgement), head(judged.judgement.evidence, 200)
+    if not brief:
+        line.action = head(judged.judgement.action, 300)
+    return line
 
 
 def _slow_line(one: survey.Slow) -> SlowLine:

@@ -265,7 +265,9 @@ def _unknown(case: Case) -> Found:
     action = "Rerun on this revision: confirm=3."
     if len(here) >= _REPRODUCED:
         evidence += f"; {_red(here, 0)}"
-        action = "Most likely real, no flake; no base could tell whether it is yours. Look at your last change."
+        action = (
+            "Most likely real, no flake; no base could tell whether it is yours. Look at your last change."
+        )
     return Found(verdict=Verdict.NOT_ENOUGH_EVIDENCE, evidence=evidence, action=_loop(past.alike) or action)
 
 
