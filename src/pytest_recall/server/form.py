@@ -66,8 +66,6 @@ def tool(
     function: Callable[P, Awaitable[BaseModel]],
     title: str,
     answer: type[BaseModel],
-    *,
-    read_only: bool = False,
 ) -> Tool:
     """*function* as a tool: unknown arguments refused, our errors readable, one story in text and structure."""
 
@@ -94,9 +92,8 @@ def tool(
         title=title,
         description=inspect.cleandoc(function.__doc__ or ""),
         structured_output=False,  # told below: the SDK would build at every start what no call may need
-        annotations=ToolAnnotations(
-            read_only_hint=read_only, destructive_hint=False, idempotent_hint=read_only, open_world_hint=False
-        ),
+        # Neither read-only nor idempotent, by the protocol's default: `verify` runs tests, and collecting imports them.
+        annotations=ToolAnnotations(destructive_hint=False, open_world_hint=False),
     )
     base = made.fn_metadata.arg_model
     strict: type[BaseModel] = type(
@@ -127,6 +124,9 @@ def _slim(schema: Any, *, defaults: bool = True) -> Any:
         return [_slim(value, defaults=defaults) for value in schema]
     if not isinstance(schema, dict):
         return schema
+    if not defaults and "anyOf" in schema:  # nothing, where that is the default, is left out
+        [kind] = [one for one in schema["anyOf"] if one != {"type": "null"}]
+        schema = {**{key: value for key, value in schema.items() if key != "anyOf"}, **kind}
     return {
         key: {name: _slim(value, defaults=defaults) for name, value in inner.items()}
         if key in {"properties", "$defs"}
