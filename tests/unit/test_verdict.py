@@ -198,6 +198,18 @@ def test_single_red_is_no_regression_yet():
     assert told("a:.", "b:A", base=samples("base:.....")) is Verdict.NEW_FAILURE
 
 
+def test_known_flake_excuses_no_change_of_what_it_uses():
+    flake = "a1:.A. b1:. c1:.A."
+    assert told(flake, "d1:A") is Verdict.FLAKY
+    assert of(flake, "d2:A").verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "either may be why" in of(flake, "d2:A").evidence
+    assert told(flake, "d2:A.") is Verdict.FLAKY, "a rerun that passes tells"
+    assert told(flake, "d2:AA", base=samples("c1:...")) is Verdict.NOT_ENOUGH_EVIDENCE, (
+        "chance may be this red"
+    )
+    assert told(flake, "d2:AAAAAAAA", base=samples("c1:...")) is Verdict.REGRESSION
+
+
 def test_fixed_fingerprint_that_is_back_recurred():
     assert told("a:. b:A c:A d:. e:.", "f:A") is Verdict.RECURRED
     assert told("a:.", "f:A", fixed=["A"]) is Verdict.RECURRED

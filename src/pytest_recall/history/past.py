@@ -83,6 +83,13 @@ class Past:
         return self._end([s.outcome.bad for s in self.line])
 
     @cached_property
+    def moved(self) -> bool:
+        """Whether the test, or what it imports, was changed between its last pass and the failures since."""
+        before = self.line[: len(self.line) - len(self.streak)]
+        last = before[-1].sources if before else ""
+        return bool(last) and any(s.sources and s.sources != last for s in self.streak)
+
+    @cached_property
     def alike(self) -> list[Sample]:
         """The end of the streak that has one fingerprint, the present one."""
         return self._end([s.outcome.bad and s.group in self.prints for s in self.line])

@@ -127,6 +127,8 @@ def _flaky(case: Case) -> Found | None:
         )
     if not past.flaky or not past.prints or not past.prints <= past.flaky_prints or case.touched:
         return None
+    if past.moved:  # the change is as likely to have done it: only a rerun tells
+        return None
     x, n = past.rate(without=past.streak)
     k = len(past.streak)
     if k >= _LEAST and red_again(x, n, k) < _UNLIKELY:
@@ -165,6 +167,8 @@ def _environment(case: Case) -> Found | None:
 def _suspected(case: Case) -> Found | None:
     """At least two weak signs (E4)."""
     past = case.past
+    if past.flaky and past.moved:
+        return None
     flips = past.untouched_flips(touched=None if case.touched is None else bool(case.touched))
     same = bool(past.prints & (past.flaky_prints | set(case.known_flaky)))
     if flips + same < _SIGNS:
@@ -196,6 +200,10 @@ def _base(case: Case) -> Found | None:
     green = {(s.run, s.attempt) for s in (*base.samples, *past.line) if not s.outcome.bad}
     if len(red) < _REPRODUCED or posterior_real(len(red) - 1, passed=len(green)) < _SURE:
         return None
+    if past.flaky and past.prints <= past.flaky_prints:  # unless chance alone would hardly be this red
+        x, n = past.rate(without=past.streak)
+        if red_again(x, n, len(red)) > _UNLIKELY:
+            return None
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
         verdict=Verdict.REGRESSION,
@@ -256,7 +264,11 @@ def _unknown(case: Case) -> Found:
     past = case.past
     n, red = len(past.line), len(past.streak)
     here = [s for s in past.streak if s.revision and s.revision == past.here.revision]
-    if past.flaky and red >= _LEAST:
+    if past.flaky and past.moved and red < _LEAST:
+        evidence = (
+            f"known flaky at {case.share}, and what it uses was changed since it passed: either may be why"
+        )
+    elif past.flaky and red >= _LEAST:
         evidence = f"known flaky at {case.share}, but red {red}/{red} now: more than that explains"
     elif past.prints and past.prints <= {s.group for s in past.line[: n - red]}:
         evidence = f"this fingerprint was seen here before, and passes since (n={n})"
