@@ -485,6 +485,25 @@ def test_json_report_that_is_too_long_is_cut_between_tests(monkeypatch, most, le
     assert len(told["tests"]) == left
 
 
+@pytest.mark.parametrize(("most", "most_tests", "left"), [(10**6, 0, 3), (0, 10**6, 3), (0, 0, 1)])
+def test_run_that_is_long_is_told_with_every_test_while_that_can_be(
+    monkeypatch, most, most_tests, left
+) -> None:
+    story = Story().session(*["test_a", "test_b", "test_c"])
+    for name, outcome in zip("abc", ("passed", "failed", "passed"), strict=True):
+        story.test(f"test_{name}", outcome)
+    run = story.over(1, failed=1).run()
+    monkeypatch.setattr(resource, "MOST", most)
+    monkeypatch.setattr(resource, "MOST_TESTS", most_tests)
+
+    told = json.loads(resource.run(run))
+
+    outcomes = [(test["id"], test["attempts"][-1]["outcome"]) for test in told["tests"]]
+    assert outcomes == [(test.id, test.outcome.value) for test in run.tests if left == 3 or test.failures]
+    assert (told["id"], told["request"]["tests"]) == (run.id, [])
+    assert told.get("tests_omitted", 0) == 3 - left
+
+
 STEPS = {
     "start": lambda story, name, _: story.start(name),
     "pass": lambda story, name, _: story.phase(name),

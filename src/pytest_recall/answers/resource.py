@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 from pydantic import TypeAdapter
 
 from pytest_recall.answers.text import clean
 from pytest_recall.app import Judged
-from pytest_recall.model import FailureHistory, Outcome, Run, RunFiles
+from pytest_recall.model import FailureHistory, Outcome, Run, RunFiles, Test
 from pytest_recall.running import jsonreport
 
 MOST = 4_000_000  # characters
+MOST_TESTS = 24_000_000  # of a run's tests, without what they have at its default
+_TEST = 300  # a test at least, with it
 
 
 def run(whole: Run) -> str:
-    """The typed run as JSON; above 4 MB the tests that passed are left out and counted in `passed_omitted`."""
-    text = TypeAdapter(Run).dump_json(whole).decode()
-    if len(text) <= MOST:
-        return text
+    """The typed run as JSON, with every test.
+
+    Above 4 MB what a test has at its default is left out; above 24 MB the tests that ended well, counted in
+    `tests_omitted`.
+    """
+    if len(whole.tests) * _TEST <= MOST:
+        text = TypeAdapter(Run).dump_json(whole).decode()
+        if len(text) <= MOST:
+            return text
+    tests = TypeAdapter(tuple[Test, ...]).dump_json(whole.tests, exclude_defaults=True).decode()
+    if len(tests) <= MOST_TESTS:
+        rest = TypeAdapter(Run).dump_python(dataclasses.replace(whole, tests=()), mode="json")
+        del rest["tests"]
+        return f'{json.dumps(rest)[:-1]}, "tests": {tests}}}'
     kept = tuple(test for test in whole.tests if test.failures or test.outcome.bad)[:1_000]
     less = dataclasses.replace(whole, tests=kept, not_run=whole.not_run[:1_000])
     body = TypeAdapter(Run).dump_json(less).decode()
