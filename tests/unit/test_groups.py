@@ -39,7 +39,7 @@ def a_test(test_id, *failures, outcome=Outcome.FAILED) -> Test:
     return Test(id=test_id, attempts=(Attempt(outcome=outcome, phase=phase, failures=failures),))
 
 
-def groups(*tests, collectors=(), culprits=(), terminations=FINISHED):
+def grouped(*tests, collectors=(), culprits=(), terminations=FINISHED):
     run = Run(
         id="r1",
         started_at=1.0,
@@ -55,7 +55,11 @@ def groups(*tests, collectors=(), culprits=(), terminations=FINISHED):
         collectors=collectors,
         culprits=culprits,
     )
-    return [(found.phase, found.outcome, found.tests) for found in group(run)]
+    return group(run)
+
+
+def groups(*tests, **how):
+    return [(found.phase, found.outcome, found.tests) for found in grouped(*tests, **how)]
 
 
 def test_tests_broken_by_one_line_are_one_group():
@@ -172,6 +176,10 @@ def test_one_exception_that_surfaces_in_many_places_is_one_cause():
     ]
     ((_, _, found),) = groups(*tests)
     assert len(found) == 21
+    (one,) = grouped(*tests)
+    prints = {failed.fingerprint.group for test in tests for failed in test.failures}
+    assert {one.fingerprint, *one.also} == prints
+    assert len(one.also) == 20
 
 
 def test_assertions_and_bare_words_at_different_places_stay_apart():

@@ -40,6 +40,7 @@ _MARKS = 60  # recent attempts of a test
 _SERIES = 40  # runs that durations are shown of
 _OLDER = 4  # earlier runs whose failures still stand
 _CAUSES = 100
+_ALSO = 50  # fingerprints of one cause
 _TEXT = 12_000  # characters of one failure
 _TEXTS = 400_000  # of all of them
 _HUNK = 8_000
@@ -94,6 +95,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
     times = await survey.timed(space, [row for row in rows if row.id in whole] or rows)
     tests = await _told(space, last, known, times, {m.run_id: n for n, m in enumerate(moments)})
     views = _Views(app=app, project=project)
+    causes = await _causes(app, project, last, known)
     made = Overview(
         project=head(space.root.name, 80),
         made=day(time.time()),
@@ -102,8 +104,8 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
         space=asked.space,
         runs=moments,
         last=_last(last),
-        causes=await _causes(app, project, last, known),
-        known=await views.known(since),
+        causes=causes,
+        known=await views.known(since, {name for one in causes for name in (one.fingerprint, *one.also)}),
         tests=tests[:TESTS],
         tests_omitted=max(0, len(tests) - TESTS),
         timed=[
@@ -180,7 +182,7 @@ def _cause(group: run_answer.FailureGroup, explained: Explained, run: Run, text:
         name: redact(f"{name}={value}").partition("=")[2] for name, value in group.locals.items()
     }
     made["fix"] = learnt.fix(explained.fix, hunk=_HUNK, intents=5, files=10) if explained.fix else None
-    return Cause(**made, run_id=run.id, text=text)
+    return Cause(**made, run_id=run.id, text=text, also=list(explained.group.also[:_ALSO]))
 
 
 def _rendered(explained: Explained, most: int) -> str:
@@ -368,7 +370,7 @@ class _Views:
     app: App
     project: str
 
-    async def known(self, since: float) -> list[CauseLine]:
+    async def known(self, since: float, now: set[str]) -> list[CauseLine]:
         found = await self._ask(FailuresView, history.Query(view="failures", limit=200))
         return [
             line.model_copy(
@@ -378,7 +380,7 @@ class _Views:
                 }
             )
             for line in found.failures
-            if line.seen.last >= day(since)
+            if line.seen.last >= day(since) and line.fingerprint not in now
         ]
 
     async def fixes(self, window: str) -> list[FixLine]:

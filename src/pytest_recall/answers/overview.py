@@ -26,6 +26,9 @@ class Cause(FailureGroup):
 
     run_id: str
     text: str = ""
+    also: list[str] = Field(
+        default_factory=list, description="fingerprints of other failures with this cause"
+    )
 
 
 class Told(TestLine):
@@ -67,7 +70,7 @@ class Overview(BaseModel):
     space: str = ""
     runs: Annotated[list[Moment], Field(description="oldest first")] = []
     causes: Annotated[list[Cause], Field(description="what fails now")] = []
-    known: Annotated[list[CauseLine], Field(description="every cause of the past, the latest first")] = []
+    known: Annotated[list[CauseLine], Field(description="causes that do not fail now, the latest first")] = []
     tests: Annotated[list[Told], Field(description="what needs attention first, then the slowest")] = []
     tests_omitted: int = 0
     flaky: Annotated[list[int], Field(description="index into tests, the likeliest to fail first")] = []

@@ -25,6 +25,7 @@ class Group:
     phase: Phase
     failure: Failure | None
     tests: tuple[str, ...]  # in order of the run, each once
+    also: tuple[str, ...] = ()  # the other fingerprints in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,9 @@ def group(run: Run) -> list[Group]:
             phase=found[0].phase,
             failure=found[0].failure,
             tests=tuple(dict.fromkeys(bad.test for bad in found)),
+            also=tuple(
+                dict.fromkeys(bad.fingerprint for bad in found if bad.fingerprint != found[0].fingerprint)
+            ),
         )
         for found in _together(_every(run))
     ]

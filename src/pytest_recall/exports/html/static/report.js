@@ -117,7 +117,7 @@
     const rates = shown.map((run) => (100 * (run.passed || 0)) / ((run.passed || 0) + (run.failed || 0)));
     const about = (n, text) => `${shown[n].at}\n${text}\n${shown[n].source} · ${shown[n].revision || ""}`;
     const last = rates[rates.length - 1], worst = Math.min(...rates);
-    $("rate-said").textContent = `now ${percent(last)}, lowest of ${count(shown.length)} runs ${percent(worst)}`;
+    $("rate-said").textContent = shown.length > 1 ? `now ${percent(last)}, lowest of ${count(shown.length)} runs ${percent(worst)}` : percent(last);
     chart(place, [{ label: "pass rate", colour: "green", soft: "green-soft", values: rates }], {
       height: 180, low: (min) => Math.max(0, Math.min(99, min - (100 - min) * 0.3)), high: () => 100, show: (value) => `${Number(value.toFixed(2))} %`,
       say: (n) => about(n, `${percent(rates[n])}: ${count(shown[n].failed || 0)} of ${count((shown[n].passed || 0) + (shown[n].failed || 0))} failed`),
@@ -254,7 +254,7 @@
     if (!found.length) return [];
     return [make("h4", {}, "How it failed"), make("ul", { class: "ids" }, ...found.map(([fingerprint, times]) => {
       const name = `cause-${fingerprint.replace(/[^A-Za-z0-9]/g, "")}`;
-      const target = $(name), said = target && target.querySelector(".error");
+      const target = $(name), said = target && (target.closest(".cause") || target).querySelector(".error");
       const text = said ? `${said.textContent}` : fingerprint;
       return make("li", {}, target ? make("a", { href: `#${name}` }, make("bdi", {}, text)) : make("code", {}, text), ` ${times} ×`);
     }))];
@@ -348,7 +348,7 @@
       node.firstChild.focus({ preventScroll: true });
       node.scrollIntoView({ block: "start" });
     } else if (hash.length > 1) {
-      const target = $(hash.slice(1));
+      const named = $(hash.slice(1)), target = named && (named.closest(".cause") || named);
       for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
       const own = target && target.querySelector(":scope > details");
       if (own) own.open = true;
