@@ -106,7 +106,7 @@ async def test_the_likely_culprit_is_named_and_what_became_of_the_suggestion(sho
         assert hint.startswith(
             "Look first at shop/money.py, changed since it passed. (shop/money.py is imported"
         )
-        assert "2 file(s) changed since the run of 20" in hint
+        assert "2 files changed since the run of 20" in hint
         [stored] = (await agent.call("test_history", view="failures"))["failures"]
         assert [note.partition(",")[0] for note in stored["notes"]] == ["suggestion"]
 

@@ -82,9 +82,17 @@ def test_packages_in_failing_frames_come_first_then_interpreter_plugins_machine_
 def test_what_is_missing_on_one_side_is_a_difference_only_where_both_tell_what_they_have():
     assert beside.differing(HERE, elsewhere(packages=())) == ("the installed distributions differ",)
     unknown = Environment(distributions="job linux", packages=())
-    assert [line for line in beside.differing(HERE, unknown) if "six" in line or "xdist" in line] == []
+    assert beside.differing(HERE, unknown) == beside.differing(unknown, HERE) == ()
     without = elsewhere(packages=HERE.packages[:-1])
     assert beside.differing(HERE, without) == ("six: 1.16 → none",)
+
+
+def test_pytests_version_is_told_once():
+    there = elsewhere(
+        pytest="8.4.2",
+        packages=tuple("pytest-8.4.2" if one.startswith("pytest-9") else one for one in HERE.packages),
+    )
+    assert beside.differing(HERE, there) == ("pytest: 9.2.0 → 8.4.2",)
 
 
 def test_missing_module_is_the_first_suspect():

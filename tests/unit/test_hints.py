@@ -202,7 +202,7 @@ def test_the_culprit_is_the_change_nearest_to_the_failure():
     )
     [hint] = hints.hints(group("assert 1 == 2", "AssertionError"), Around(since="run 1", changes=changes))
     assert hint.text == "Look first at shop/cart.py, changed since it passed."
-    assert hint.evidence == "shop/cart.py is in the traceback; 3 file(s) changed since run 1"
+    assert hint.evidence == "shop/cart.py is in the traceback; 3 files changed since run 1"
     own = (Change(path="tests/test_cart.py", scope="test"), Change(path="tests/test_other.py", scope="test"))
     [hint] = hints.hints(group("assert 1 == 2", "AssertionError"), Around(since="run 1", changes=own))
     assert hint.text.startswith("Look first at tests/test_cart.py")

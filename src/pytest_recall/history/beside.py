@@ -86,7 +86,9 @@ def differing(before: Environment, after: Environment, failures: Sequence[Failur
     changed = {
         name: f"{name}: {old.get(name) or 'none'} → {new.get(name) or 'none'}"
         for name in sorted({*old, *new})
-        if old.get(name) != new.get(name) and (both or name in plugins or (name in old and name in new))
+        if name != "pytest"  # told beside Python
+        and old.get(name) != new.get(name)
+        and (both or name in plugins or (name in old and name in new))
     }
     if not (both or (before.plugins and after.plugins)):
         changed = {name: text for name, text in changed.items() if name in old and name in new}
@@ -99,15 +101,27 @@ def differing(before: Environment, after: Environment, failures: Sequence[Failur
     lines = [
         *(f"{changed[name]}, in frames of {_failures(through[name])}" for name in first),
         *(f"{changed[name]}, named by failures" for name in second),
-        *_plain(before, after, ("python", "pytest")),
+        *_told(before, after, ("python", "pytest")),
         *(changed[name] for name in rest if name in plugins),
-        *_plain(before, after, ("os", "arch", "workers", "seed")),
+        *_told(before, after, ("os", "arch")),
+        *_plain(before, after, ("workers", "seed")),
         *others[:_OTHERS],
         *([f"… and {len(others) - _OTHERS} other packages"] if len(others) > _OTHERS else []),
     ]
-    if not changed and before.distributions != after.distributions:
+    explained = changed or before.pytest != after.pytest or not (_installed(before) and _installed(after))
+    if not explained and before.distributions != after.distributions:
         lines.append("the installed distributions differ")
     return tuple(lines)
+
+
+def _installed(environment: Environment) -> bool:
+    """Whether `distributions` is of what was installed there, and does not stand for a report that tells nothing of it."""
+    return not environment.distributions.startswith(("job ", "unknown "))
+
+
+def _told(before: Environment, after: Environment, fields: Sequence[str]) -> list[str]:
+    """Where one side does not tell it, what the other one says is no difference."""
+    return _plain(before, after, [name for name in fields if getattr(before, name) and getattr(after, name)])
 
 
 def _plain(before: Environment, after: Environment, fields: Sequence[str]) -> list[str]:

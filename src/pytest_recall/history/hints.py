@@ -93,10 +93,11 @@ def changed(group: Group, around: Around) -> Hint | None:
     )
     first = ranked[0]
     beside = [one.path for one in ranked[1:3] if one.scope == first.scope]
+    files = "1 file" if len(around.changes) == 1 else f"{len(around.changes)} files"
     return Hint(
         rule="change",
         text=f"Look first at {_listed((first.path, *beside))}, changed since it passed.",
-        evidence=f"{first.path} {_NEAR[first.scope]}; {len(around.changes)} file(s) changed since {around.since}",
+        evidence=f"{first.path} {_NEAR[first.scope]}; {files} changed since {around.since}",
     )
 
 

@@ -361,6 +361,11 @@
     if (link && link.getAttribute("href") === location.hash) follow();
   });
 
+  // The error stands at a traceback's end.
+  const ends = (within) => { for (const text of within.querySelectorAll("pre.traceback")) text.scrollTop = text.scrollHeight; };
+  for (const each of document.querySelectorAll(".cause > details")) each.addEventListener("toggle", () => ends(each), { once: true });
+  ends(document);
+
   theme(kept());
   filters();
   overTime();
