@@ -21,7 +21,16 @@ from pytest_recall.cli import terminal
 
 NOTE = "remedy (worked), 2026-03-02 10:00, Claude: use [db_session] \\x1b[31m"
 HINT = "Look first at shop/money.py, changed since it passed. (it is imported) It worked before."
-GROUP = FailureGroup(error="KeyError", message="'USD'", tests=["t.py::test_a"], notes=[NOTE], hints=[HINT])
+ACTION = "Rerun on this revision: confirm=3."
+GROUP = FailureGroup(
+    verdict="not_enough_evidence",
+    action=ACTION,
+    error="KeyError",
+    message="'USD'",
+    tests=["t.py::test_a"],
+    notes=[NOTE],
+    hints=[HINT],
+)
 RUN = RunAnswer(run_id="r", status="failed", failures=[GROUP], notes=["diagnosis: of the run"])
 CAUSE = CauseLine(
     fingerprint="fp1:a", error="KeyError", seen=Seen(first="2026", last="2026", runs=1), notes=[NOTE]
@@ -31,9 +40,23 @@ CAUSE = CauseLine(
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (RUN, [NOTE, HINT, "diagnosis: of the run"]),
+        (
+            RUN,
+            [
+                NOTE,
+                HINT,
+                "diagnosis: of the run",
+                "not enough evidence: Rerun",
+                "run --only failed --confirm 3",
+            ],
+        ),
         (RunView(view="run", run=RUN), [NOTE, HINT, "diagnosis: of the run"]),
-        (OfTest(view="test", id="t.py::test_a", notes=[NOTE]), [NOTE]),
+        (
+            OfTest(
+                view="test", id="t.py::test_a", notes=[NOTE], action="test_history(view='flaky', verify=2)"
+            ),
+            [NOTE, "pytest-recall flaky --verify 2"],
+        ),
         (FailuresView(view="failures", failures=[CAUSE]), [NOTE]),
         (LogsAnswer(output="[bold]printed[/bold]", log="logged"), ["[bold]printed[/bold]", "logged"]),
         (

@@ -15,7 +15,7 @@ from pytest_recall.answers import history, learnt, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day
 from pytest_recall.answers.overview import Cause, Moment, Overview, Told
-from pytest_recall.answers.text import clean, head, middle
+from pytest_recall.answers.text import at_a_shell, clean, head, middle
 from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
@@ -176,6 +176,7 @@ async def _causes(app: App, project: str, last: Report, known: Mapping[str, _Kno
 def _cause(group: run_answer.FailureGroup, explained: Explained, run: Run, text: str) -> Cause:
     secret = ("message", "source", "traceback", "captured")
     made = group.model_dump() | {name: redact(getattr(group, name)) for name in secret}
+    made["action"] = at_a_shell(group.action)
     made["tests"] = [middle(test, _ID) for test in group.tests]
     made["hints"] = [redact(hint) for hint in group.hints]
     made["locals"] = {
@@ -275,7 +276,7 @@ def _explained(one: Told, cause: Explained) -> Told:
         update={
             "verdict": judged.verdict.value if judged.verdict else "",
             "evidence": head(judged.evidence, 300),
-            "action": head(judged.action, 300),
+            "action": head(at_a_shell(judged.action), 300),
             "causes": {cause.group.fingerprint: 1} if cause.group.fingerprint else {},
         }
     )
@@ -294,7 +295,7 @@ def _remembered(one: Told, known: _Known, places: Mapping[str, int]) -> Told:
             "runs": [places[sample.run] for sample in marks],
             "verdict": judgement.verdict.value if judgement.verdict else "",
             "evidence": head(judgement.evidence, 300),
-            "action": head(judgement.action, 300),
+            "action": head(at_a_shell(judgement.action), 300),
             "failed": judgement.failures,
             "attempts": judgement.attempts,
             "low": round(judgement.low, 4),

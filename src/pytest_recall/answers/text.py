@@ -68,3 +68,16 @@ def unnamed(message: str, exception: str) -> str:
         if name and message.startswith(f"{name}: "):
             return message[len(name) + 2 :]
     return message
+
+
+_AT_A_SHELL = (
+    (re.compile(r"confirm=(\d+)"), r"pytest-recall run --only failed --confirm \1"),
+    (re.compile(r"test_history\(view='flaky', verify=(\d+)\)"), r"pytest-recall flaky --verify \1"),
+)
+
+
+def at_a_shell(action: str) -> str:
+    """What an agent is told to call, as the command that a person types."""
+    for call, command in _AT_A_SHELL:
+        action = call.sub(command, action)
+    return action

@@ -27,6 +27,7 @@ from pytest_recall.answers.observed import InventoryAnswer, MetricsAnswer
 from pytest_recall.answers.overview import ReportAnswer
 from pytest_recall.answers.run import FailureGroup, RunAnswer
 from pytest_recall.answers.storing import StoreAnswer
+from pytest_recall.answers.text import at_a_shell
 from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
@@ -158,7 +159,13 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
     if group.tests_omitted:
         yield Text(f"  … and {group.tests_omitted} more", style="dim")
     says = " ".join(
-        part for part in (group.verdict and f"{group.verdict}:", group.evidence, group.action) if part
+        part
+        for part in (
+            group.verdict and f"{group.verdict.replace('_', ' ')}:",
+            group.evidence,
+            at_a_shell(group.action),
+        )
+        if part
     )
     if says:
         yield Text(f"  {plain(says)}", style="yellow")
@@ -276,7 +283,9 @@ def _flaky(view: FlakyView) -> Iterator[RenderableType]:
 
 def _test(answer: TestView) -> Iterator[RenderableType]:
     yield Text(plain(answer.id), style="bold")
-    yield Text(plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {answer.action}".strip()))
+    yield Text(
+        plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {at_a_shell(answer.action)}".strip())
+    )
     table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
@@ -299,6 +308,9 @@ def _compare(answer: CompareView) -> Iterator[RenderableType]:
     yield _runs([answer.before, answer.after])
     yield from (Text(plain(line.source), style="dim") for line in (answer.before, answer.after))
     yield from (Text(plain(line), style="yellow") for line in answer.environment)
+    told = [*answer.newly_failing, *answer.newly_passing, *answer.still_failing, *answer.silenced]
+    if not (told or answer.appeared or answer.vanished):
+        yield _nothing("No test differs.")
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     for name in names:
         ids = getattr(answer, name)
