@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
+from pytest_recall import survey
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import similar, trend, verdict
@@ -55,6 +56,11 @@ if TYPE_CHECKING:  # what only the command line's `import` and `export` need is 
 
 _SUSPECT = frozenset(
     {verdict.Verdict.FLAKY, verdict.Verdict.SUSPECTED_FLAKY, verdict.Verdict.ORDER_DEPENDENT}
+)
+_APART = verdict.Judgement(
+    verdict=verdict.Verdict.NOT_ENOUGH_EVIDENCE,
+    evidence="seen only in a run that was cut short, or broken as a whole",
+    action="Run it alone.",
 )
 _NEAR = 20  # causes that words are compared with
 VERIFIED = 20  # tests that one `verify` reruns
@@ -369,6 +375,8 @@ class App:
         space = await self.workspaces.get(project)
         store = space.store
         history = (await store.tests([test_id])).get(test_id)
+        if history is None and (history := await survey.apart(space, test_id)):
+            return Judged(history=history, judgement=_APART)
         if history is None:
             last = await store.runs(limit=1)
             run = await store.run(last[0].id) if last else None

@@ -1,4 +1,4 @@
-"""Wide looks at the past: the slowest tests, and how each space stands."""
+"""Wide looks at the past: what runs of no evidence saw, the slowest tests, and how each space stands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from pytest_recall.workspace import Workspace
 
 _RUNS = 60  # that durations are taken from
 _ROWS = 200
+_APART = 20
+
+
+async def apart(space: Workspace, test_id: str) -> TestHistory | None:
+    """What the newest run that is no evidence about single tests has seen of that test."""
+    for row in await space.store.runs(limit=_APART):
+        run = await space.store.run(row.id) if row.suspect else None
+        if run is not None and (seen := trend.observed(run, row, {test_id}).get(test_id)):
+            return trend.fold(None, test_id, seen)
+    return None
 
 
 # --- durations ------------------------------------------------------------------------------

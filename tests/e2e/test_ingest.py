@@ -59,6 +59,15 @@ async def test_ingest_takes_the_inbox_in_and_history_tells_of_it(make_project) -
     assert ask(root, "history", "test", "test_x.py::test_a")["context"] == ["metadata: build=7"]
 
 
+async def test_a_test_that_only_a_cut_short_run_has_seen_tells_what_it_told(make_project) -> None:
+    root = make_project({"test_x.py": SOURCE.replace("assert {}", "import os; os._exit(3)")})
+    plain(root)
+    ask(root, "ingest")
+    told = ask(root, "history", "test", "test_x.py::test_a")
+    assert told["context"] == ["metadata: build=7"]
+    assert (told["outcomes"], told["verdict"]) == ("C", "not_enough_evidence")
+
+
 async def test_a_plain_fix_of_a_plain_failure_is_learnt(make_project) -> None:
     root = make_project(
         {"test_x.py": "import shop\ndef test_a(): assert shop.x == 2\n", "shop.py": "x = 1\n"}

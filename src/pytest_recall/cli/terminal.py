@@ -283,9 +283,9 @@ def _flaky(view: FlakyView) -> Iterator[RenderableType]:
 
 def _test(answer: TestView) -> Iterator[RenderableType]:
     yield Text(plain(answer.id), style="bold")
-    yield Text(
-        plain(f"{answer.verdict.replace('_', ' ')} {answer.evidence} {at_a_shell(answer.action)}".strip())
-    )
+    verdict = answer.verdict and f"{answer.verdict.replace('_', ' ')}:"
+    says = (verdict, answer.evidence, at_a_shell(answer.action))
+    yield Text(plain(" ".join(part for part in says if part)))
     table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
@@ -389,7 +389,7 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
         f"{kept} imported",
         f"{known} known before",
         f"{refused} refused",
-        f"{answer.passed_over} no reports",
+        f"{answer.passed_over} passed over",
     ]
     yield Text(
         ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing found", style="bold"
