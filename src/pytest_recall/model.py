@@ -493,10 +493,8 @@ class Run:
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
         pytest's last line; one that only failed to tear down counts in `error` and not in `passed`.
         """
-        plain, passed = (
-            0,
-            Outcome.PASSED,
-        )  # counted apart: they are nearly all, and this is asked of every run
+        # Plain passes are counted apart: they are nearly all, and this is asked of every run.
+        plain, passed = 0, Outcome.PASSED
         others: list[tuple[Test, Attempt]] = []
         for test in self.tests:
             last = test.attempts[0]

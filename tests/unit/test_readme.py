@@ -38,7 +38,7 @@ def test_every_status_is_named():
     assert not [status.value for status in Status if f"`{status.value}`" not in README]
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?://)([^)#]+)\)", README))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?://)([^)#]+)\)", README))))
 def test_links_lead_somewhere(target):
     assert (ROOT / target).exists()
 
