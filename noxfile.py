@@ -13,9 +13,9 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_missing_interpreters = False
 
-PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+PYTHONS = ("3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 # pytest: the Pythons it can be installed on
-PYTESTS = {"6.2": ("3.7", "3.13"), "7.4": ("3.7", "3.14"), "8.4": ("3.9", "3.14"), "9": ("3.10", "3.14")}
+PYTESTS = {"6.2": ("3.7", "3.13"), "7.4": ("3.7", "3.14"), "8.4": ("3.9", "3.14"), "9": ("3.10", "3.15")}
 PLUGINS = ("pytest-xdist", "pytest-rerunfailures", "pytest-asyncio", "pytest-randomly")
 
 

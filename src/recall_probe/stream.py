@@ -62,8 +62,8 @@ class Stream:
         return self._epoch + self._clock()
 
     def stamp(self):
-        """`now` as a number of JSON; formatting a float takes ten times as long."""
-        text = "%d" % ((self._epoch + self._clock()) * 10000)
+        """`now` as a number of JSON, rounded as `fact` does; formatting a float takes ten times as long."""
+        text = "%d" % ((self._epoch + self._clock()) * 10000 + 0.5)
         return text[:-4] + "." + text[-4:]
 
     def id(self, nodeid):
