@@ -20,7 +20,7 @@ async def _demo(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from pytest_recall import demo
-    from pytest_recall.cli import terminal
+    from pytest_recall.cli import conversing
 
     began = time.perf_counter()
     turns = []
@@ -28,9 +28,9 @@ async def _demo(options: argparse.Namespace) -> int:
         async for turn in demo.conversation(Path(options.keep or aside)):
             turns.append(turn)
             if not options.json:
-                terminal.turn(turn)
+                conversing.turn(turn)
     if options.json:
         print(json.dumps([asdict(turn) for turn in turns]))
     else:
-        terminal.closing(turns, time.perf_counter() - began)
+        conversing.closing(turns, time.perf_counter() - began)
     return 1 if any("error" in turn.answer for turn in turns) else 0

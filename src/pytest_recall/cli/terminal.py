@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +44,6 @@ from pytest_recall.answers.views import (
     TestView,
     Told,
 )
-from pytest_recall.demo import Turn
 
 _UNBROKEN = 2_000  # columns, where a file or a program reads it: an id on one line can be found and copied
 _RUN_IDS = (13, 18, 23)  # characters of a run id: its millisecond, and more; commands take them for the whole
@@ -59,33 +57,6 @@ def show(answer: BaseModel) -> None:
         console.size = ConsoleDimensions(_UNBROKEN, 25)  # both, or rich would look for a terminal
     for part in _parts(answer):
         console.print(part)
-
-
-def turn(one: Turn) -> None:
-    """Print one turn of the demo's conversation."""
-    console = Console(highlight=False, width=min(Console().width, 120))
-    console.print(Text(f"\n▸ {one.why}", style="bold"))
-    if not one.tool:
-        return
-    arguments = ", ".join(f"{name}={value!r}" for name, value in one.arguments.items())
-    console.print(Text(f"  {one.tool}({arguments})", style="cyan"))
-    text = json.dumps(one.answer, ensure_ascii=False)
-    shown = text if len(text) <= 1_200 else text[:1_200] + f"… ({len(text) - 1_200} more)"  # noqa: PLR2004
-    console.print(Padding(Text(plain(shown)), (0, 0, 0, 2)))
-    console.print(Text(f"  {one.characters} characters, {one.seconds:.2f} s", style="dim"))
-
-
-def closing(turns: Sequence[Turn], seconds: float) -> None:
-    """Print what the demo's conversation cost, and what to do next."""
-    calls = [one for one in turns if one.tool and one.tool != "tools/list"]
-    console = Console(highlight=False)
-    console.print(
-        Text(
-            f"\n{len(calls)} calls, {sum(one.characters for one in calls)} characters read, {seconds:.1f} s in all.\n"
-            "Next: `pytest-recall run` in a project of yours, and the README for your client's configuration.",
-            style="bold",
-        )
-    )
 
 
 def _parts(answer: BaseModel) -> Iterator[RenderableType]:
