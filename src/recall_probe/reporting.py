@@ -266,13 +266,13 @@ class Reporting:
         running = self._running.pop(nodeid, None) or Running()
         text = '{"e":"finish","t":%s,"id":%s' % (stream.stamp(), stream.id(nodeid))
         if running.setup is not None:
-            text += ',"setup":%de-6' % micro(running.setup)
+            text += ',"setup":%de-6' % (running.setup * 1e6)
         if running.call is not None:
             text += ',"call":%de-6' % micro(running.call)
             if running.worker:
                 text += ',"worker":' + stream.quoted(running.worker)
         if running.teardown is not None:
-            text += ',"teardown":%de-6' % micro(running.teardown)
+            text += ',"teardown":%de-6' % (running.teardown * 1e6)
         if running.subtests:
             text += ',"subtests":{"passed":%d}' % running.subtests
         text += ',"teardown_ok":true}' if running.teardown_ok else ',"teardown_ok":false}'
