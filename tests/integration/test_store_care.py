@@ -221,6 +221,7 @@ ABOUT = ("pytest-recall.json", b'{"format": 1}')
         a_tar(("pytest-recall.json", b'{"format": 2}')),
         a_tar(ABOUT)[:40],
     ],
+    ids=["empty", "no tar", "another tar", "a later format", "cut off"],  # gzip's bytes tell the time
 )
 def test_what_is_no_exported_store_is_refused_in_a_sentence(tmp_path, data):
     with pytest.raises(Unimportable):
