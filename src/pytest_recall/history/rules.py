@@ -202,7 +202,7 @@ def _base(case: Case) -> Found | None:
         return None
     if past.flaky and past.prints <= past.flaky_prints:  # unless chance alone would hardly be this red
         x, n = past.rate(without=past.streak)
-        if red_again(x, n, len(red)) > _UNLIKELY:
+        if len(red) < _LEAST or red_again(x, n, len(red)) > _UNLIKELY:
             return None
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
