@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import get_args
 
 from pytest_recall.history import odds, trend
-from pytest_recall.model import Outcome, RunRow, Sample, Space, TestHistory
+from pytest_recall.model import Fate, RunRow, Sample, Space, TestHistory
 from pytest_recall.workspace import Workspace
 
 _RUNS = 60  # that durations are taken from
@@ -50,7 +50,21 @@ class Slow:
 
 async def slow(space: Workspace) -> list[Slow]:
     """The tests of the last run's environment: those that got slower first, then the slowest."""
-    return slowest(await timed(space, await space.store.runs(limit=_RUNS)))
+    same = await timed(space, await space.store.runs(limit=_RUNS))
+    fates = await space.store.fates()
+    return slowest([present(one, fates) for one in same] if fates else same)
+
+
+def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
+    """The run with renamed tests under the ids that they have now, and without those that are gone."""
+    at = int(one.run[:8] + one.run[9:13], 16) / 1000
+    seconds: dict[str, float] = {}
+    for test, took in one.seconds.items():
+        fate = fates.get(test)
+        name = fate.became if fate and at <= fate.at else test
+        if name:
+            seconds[name] = took
+    return replace(one, seconds=seconds)
 
 
 async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
@@ -81,12 +95,7 @@ async def _timed(space: Workspace, row: RunRow) -> Timed:
     known: Timed | None = space.timed.get(row.id)
     if known is not None:
         return known
-    run = await space.store.run(row.id)
-    seconds = {
-        sys.intern(test.id): test.attempts[-1].call_s
-        for test in (run.tests if run else ())
-        if test.outcome is Outcome.PASSED
-    }
+    seconds = {sys.intern(test): took for test, took in (await space.store.seconds(row.id)).items()}
     found = Timed(run=row.id, environment=trend.without_seed(row.environment), seconds=seconds)
     space.timed[row.id] = found
     while len(space.timed) > _RUNS:

@@ -158,6 +158,10 @@ def test_what_test_files_reach_is_kept_without_their_names():
 @given(RUNS)
 def test_any_run_comes_back_as_it_was(run):
     assert same(returned(run), run)
+    packed = codec.pack(run)
+    record = codec.Record(packed, lambda _: codec.Roster(codec.roster_ids(codec.parse(packed.roster))))
+    passed = [test for test in record.run().tests if test.outcome is Outcome.PASSED]
+    assert record.seconds() == {test.id: test.attempts[-1].call_s for test in passed}
 
 
 @settings(deadline=None, max_examples=60)

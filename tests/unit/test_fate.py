@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_recall import survey
 from pytest_recall.history.fate import applied, body, former, renamed
 from pytest_recall.model import Fate, Outcome, Sample
 from pytest_recall.model import TestHistory as History
@@ -74,3 +75,14 @@ def test_test_that_is_back_is_not_gone():
     fates = {"a": Fate(test="a", at=2.5)}
     assert applied({"a": history("a", 1, 2)}, fates)["a"].gone
     assert not applied({"a": history("a", 1, 2, 3)}, fates)["a"].gone
+
+
+def test_durations_follow_a_renamed_test_and_leave_out_a_gone_one():
+    then = "00000000-2710-7000-8000-000000000000"  # ten seconds after the epoch
+    run = survey.Timed(run=then, environment="e", seconds={"t::old": 1.0, "t::gone": 2.0, "t::back": 3.0})
+    fates = {
+        "t::old": Fate(test="t::old", at=11.0, became="t::new"),
+        "t::gone": Fate(test="t::gone", at=11.0),
+        "t::back": Fate(test="t::back", at=9.0),
+    }
+    assert survey.present(run, fates).seconds == {"t::new": 1.0, "t::back": 3.0}

@@ -1,5 +1,8 @@
 """What was said of a failure, and what to do about it, is shown to a person wherever an agent is told of it."""
 
+import subprocess
+import sys
+
 import pytest
 
 from pytest_recall.answers.bundle import BundleAnswer
@@ -106,3 +109,8 @@ def test_a_narrow_terminal_breaks_neither_dates_nor_run_ids(monkeypatch, capsys)
     words = [word for line in lines for word in line.split()]
     assert [word for word in words if word.startswith("01a2")] == begun
     assert words.count("20:52") == 3
+
+
+def test_no_command_of_a_person_waits_for_what_serves_agents():
+    code = "import sys, pytest_recall.cli.terminal; print(sorted({'mcp', 'chromadb'} & sys.modules.keys()))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -266,6 +266,8 @@ def _note_length(query: Query) -> int:
 async def _flaky(app: App, project: str, query: Query) -> FlakyView:
     if query.verify:
         return await _verified(app, project, query)
+    if not 0 <= query.threshold <= 1:
+        raise BadRequest(f"threshold={query.threshold:g} is no share of the attempts: 0.05 is one in twenty.")
     since = instant(query.since)
     ranked = [
         judged

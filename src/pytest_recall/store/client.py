@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -18,7 +19,16 @@ from typing import Any, Self, TypeVar
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
 from pytest_recall.history import fate, trend
 from pytest_recall.history.proof import Evidence
-from pytest_recall.model import FailureHistory, Fate, Note, Run, RunFiles, RunRow, TestHistory, Transition
+from pytest_recall.model import (
+    FailureHistory,
+    Fate,
+    Note,
+    Run,
+    RunFiles,
+    RunRow,
+    TestHistory,
+    Transition,
+)
 from pytest_recall.store import codec, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.journal import Journal
@@ -52,7 +62,7 @@ class StoreStatus:
 
 
 class Store:
-    """What is remembered of one project. Entering it starts nothing; leaving ends its worker."""
+    """What is remembered of a project. Entering starts nothing; leaving ends the worker."""
 
     def __init__(self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0) -> None:
         self.journal = journal
@@ -120,7 +130,7 @@ class Store:
         return taken
 
     async def rebuild(self) -> int:
-        """Make the index anew from the journal; returns of how many runs. Raises `StoreUnavailable`."""
+        """Make the index anew; returns of how many runs. Raises `StoreUnavailable`."""
         line = self._required()
         answer = await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S, anyway=True))
         self._error = ""
@@ -133,13 +143,13 @@ class Store:
         return int(answer["taken"])
 
     async def verify(self) -> dict[str, int]:
-        """Look closely at the index; its counts. Raises `StoreUnavailable` with what is wrong."""
+        """Look closely at the index; its counts. Raises `StoreUnavailable`."""
         return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
 
     async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
-        """Forget journal files beyond these limits, once the index has what it keeps of them; returns how many.
+        """Forget old journal files, once the index has what it keeps of them; returns how many.
 
-        Raises `StoreUnavailable` where the index cannot be written: then they stay.
+        Raises `StoreUnavailable` where it cannot be written: then they stay.
         """
         removed = 0
         while step := self.prune_later(count=count, age_s=age_s, size_bytes=size_bytes):
@@ -215,7 +225,7 @@ class Store:
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
 
     async def run(self, run_id: str) -> Run | None:
-        """The run, from the journal or, when it is no longer there, from the index."""
+        """The run, from the journal or, when it has left that, from the index."""
         try:
             run = await asyncio.to_thread(self.journal.run, run_id)
         except UnreadableRun as error:
@@ -224,6 +234,13 @@ class Store:
             return run
         answer = await self._ask("run", only_index=True, run_id=run_id)
         return None if answer is None else await asyncio.to_thread(_run, answer)
+
+    async def seconds(self, run_id: str) -> dict[str, float]:
+        """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
+        with suppress(UnreadableRun):
+            if (path := await asyncio.to_thread(self.journal.find, run_id)) is not None:
+                return await asyncio.to_thread(lambda: self.journal.record(path).seconds())
+        return {}
 
     def files(self, run_id: str) -> RunFiles | None:
         """What is kept beside the run; None when the journal does not have it."""

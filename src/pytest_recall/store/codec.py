@@ -109,6 +109,19 @@ class Record:
         places = self._columns.places
         return [self._roster.ids[at if places is None else places[at]] for at in self._told]
 
+    def seconds(self) -> dict[str, float]:
+        """The seconds of the calls of those tests that passed, without making the tests that simply did."""
+        told = {test.id: test for test in self.run(frozenset(self.told)).tests}
+        plain = iter(self._columns.calls())
+        found: dict[str, float] = {}
+        for name in self.ids:
+            test = told.get(name)
+            if test is None:
+                found[name] = next(plain)
+            elif test.outcome is Outcome.PASSED:
+                found[name] = test.attempts[-1].call_s
+        return found
+
     def run(self, only: Collection[str] | None = None) -> Run:
         """The run; with *only*, of its tests just those ids. Raises `UnreadableRun`."""
         try:
@@ -366,6 +379,10 @@ class _Columns:
             order=self._orders[seat] if self._orders else seat,
             costs=self._cost(seat) if self._costed else (),
         )
+
+    def calls(self) -> list[float]:
+        """The seconds of the calls of all plain tests."""
+        return columns.unpack_seconds(self._times[1])
 
     def _piece(self, length: int) -> bytes:
         piece = self._data[self._at : self._at + length]

@@ -50,6 +50,16 @@ def seconds(data: bytes, at: int) -> float:
     return float(value) if 0 <= value <= 2 * LONGEST_S else 0.0
 
 
+def unpack_seconds(data: bytes) -> list[float]:
+    """All of what `pack_seconds` made."""
+    half = len(data) // 2
+    raw = bytearray(2 * len(data))
+    raw[2::4], raw[3::4] = data[:half], data[half:]
+    numbers = array("f")
+    numbers.frombytes(raw)
+    return [value - _BIAS if 0 <= value - _BIAS <= 2 * LONGEST_S else 0.0 for value in _little(numbers)]
+
+
 def steps(numbers: Sequence[int]) -> list[int]:
     """Differences of neighbours: small, and alike, where the numbers rise steadily."""
     return list(map(sub, numbers, chain((0,), numbers)))
