@@ -152,6 +152,8 @@ class App:
     async def discover(self, project: str, request: RunRequest, *, full: bool = False) -> Found:
         """What pytest would collect, when it is this one's turn. An unchanged tree is answered from its last one."""
         space = await self.workspaces.get(project)
+        if request.tests:
+            request = command.by_module(request, await run_sync(space.target))
         command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
         async with self.jobs.turn():
             return await self._discover(space, request, full=full)

@@ -314,3 +314,20 @@ def test_manager_that_makes_environments_is_not_asked(root: Path, monkeypatch: p
         target.resolve(root, environ={"PATH": "/nowhere"})
 
     assert not (root / "made").exists()
+
+
+def test_name_of_an_installed_package_is_one_where_the_project_has_no_such_path(root: Path) -> None:
+    environment(root / ".venv")
+    found = target.resolve(root, environ={})
+    package = target.site_packages(found.python)[0] / "shipped"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (root / "own").mkdir()
+
+    def args(*tests: str) -> tuple[str, ...]:
+        return command.by_module(RunRequest(tests=tests), found).args
+
+    assert args("shipped") == args("own", "shipped.sub::test_a") == ("--pyargs",)
+    assert args("own") == args("missing") == args("shipped/sub") == ()
+    (root / "shipped").mkdir()
+    assert args("shipped") == ()

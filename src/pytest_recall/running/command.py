@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from pytest_recall.errors import BadRequest, UnknownTest, listed, quoted
 from pytest_recall.model import RunRequest, Target
 from pytest_recall.running import options
 from pytest_recall.running.roots import Roots
-from pytest_recall.running.target import environment
+from pytest_recall.running.target import environment, site_packages
 
 _MOST_TESTS = 20_000
 _MOST_ID = 120_000  # ids of 100 kB exist
@@ -45,6 +46,7 @@ _LOADS_CODE = re.compile(
     r"|PYTEST_(ADDOPTS|PLUGINS|RECALL_.*|XDIST_.*|CURRENT_TEST|DISABLE_PLUGIN_AUTOLOAD)|BASH_ENV|ENV|IFS|GIT_.*"
     r"|HOME|USERPROFILE|COMSPEC|SYSTEMROOT"
 )
+_MODULE = re.compile(r"\w+(\.\w+)*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,200}")
 
 
@@ -73,6 +75,25 @@ def check(request: RunRequest, root: Path, *, allow_any_args: bool = False) -> N
     selection(request, root, by_module="--pyargs" in args)
     for name, value in request.env:
         _variable(name, value, allow_any=allow_any_args)
+
+
+def by_module(request: RunRequest, target: Target) -> RunRequest:
+    """*request* with `--pyargs` where it names no path of the project's, but a package that its interpreter has."""
+    if "--pyargs" in request.args or not any(_is_module(test, target) for test in request.tests):
+        return request
+    return replace(request, args=(*request.args, "--pyargs"))
+
+
+def _is_module(test: str, target: Target) -> bool:
+    name, root = test.partition("::")[0], Path(target.root)
+    return bool(
+        _MODULE.fullmatch(name)
+        and Roots(root).places(name) in ([], [root])
+        and any(
+            (folder / name.partition(".")[0] / "__init__.py").is_file()
+            for folder in site_packages(target.python)
+        )
+    )
 
 
 def selection(request: RunRequest, root: Path, *, by_module: bool = False) -> list[str]:
@@ -218,7 +239,7 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
     if test.startswith(("-", "@")):
         raise BadRequest(f"tests: {quoted(test)} would read as an option. Options belong into args.")
     name, colons, rest = test.partition("::")
-    if by_module and re.fullmatch(r"\w+(\.\w+)*", name) and not (root / name).exists():
+    if by_module and _MODULE.fullmatch(name) and not (root / name).exists():
         return test
     places = Roots(root).places(name)
     if not places:
