@@ -319,7 +319,7 @@ def test_history_of_a_test_comes_back_from_its_record(history):
     }
     leaves.add({name: records.joined(row) for name, row in rows.items()})
     assert set(records.leaves(record)) == rows.keys()
-    back = records.read_test(record, leaves.day)
+    back = records.read_test(record, leaves.days)
     assert all(close(a.duration_s, b.duration_s) for a, b in zip(back.samples, history.samples, strict=True))
     exact = [replace(sample, duration_s=0.0) for sample in back.samples]
     assert exact == [replace(sample, duration_s=0.0) for sample in history.samples]
@@ -329,7 +329,7 @@ def test_history_of_a_test_comes_back_from_its_record(history):
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_history_are_refused(data):
     with pytest.raises((ValueError, RecursionError)):
-        samples.unpack(data, records.Leaves().day)
+        samples.unpack(data, records.Leaves().days)
 
 
 @settings(deadline=None)

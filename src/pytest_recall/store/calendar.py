@@ -41,7 +41,9 @@ class _Told:
     cells: tuple[tuple[str, str, Space], ...]  # revision, environment, space
 
 
-Days = Callable[[str, int], Day]  # by the name of a calendar and a number; raises ValueError
+Days = Callable[
+    [str, int], Sequence[Day]
+]  # a leaf, by the name of its calendar and its number; raises ValueError
 
 
 class Calendar:

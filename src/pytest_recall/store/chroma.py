@@ -199,7 +199,7 @@ class Collections:
         """Rows of this writer, of these tests."""
         rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
         self._leaves.add(self._needed(rows))
-        read = partial(records.read_test, days=self._leaves.day)
+        read = partial(records.read_test, days=self._leaves.days)
         return {history.id: history for history in _readable(read, rows)}
 
     def tests(self, ids: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:

@@ -143,19 +143,16 @@ class Leaves:
             if self._texts.get(name) != text:
                 self._texts[name] = text
 
-    def day(self, name: str, number: int) -> Day:
+    def days(self, name: str, number: int) -> Sequence[Day]:
         """Raises ValueError where there is no such leaf, or it is torn. Safe beside `add` in another thread."""
-        leaf = leaf_id(name, number // LEAF)
+        leaf = leaf_id(name, number)
         text = self._texts.get(leaf)
         if text is None:
             raise shape.Misshapen("a leaf of a calendar is missing")
         read = self._days.get(leaf)
         if read is None or read[0] is not text:
             read = self._days[leaf] = (text, read_leaf(text))
-        days = read[1]
-        if not 0 <= number % LEAF < len(days):
-            raise shape.Misshapen("a day that is not in its leaf")
-        return days[number % LEAF]
+        return read[1]
 
 
 def _ranges(numbers: Collection[int]) -> str:

@@ -21,7 +21,7 @@ class Rows:
             if len(self._tests) > _MOST:
                 self._tests.clear()
             try:
-                self._tests[text] = records.unpack_test(text, self.leaves.day)
+                self._tests[text] = records.unpack_test(text, self.leaves.days)
             except ValueError:
                 self._tests[text] = None
         return self._tests[text]

@@ -69,7 +69,7 @@ def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[
                 leaves.add({name: records.joined(record)})
     for _, record in _rows(old, "tests"):
         with suppress(ValueError):
-            history = records.read_test(record, leaves.day)
+            history = records.read_test(record, leaves.days)
             samples = tuple(sample for sample in history.samples if sample.run not in there)
             if record.get("writer") == collections.writer and samples:
                 histories[history.id] = replace(history, samples=samples)

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from pytest_recall.model import Outcome, Sample, Space, TestHistory
 from pytest_recall.store import codec, columns, shape
-from pytest_recall.store.calendar import Calendar, Day, Days, numbered, run_id
+from pytest_recall.store.calendar import LEAF, Calendar, Day, Days, numbered, run_id
 
 _LETTERS = dict(zip("pfesxXtcn", Outcome, strict=True))
 _OF = {outcome: letter for letter, outcome in _LETTERS.items()}
@@ -78,9 +78,12 @@ def unpack(data: bytes, days: Days) -> TestHistory:
     if end != len(data):
         raise shape.Misshapen("a history of another length")
     causes, sources, attempts = (columns.unpack("H", piece) for piece in pieces[-4:-1])
+    times = columns.unpack_seconds(pieces[-1])
     try:
         if told.days:
-            when = [days(told.days, number) for number in accumulate(columns.unpack("i", pieces[0]))]
+            numbers = list(accumulate(columns.unpack("i", pieces[0])))
+            leaves = {leaf: days(told.days, leaf) for leaf in {number // LEAF for number in numbers}}
+            when = [leaves[number // LEAF][number % LEAF] for number in numbers]
         else:
             when = _former(told, pieces)
         samples = [
@@ -91,7 +94,7 @@ def unpack(data: bytes, days: Days) -> TestHistory:
                 environment=when[n].environment,
                 space=when[n].space,
                 outcome=_LETTERS[told.outcomes[n]],
-                duration_s=columns.seconds(pieces[-1], n),
+                duration_s=times[n],
                 fingerprint=told.causes[causes[n]][0],
                 group=told.causes[causes[n]][1],
                 attempt=attempts[n],
