@@ -198,13 +198,13 @@ class App:
         Raises:
             UnknownRun: no run has that id, or a run that is still going on has it.
         """
-        space = await self.workspaces.get(project)
+        space = await self.workspaces.holding(project, run_id)
         run = await self._known(space, run_id)
         return await explain(space, run)
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
-        space = await self.workspaces.get(project)
+        space = await self.workspaces.holding(project, run_id)
         files = await run_sync(space.store.files, run_id)
         if files is None:
             raise UnknownRun(

@@ -315,6 +315,17 @@ class Workspaces:
                 await self.take_in(space)
         return space
 
+    async def holding(self, project: str, run_id: str) -> Workspace:
+        """The workspace of *project*, or where none is named the one that is open and has that run.
+
+        Run ids are unique, and the address of a resource has no room for a project.
+        """
+        if not project:
+            for space in self._open.values():
+                if await run_sync(space.store.journal.find, run_id) is not None:
+                    return space
+        return await self.get(project)
+
     async def take_in(self, space: Workspace, wait_s: float = 0.0) -> None:
         """Keep what the plugin captured, and learn from it as from a run of ours."""
         arrived = await run_sync(space.take_in, wait_s)

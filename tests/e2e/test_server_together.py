@@ -1,5 +1,6 @@
 """Many calls, many servers, many machines: each gets its own answer, and all share one memory."""
 
+import json
 import os
 import shutil
 import socket
@@ -60,6 +61,20 @@ async def test_two_servers_on_one_project_share_its_history(make_project, connec
         for agent in (first, second):
             runs = (await agent.call("test_history", view="runs"))["runs"]
             assert [run["intent"] for run in runs] == ["second", "first"]
+
+
+async def test_run_of_another_project_is_read_by_its_id_alone(make_project, connect, tmp_path):
+    own = make_project({"test_a.py": "def test_a(): ..."}, name="own")
+    other = make_project({"test_b.py": "def test_b(): ..."}, name="other")
+    async with connect(own, "--allow-root", str(tmp_path)) as agent:
+        answer = await agent.call("run_tests", project=str(other))
+        link = f"pytest-recall://runs/{answer['run_id']}"
+        whole = json.loads((await agent.client.read_resource(link)).contents[0].text)
+        assert [test["id"] for test in whole["tests"]] == ["test_b.py::test_b"]
+        assert "1 passed" in (await agent.client.read_resource(f"{link}/output")).contents[0].text
+        assert (await agent.call("run_tests", run_id=answer["run_id"]))["counts"] == answer["counts"]
+        nobodys = await agent.error("run_tests", run_id="01a21eb3-047d-7a2f-b432-5dc50f1753bb")
+        assert "No run '01a21eb3-047d-7a2f-b432-5dc50f1753bb'" in nobodys
 
 
 async def test_fewer_collected_tests_are_warned_of(make_project, connect):
