@@ -83,6 +83,7 @@ class Launch:
         self.closed = 0  # attempts that came to an end, without reruns
         self.failed = 0  # of them
         self.broken = 0  # collectors that failed
+        self.passed_over: Counter[str] = Counter()  # collectors that skipped themselves
         self.seed = ""
 
 
@@ -106,7 +107,7 @@ class Ledger:
         self.waiting: dict[str, int] = {}  # listed and not finished in the repetition under way
         self.never: dict[str, None] = {}  # listed in an earlier repetition and not finished there
         self.listed = 0  # tests in the first listing
-        self.collectors: dict[str, Collector] = {}
+        self.collectors: dict[tuple[str, int], Collector] = {}  # by id, and which of that id it is
         self.culprits: dict[str, None] = {}  # running when a launch or a worker died, or time ran out
         self._blamed: set[str] = set()
         self._again: dict[str, Running] = {}  # tests between an attempt and its rerun
@@ -251,7 +252,11 @@ class Ledger:
             collector = Collector(id=event.id, outcome=Outcome.ERROR, failure=failure)
         else:
             collector = Collector(id=event.id, outcome=Outcome.SKIPPED, reason=event.reason)
-        self.collectors.setdefault(event.id, collector)
+        # A module that skips itself does so once more where its doctests are collected, and pytest counts both;
+        # why one cannot be collected is told once. What a later launch tells again is known.
+        nth = 0 if event.failed else self.launch.passed_over[event.id]
+        self.launch.passed_over[event.id] += not event.failed
+        self.collectors.setdefault((event.id, nth), collector)
 
     def _session(self, event: events.Session) -> None:
         self.launch.session = event

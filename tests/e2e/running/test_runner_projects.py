@@ -285,6 +285,16 @@ TABLE = [
         name="all deselected", files={"test_a.py": GOOD}, request={"keyword": "nothing"}, status="no_tests"
     ),
     Project(
+        name="module skips itself, and its doctests",
+        files={
+            "pytest.ini": "[pytest]\naddopts = --doctest-modules\n",
+            "test_a.py": "import pytest\npytest.importorskip('no_such_module')\n",
+            "test_b.py": "def test_b(): pass\n",
+        },
+        status="passed",
+        counts={"passed": 1, "skipped": 2},
+    ),
+    Project(
         name="module skips itself",
         files={"test_a.py": "import pytest\npytest.skip('no', allow_module_level=True)\n"},
         status="no_tests",
