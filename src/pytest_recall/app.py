@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import survey
+from pytest_recall import learning, survey
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import similar, trend, verdict
@@ -238,7 +238,7 @@ class App:
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
         run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
-        from pytest_recall import learning, observing
+        from pytest_recall import observing
 
         troubles = (await learning.learn(space, run), await observing.after_run(space))
         return dataclasses.replace(run, notes=(*run.notes, *filter(None, troubles)))
@@ -310,8 +310,6 @@ class App:
             for history in (await space.store.tests()).values()
             if history.samples and not history.gone
         ]
-        from pytest_recall import learning
-
         weakly = await learning.weakly(space, known)
         judged = [
             Judged(history=one, judgement=verdict.judge(one, weakened=weakly.get(one.id, ())))
@@ -387,8 +385,6 @@ class App:
             )
             raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
         proof = await kept.about(space, history)
-        from pytest_recall import learning
-
         weakly = (await learning.weakly(space, [history])).get(test_id, ())
         return Judged(history=history, judgement=verdict.judge(history, proof=proof, weakened=weakly))
 
@@ -545,8 +541,6 @@ class App:
 
 
 async def _learn(space: Workspace, run: Run) -> str:
-    from pytest_recall import learning
-
     return await learning.learn(space, run)
 
 
