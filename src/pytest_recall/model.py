@@ -369,6 +369,13 @@ class Crashed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """xdist's controller broke as it wrote to a worker that had died, before it could tell which, and under what test."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupted:
     """KeyboardInterrupt, `pytest.exit`, or the death of the process that watched the run."""
 
@@ -396,7 +403,9 @@ class InternalError:
     message: str
 
 
-Termination = Finished | TimedOut | Crashed | Interrupted | Cancelled | NotStarted | InternalError
+Termination = (
+    Finished | TimedOut | Crashed | WorkerLost | Interrupted | Cancelled | NotStarted | InternalError
+)
 
 
 # --- where and on what it happened ----------------------------------------------------------

@@ -28,6 +28,7 @@ from pytest_recall.model import (
     Run,
     Status,
     TimedOut,
+    WorkerLost,
 )
 
 GREEN = 400  # characters of an answer where all passed
@@ -480,7 +481,7 @@ def _error(run: Run) -> str:
             return f"pytest's process {how}{' after its session had ended' if at_exit else ''}."
         case NotStarted(message=message, path=path):
             return head(f"{path}: {message}" if path else message, 1_000)
-        case Interrupted(reason=reason) | InternalError(message=reason):
+        case Interrupted(reason=reason) | InternalError(message=reason) | WorkerLost(message=reason):
             return head(reason, 1_000)
         case Finished() if run.status is Status.USAGE_ERROR:
             return head(refusal(run.output_tail), 1_000)

@@ -32,6 +32,7 @@ from pytest_recall.model import (
     Termination,
     Test,
     TimedOut,
+    WorkerLost,
 )
 from pytest_recall.running.ledger import Launch, Ledger
 
@@ -39,6 +40,9 @@ _PASSED, _TESTS_FAILED, _INTERRUPTED, _INTERNAL_ERROR, _USAGE_ERROR, _NO_TESTS =
 _TAIL = 4_000
 _MOST_STACKS = 32
 _MOST_PACKAGES, _MOST_NAME = 2_000, 100
+# execnet's words for a worker that is gone; xdist writes to it until it has read of its end.
+_UNSENT = re.compile(r"OSError: cannot send (?:to <|\(already closed)")
+_LOST = "An xdist worker died, and xdist's controller broke over it before it could say what it was doing."
 _PYTHON = re.compile(r"-py\d\.\d+.*")
 
 
@@ -134,7 +138,9 @@ def termination(end: Ended) -> Termination:  # noqa: PLR0911 - one line for each
             exit_code=code, message=_why_not(end.startup), path=str(end.startup.get("path") or "")
         )
     if launch.internal is not None:
-        return InternalError(message=f"{launch.internal.type}: {launch.internal.text}"[-_TAIL:])
+        message = f"{launch.internal.type}: {launch.internal.text}"[-_TAIL:]
+        lost = launch.session and launch.session.workers and _UNSENT.search(launch.internal.text)
+        return WorkerLost(message=_LOST) if lost else InternalError(message=message)
     if code is None or launch.finish is None or not launch.ended:
         return Crashed(exit_code=code, at_exit=launch.finish is not None)
     if launch.interrupt is not None and not _stopped_itself(launch):
@@ -216,7 +222,7 @@ def _status_of(end: Termination) -> Status | None:  # noqa: C901, PLR0911 - a ta
             return Status.USAGE_ERROR if code == _USAGE_ERROR else Status.INTERNAL_ERROR
         case InternalError() | Finished(exit_code=3):
             return Status.INTERNAL_ERROR
-        case Crashed():
+        case Crashed() | WorkerLost():
             return Status.CRASHED
         case TimedOut():
             return Status.TIMED_OUT

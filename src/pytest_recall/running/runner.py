@@ -31,6 +31,7 @@ from pytest_recall.model import (
     Target,
     Termination,
     TimedOut,
+    WorkerLost,
 )
 from pytest_recall.running import (
     cargo,
@@ -201,6 +202,7 @@ class _Course:
         """
         cut_short = (
             (isinstance(how, Crashed) and not how.at_exit)
+            or isinstance(how, WorkerLost)  # what it was doing is done again, and told if it dies again
             or (isinstance(how, TimedOut) and how.test)
             or (isinstance(how, Finished) and new)
         )

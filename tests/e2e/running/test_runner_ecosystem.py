@@ -79,6 +79,23 @@ TABLE = [
         for mode in ("load", "loadscope", "loadfile", "worksteal")
     ),
     Plugin(
+        name="xdist breaks over a worker that dies",  # as it does when it writes to one before it has read of its end
+        needs="xdist",
+        files=DIES
+        | {
+            "conftest.py": "import os, pytest\n"
+            "@pytest.hookimpl(optionalhook=True)\n"
+            "def pytest_testnodedown(error):\n"
+            "    if error and not os.path.exists('broke'):\n"
+            "        open('broke', 'w').close()\n"
+            "        raise OSError('cannot send (already closed?)')\n"
+        },
+        request={"parallel": 2},
+        status="crashed",
+        counts={"passed": 5, "crashed": 1},
+        culprits=("test_b.py::test_dies",),
+    ),
+    Plugin(
         name="xdist loadgroup, a worker dies",  # and xdist 3.8's controller waits for it for ever, also without us
         needs="xdist",
         files=DIES,
