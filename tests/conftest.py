@@ -2,7 +2,16 @@
 
 import os
 
+from hypothesis import settings
+
 from pytest_recall import ci
+
+if {
+    "CI",
+    "TESTS_IN_CI",
+} & os.environ.keys():  # the same made-up inputs in each job: chance belongs to who can look at it
+    os.environ["TESTS_IN_CI"] = "yes"  # for xdist's workers, which begin without the other one
+    settings.load_profile("ci")
 
 for name in ci.NAMES:  # at once, before fixtures of any scope
     os.environ.pop(name, None)

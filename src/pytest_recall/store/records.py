@@ -53,7 +53,7 @@ def run_record(row: RunRow, writer: str) -> Metadata:
         "at": row.started_at,
         "space": row.space,
         "status": row.status.value,
-        "scope": row.scope,
+        "scope": ascii_text(row.scope)[:VALUE],
         "revision": ascii_text(row.revision.digest)[:VALUE],
         "writer": writer,
         **_cut_first(row, replace(row, intent=row.intent[:_FITTING], client=row.client[:_FITTING])),
