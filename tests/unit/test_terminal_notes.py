@@ -24,6 +24,7 @@ from pytest_recall.cli import terminal
 
 NOTE = "remedy (worked), 2026-03-02 10:00, Claude: use [db_session] \\x1b[31m"
 HINT = "Look first at shop/money.py, changed since it passed. (it is imported) It worked before."
+NOTHING = "No run is kept that fits."
 ACTION = "Rerun on this revision: confirm=3."
 GROUP = FailureGroup(
     verdict="not_enough_evidence",
@@ -80,18 +81,18 @@ def test_it_is_shown_as_text(answer, told, capsys):
 @pytest.mark.parametrize(
     "answer",
     [
-        RunsView(view="runs"),
-        FlakyView(view="flaky"),
-        SlowView(view="slow"),
-        FailuresView(view="failures"),
-        SimilarView(view="similar"),
-        SpacesView(view="spaces"),
+        RunsView(view="runs", remarks=[NOTHING]),
+        FlakyView(view="flaky", remarks=[NOTHING]),
+        SlowView(view="slow", remarks=[NOTHING]),
+        FailuresView(view="failures", remarks=[NOTHING]),
+        SimilarView(view="similar", remarks=[NOTHING]),
+        SpacesView(view="spaces", remarks=[NOTHING]),
     ],
     ids=lambda answer: answer.view,
 )
-def test_nothing_found_is_said_in_words(answer, capsys):
+def test_nothing_found_is_said_in_the_words_of_the_answer_and_once(answer, capsys):
     terminal.show(answer)
-    assert capsys.readouterr().out.rstrip().endswith((".", "one."))
+    assert capsys.readouterr().out == f"{NOTHING}\n"
 
 
 def test_a_narrow_terminal_breaks_neither_dates_nor_run_ids(monkeypatch, capsys):

@@ -215,8 +215,6 @@ def _summary(answer: SummaryView) -> Iterator[RenderableType]:
 
 
 def _runs(lines: Sequence[RunLine]) -> RenderableType:
-    if not lines:
-        return _nothing("No run is kept, or none that fits. `pytest-recall run` makes one.")
     intents = ["intent"] if any(line.intent for line in lines) else []
     table = _table("when (UTC)!", "status!", "tests", "seconds!", "revision!", "run!", *intents)
     short = _shortened(line.run_id for line in lines)
@@ -248,8 +246,6 @@ def _tests(title: str, lines: Sequence[TestLine]) -> Iterator[RenderableType]:
 def _flaky(view: FlakyView) -> Iterator[RenderableType]:
     if view.tests:
         yield from _tests("flaky", view.tests)
-    else:
-        yield _nothing("No test is known to pass and fail on the same sources.")
 
 
 def _test(answer: TestView) -> Iterator[RenderableType]:
@@ -266,10 +262,8 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
 
 
 def _slow(answer: SlowView) -> Iterator[RenderableType]:
-    if not answer.tests:
-        yield _nothing("No test has been timed yet.")
-        return
-    yield Text("median s  runs  test", style="dim")
+    if answer.tests:
+        yield Text("median s  runs  test", style="dim")
     for line in answer.tests:
         slower = f"  slower: {line.before_s:.3f} → {line.now_s:.3f} s" if line.now_s is not None else ""
         yield Text(plain(f"{line.median_s:8.3f}  {line.runs:4}  {line.id}{slower}"))
@@ -281,7 +275,7 @@ def _compare(answer: CompareView) -> Iterator[RenderableType]:
     yield from (Text(plain(line), style="yellow") for line in answer.environment)
     told = [*answer.newly_failing, *answer.newly_passing, *answer.still_failing, *answer.silenced]
     if not (told or answer.appeared or answer.vanished):
-        yield _nothing("No test differs.")
+        yield Text("No test differs.", style="dim")
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     for name in names:
         ids = getattr(answer, name)
@@ -291,8 +285,6 @@ def _compare(answer: CompareView) -> Iterator[RenderableType]:
 
 
 def _spaces(answer: SpacesView) -> RenderableType:
-    if not answer.spaces:
-        return _nothing("No run is kept yet. `pytest-recall run` makes one.")
     table = _table("space!", "runs!", "passed!", "last run!", "fails only there")
     for line in answer.spaces:
         last = f"{line.last_run.status} {line.last_run.at}"
@@ -461,10 +453,6 @@ def _number(number: int, of: str) -> str:
     return f"{number:,} {of}" if number == 1 else f"{number:,} {of}s"
 
 
-def _nothing(text: str) -> Text:
-    return Text(text, style="dim")
-
-
 def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
     if answer.done:
         yield Text(plain(answer.done), style="bold")
@@ -503,19 +491,15 @@ _SHOWN: dict[type[BaseModel], Callable[[Any], Iterable[RenderableType]]] = {
     HookAnswer: _hook,
     CommitsAnswer: _commits,
     SummaryView: _summary,
-    RunsView: lambda view: [_runs(view.runs)],
+    RunsView: lambda view: [_runs(view.runs)] if view.runs else [],
     RunView: lambda view: _run(view.run),
     TestView: _test,
     FlakyView: _flaky,
-    FailuresView: lambda view: (
-        _causes(view.failures) if view.failures else [_nothing("No failure is known.")]
-    ),
+    FailuresView: lambda view: _causes(view.failures),
     SlowView: _slow,
     CompareView: _compare,
-    SpacesView: lambda view: [_spaces(view)],
-    SimilarView: lambda view: (
-        _causes(view.failures) if view.failures else [_nothing("Nothing like it is known.")]
-    ),
+    SpacesView: lambda view: [_spaces(view)] if view.spaces else [],
+    SimilarView: lambda view: _causes(view.failures),
     FixesView: _fixes,
     NoteAnswer: lambda kept: [Text(plain(f"kept: {kept.kind} {kept.id} about {kept.about}"))],
     IngestAnswer: _ingested,
