@@ -321,7 +321,7 @@ class App:
             runs=tuple(rows),
             failing=tuple(one for one in judged if one.history.samples[-1].outcome.bad),
             flaky=tuple(_ranked(flaky)),
-            causes=tuple(await space.store.failures(limit=10)),
+            causes=tuple(await space.store.failures(limit=200)),
         )
 
     async def verify(

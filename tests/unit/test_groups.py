@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_recall.history.fingerprint import fingerprint
-from pytest_recall.history.groups import group
+from pytest_recall.history.groups import alike, group
 from pytest_recall.model import (
     Attempt,
     Collector,
     Crashed,
     Environment,
     Failure,
+    FailureHistory,
     Finished,
     Frame,
     Outcome,
@@ -204,3 +207,21 @@ def test_the_parameters_of_one_test_are_one_cause_with_whatever_else_shares_it()
     ]
     ((_, _, found),) = groups(*cases, same)
     assert found == ("t.py::test_a[2]", "t.py::test_a[4]", "t.py::test_a[6]", "t.py::test_b")
+
+
+def test_memory_tells_causes_that_say_the_same_in_one_run_together():
+    base = FailureHistory(
+        fingerprint="fp1:a", exception="SystemError", message="soft_unicode returned an error\nat a",
+        path="a.py", source="a()", tests=("t::a",), first_seen=1, last_seen=2, first_run="r1", last_run="r2",
+    )  # fmt: skip
+    other = replace(
+        base, fingerprint="fp1:b", message="soft_unicode returned an error\nat b", tests=("t::b",)
+    )
+    mended = replace(base, fingerprint="fp1:c", last_run="r1")
+    assertion = replace(base, fingerprint="fp1:d", exception="AssertionError")
+    bare = replace(base, fingerprint="fp1:e", exception="KeyError", message="'id'")
+    known = [base, mended, assertion, other, replace(assertion, fingerprint="fp1:f"), bare,
+             replace(bare, fingerprint="fp1:g")]  # fmt: skip
+    assert [[one.fingerprint[-1] for one in together] for together in alike(known)] == [
+        ["a", "b"], ["c"], ["d"], ["f"], ["e"], ["g"],
+    ]  # fmt: skip

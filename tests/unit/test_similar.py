@@ -52,10 +52,16 @@ def test_same_fingerprint_goes_before_any_likeness():
     assert matches(PASTED, [(TAX, 0.1)], fingerprint=asked, test="t.py::a")[0].tier == "strict"
 
 
-def test_nothing_in_common_is_said_to_be_so():
-    (found,) = matches("¿?", [(REBATE, 0.2)])
-    assert (found.tier, found.words, found.likeness) == ("vector", (), 0.2)
+def test_without_a_word_in_common_only_a_near_vector_counts():
+    (found,) = matches("¿?", [(REBATE, 0.5), (TAX, 0.3)])
+    assert (found.tier, found.words, found.likeness) == ("vector", (), 0.5)
     assert matches(PASTED, []) == []
+
+
+def test_what_is_near_only_because_nothing_is_nearer_is_left_out():
+    asked = "the rebate was refused"
+    assert [match.words for match in matches(asked, [(REBATE, 0.21)])] == [("rebate",)]
+    assert matches(asked, [(REBATE, 0.19), (TAX, 0.39)]) == []
 
 
 def test_hostile_text_takes_linear_time():

@@ -37,7 +37,11 @@ GROUP = FailureGroup(
 )
 RUN = RunAnswer(run_id="r", status="failed", failures=[GROUP], notes=["diagnosis: of the run"])
 CAUSE = CauseLine(
-    fingerprint="fp1:a", error="KeyError", seen=Seen(first="2026", last="2026", runs=1), notes=[NOTE]
+    fingerprint="fp1:a",
+    error="KeyError",
+    seen=Seen(first="2026", last="2026", runs=1),
+    notes=[NOTE],
+    places_omitted=8,
 )
 
 
@@ -61,7 +65,7 @@ CAUSE = CauseLine(
             ),
             [NOTE, "pytest-recall flaky --verify 2"],
         ),
-        (FailuresView(view="failures", failures=[CAUSE]), [NOTE]),
+        (FailuresView(view="failures", failures=[CAUSE]), [NOTE, "8 more places"]),
         (LogsAnswer(output="[bold]printed[/bold]", log="logged"), ["[bold]printed[/bold]", "logged"]),
         (
             BundleAnswer(file="b.tgz", run_id="r", members={"run.json": 7}, left_out={"run.json": 9}),
@@ -93,6 +97,14 @@ def test_it_is_shown_as_text(answer, told, capsys):
 def test_nothing_found_is_said_in_the_words_of_the_answer_and_once(answer, capsys):
     terminal.show(answer)
     assert capsys.readouterr().out == f"{NOTHING}\n"
+
+
+def test_a_program_reads_no_padding(capsys):
+    group = FailureGroup(error="E", traceback="a.py:1 f: g()\nb.py:2 g: h()", captured="said")
+    terminal.show(RunAnswer(run_id="r", status="failed", failures=[group]))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["  a.py:1 f: g()", "  b.py:2 g: h()", "  said"]
+    assert lines == [line.rstrip() for line in lines]
 
 
 def test_a_narrow_terminal_breaks_neither_dates_nor_run_ids(monkeypatch, capsys):

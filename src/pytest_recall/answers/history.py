@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import get_args
 
 import anyio
@@ -42,6 +43,7 @@ from pytest_recall.answers.views import (
 from pytest_recall.app import App, Judged, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
+from pytest_recall.history.groups import alike
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement, Verdict
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
@@ -83,6 +85,7 @@ _NOTHING: dict[View, str] = {
     "fixes": "No failing test is known to have passed again after a change.",
 }
 _ALWAYS = {"view", "project"}  # what an empty answer has, too
+_CAUSES = 100_000  # all that a store keeps
 _QUICK_S, _LEAST = 0.01, 5  # who asks for slow tests does not ask for quicker ones, but for a few at least
 
 
@@ -146,7 +149,7 @@ async def _summary(app: App, project: str, _: Query) -> SummaryView:
         failing=[_test_line(judged, brief=True) for judged in known.failing[:10]],
         failing_omitted=max(0, len(known.failing) - 10),
         flaky=[_test_line(judged) for judged in known.flaky[:10]],
-        causes=[cause_line(cause) for cause in known.causes[:5]],
+        causes=[causes_line(causes) for causes in alike(known.causes)[:5]],
     )
 
 
@@ -217,13 +220,13 @@ async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[l
 
 
 async def _failures(app: App, project: str, query: Query) -> FailuresView:
-    offset = decode(query.cursor, "failures")
-    known = await app.failures(project, fingerprint=query.fingerprint, limit=offset + query.limit + 1)
+    known = alike(await app.failures(project, fingerprint=query.fingerprint, limit=_CAUSES))
     shown, following = page(known, "failures", query.cursor, query.limit)
-    lines = [cause_line(failure) for failure in shown]
-    said = await learning.said(await app.workspaces.get(project), [line.fingerprint for line in lines])
-    for line in lines:
-        about = (note for note in said if note.about == line.fingerprint)
+    lines = [causes_line(causes) for causes in shown]
+    names = [{cause.fingerprint for cause in causes} for causes in shown]
+    said = await learning.said(await app.workspaces.get(project), sorted(set().union(*names)))
+    for line, named in zip(lines, names, strict=True):
+        about = (note for note in said if note.about in named)
         line.notes = learnt.notes(about, number=3, most=_note_length(query))
     return FailuresView(view="failures", failures=lines, next_cursor=following)
 
@@ -291,10 +294,16 @@ async def _verified(app: App, project: str, query: Query) -> FlakyView:
 
 
 async def _similar(app: App, project: str, query: Query) -> SimilarView:
-    known = await app.similar(project, _needed(query.text, "text", query), limit=min(query.limit, 20))
+    known = {
+        one.failure.fingerprint: one
+        for one in await app.similar(project, _needed(query.text, "text", query), limit=60)
+    }
+    together = alike(one.failure for one in known.values())
     return SimilarView(
         view="similar",
-        failures=[similar_line(one) for one in known],
+        failures=[
+            similar_line(known[causes[0].fingerprint], causes) for causes in together[: min(query.limit, 20)]
+        ],
     )
 
 
@@ -432,14 +441,23 @@ def _slow_line(one: survey.Slow) -> SlowLine:
     return line
 
 
-def similar_line(match: Match) -> CauseLine:
-    """A known cause, how surely it is the same, and by which words."""
-    line = cause_line(match.failure, match.likeness)
+def similar_line(match: Match, causes: Sequence[FailureHistory] = ()) -> CauseLine:
+    """A known cause (with the *causes* that are alike), how surely it is the same, and by which words."""
+    line = causes_line(causes or (match.failure,))
+    line.similarity = round(match.likeness, 3)
     line.tier, line.matched = match.tier, [head(word, 80) for word in match.words]
     return line
 
 
-def cause_line(failure: FailureHistory, similarity: float | None = None) -> CauseLine:
+def causes_line(causes: Sequence[FailureHistory]) -> CauseLine:
+    """Causes that are alike, as the first of them with what is known of all."""
+    first, whole = causes[0], reduce(trend.merge, causes)
+    line = cause_line(replace(whole, fingerprint=first.fingerprint, path=first.path, source=first.source))
+    line.places_omitted = len(causes) - 1
+    return line
+
+
+def cause_line(failure: FailureHistory) -> CauseLine:
     return CauseLine(
         fingerprint=failure.fingerprint,
         error=middle(failure.exception, 80),
@@ -448,7 +466,6 @@ def cause_line(failure: FailureHistory, similarity: float | None = None) -> Caus
         tests=first_ids(failure.tests, 3),
         tests_omitted=max(0, len(failure.tests) - 3),
         seen=Seen(first=day(failure.first_seen), last=day(failure.last_seen), runs=failure.count),
-        similarity=None if similarity is None else round(similarity, 3),
     )
 
 

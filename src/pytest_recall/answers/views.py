@@ -40,6 +40,7 @@ class CauseLine(BaseModel):
     at: str = ""
     tests: list[str] = []
     tests_omitted: int = 0
+    places_omitted: Annotated[int, Field(description="more places that said the same in the same run")] = 0
     seen: Seen
     similarity: float | None = None
     tier: str = ""

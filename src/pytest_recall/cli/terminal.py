@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -122,29 +122,26 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
         yield Text(f"  {plain(group.at)}  {plain(group.source)}")
     for text in (group.traceback, group.captured):
         if text:
-            yield Padding(Text(plain(text), style="dim"), (0, 0, 0, 2))
+            yield _indented(text, "  ")
     yield from (
         Text(f"  {plain(name)} = {plain(value)}", style="dim") for name, value in group.locals.items()
     )
     yield from (Text(f"  {plain(test_id)}") for test_id in group.tests)
     if group.tests_omitted:
         yield Text(f"  … and {group.tests_omitted} more", style="dim")
-    says = " ".join(
-        part
-        for part in (
-            group.verdict and f"{group.verdict.replace('_', ' ')}:",
-            group.evidence,
-            at_a_shell(group.action),
-        )
-        if part
-    )
-    if says:
+    told = ". ".join(part for part in (group.evidence, at_a_shell(group.action)) if part)
+    if says := ": ".join(part for part in (group.verdict.replace("_", " "), told) if part):
         yield Text(f"  {plain(says)}", style="yellow")
     yield from (Text(plain(f"  → {hint}"), style="yellow") for hint in group.hints)
     if group.fix:
         yield from _fix(group.fix)
     yield from _notes(group.notes, "  ")
     yield Text("")
+
+
+def _indented(text: str, indent: str) -> Text:
+    # rich's own padding fills each line up to the width, which is a thousand columns where a program reads.
+    return Text(textwrap.indent(plain(text), indent), style="dim")
 
 
 def _notes(notes: Sequence[str], indent: str = "") -> Iterator[RenderableType]:
@@ -163,7 +160,7 @@ def _fix(fix: Fix) -> Iterator[RenderableType]:
         yield Text(plain(f"  {fix.commit_message}"), style="cyan")
     yield from (Text(plain(f"  “{intent}”"), style="cyan") for intent in fix.intents)
     if fix.hunk:
-        yield Padding(Text(plain(fix.hunk), style="dim"), (0, 0, 0, 4))
+        yield _indented(fix.hunk, "    ")
 
 
 def _fixes(view: FixesView) -> Iterator[RenderableType]:
@@ -306,6 +303,8 @@ def _causes(lines: Sequence[CauseLine]) -> Iterator[RenderableType]:
         yield from (Text(plain(f"  {test_id}")) for test_id in line.tests)
         if line.tests_omitted:
             yield Text(f"  … and {line.tests_omitted} more", style="dim")
+        if line.places_omitted:
+            yield Text(f"  said the same at {_number(line.places_omitted, 'more place')}", style="dim")
         yield from _notes(line.notes, "  ")
 
 

@@ -1,12 +1,12 @@
-"""The failures of one run by their cause: two hundred tests under one broken fixture are one thing to read."""
+"""Failures by their cause: two hundred tests under one broken fixture are one thing to read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_recall.history.fingerprint import digest, ended, first_line, normalise
-from pytest_recall.model import Failure, Outcome, Phase, Run, TimedOut
+from pytest_recall.model import Failure, FailureHistory, Outcome, Phase, Run, TimedOut
 
 _ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
 _TELLING = 16  # characters; `KeyError: 'id'` may come from anywhere
@@ -143,10 +143,27 @@ def _causes(failure: Failure, test_id: str) -> tuple[str, ...]:
     function, _, parameters = test_id.partition("[")
     if parameters and failure.phase == "call":
         causes.append(digest("parameters", failure.fingerprint.loose, function))
-    said = normalise(first_line(failure.message))
-    if failure.exception != "AssertionError" and len(said) > _TELLING:
-        causes.append(digest(failure.exception, said))
+    if said := _said(failure.exception, failure.message):
+        causes.append(said)
     return tuple(causes)
+
+
+def _said(exception: str, message: str) -> str:
+    """What an exception says, as a digest; "" where that may come from anywhere."""
+    said = normalise(first_line(message))
+    return digest(exception, said) if exception != "AssertionError" and len(said) > _TELLING else ""
+
+
+def alike(known: Iterable[FailureHistory]) -> list[tuple[FailureHistory, ...]]:
+    """Known causes that say the same and came last in one run, together, in the order of *known*.
+
+    Memory keeps each place of a failure apart; a dependency that broke at ten places is one thing to read.
+    """
+    found: dict[tuple[str, str], list[FailureHistory]] = {}
+    for one in known:
+        said = _said(one.exception, one.message)
+        found.setdefault((one.last_run, said) if said else (one.fingerprint, ""), []).append(one)
+    return [tuple(together) for together in found.values()]
 
 
 def _rank(group: Group) -> tuple[int, int]:
