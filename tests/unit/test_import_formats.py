@@ -449,3 +449,19 @@ def test_failed_doctest_has_the_cause_that_a_run_of_ours_gives_it():
     )
     [frame] = failure.frames
     assert (frame.line, frame.source) == (3, "total(\n    1)")
+
+
+def test_doctest_that_raised_has_its_exception_as_the_cause():
+    raised = """001     >>> total(0)
+UNEXPECTED EXCEPTION: LookupError('no till\\nat all')
+Traceback (most recent call last):
+  File "/usr/lib/python3.11/doctest.py", line 1353, in __run
+    exec(compile(example.source, filename, "single",
+shop.LookupError: no till
+at all
+/home/ci/shop/cart.py:1: UnexpectedException"""
+    text = raised.replace(">>>", "&gt;&gt;&gt;").replace("'", "&apos;")
+    inside = f"<failure message='{text}'>{text}</failure>"
+    [failure] = one(suite(case("shop.cart.total", inside, classname="shop.cart"))).tests[0].failures
+    assert (failure.exception, failure.message) == ("shop.LookupError", "shop.LookupError: no till\nat all")
+    assert failure.frames[0].source == "total(0)"

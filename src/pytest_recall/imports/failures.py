@@ -49,7 +49,7 @@ class Failures:
             message = message[: cut.start()]
             if trace.message.startswith(message[:200]):
                 message = trace.message
-        if trace.exception.startswith("doctest."):  # the attribute repeats the whole rendering
+        if trace.doctest:  # the attribute repeats the whole rendering
             message = trace.message
         message = message or trace.message or first_line(text)
         frames = tuple(map(self._frame, trace.places))

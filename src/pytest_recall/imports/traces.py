@@ -20,6 +20,7 @@ _LATER = re.compile(
 
 # A line of a doctest, numbered as its file is: an example, or how it goes on.
 _EXAMPLE = re.compile(r"\d{3,9} +(?:>>>|(\.\.\.)) ?(.*)$")
+_OF_DOCTEST = (": DocTestFailure", ": UnexpectedException")
 _NUMBERED = re.compile(r"\d{3,9}(?: |$)")
 
 
@@ -38,12 +39,13 @@ class Trace(NamedTuple):
     exception: str  # without its module
     message: str  # the lines marked with E
     places: tuple[Place, ...]
+    doctest: bool = False
 
 
 def read(text: str) -> Trace:
     """The last exception of pytest's (or Python's) rendering *text*; what led to it is left out."""
     lines = [line[:_LONGEST] for line in text.splitlines()[-_MOST_LINES:]]
-    if lines and lines[-1].endswith(": DocTestFailure") and (found := _doctest(lines)):
+    if lines and lines[-1].endswith(_OF_DOCTEST) and (found := _doctest(lines)):
         return found
     for number in range(len(lines) - 1, -1, -1):
         if _LATER.match(lines[number]):
@@ -61,7 +63,7 @@ def read(text: str) -> Trace:
 
 
 def _doctest(lines: list[str]) -> Trace | None:
-    """The example that failed, and below it what was expected and got; then comes the place."""
+    """The example that failed, and below it what was expected and got, or was raised; then comes the place."""
     place = _PLACE.match(lines[-1])
     end = next((number for number, line in enumerate(lines) if not _NUMBERED.match(line)), 0)
     told: list[str] = []
@@ -71,10 +73,20 @@ def _doctest(lines: list[str]) -> Trace | None:
             return None
         told.insert(0, example[2])
         if not example[1]:
-            message = "\n".join(lines[end:-1]).rstrip("\n") + "\n"
             where = Place(place[1], int(place[2]), "", source("\n".join(told)))
-            return Trace("doctest.DocTestFailure", message, (where,))
+            if place[3] == "UnexpectedException":
+                message = "\n".join(_raised(lines[end:-1]))
+                return Trace(message.partition(":")[0], message, (where,), doctest=True)
+            message = "\n".join(lines[end:-1]).rstrip("\n") + "\n"
+            return Trace("doctest.DocTestFailure", message, (where,), doctest=True)
     return None
+
+
+def _raised(lines: list[str]) -> list[str]:
+    """What stands below the last traceback of *lines*: the exception, which may have more lines than one."""
+    last = max((number for number, line in enumerate(lines) if line.startswith("Traceback (")), default=-1)
+    below = (number for number in range(last + 1, len(lines)) if not lines[number].startswith(" "))
+    return lines[next(below, len(lines)) :]
 
 
 _ENDED = "\0"  # no function has that name: the exception follows, as the source of a last place
