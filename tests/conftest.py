@@ -16,5 +16,9 @@ if {
 for name in ci.NAMES:  # at once, before fixtures of any scope
     os.environ.pop(name, None)
 
+for name in list(os.environ):  # a person's own settings: their team's store is no place for the runs of these tests
+    if name.startswith(("PYTEST_RECALL_", "CHROMA_")):
+        del os.environ[name]
+
 # Hundreds of our own processes start here: each would compile all of our modules anew, a sixth of what it costs.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -125,3 +125,4 @@ def test_the_demo_tells_the_whole_story(tmp_path):
     assert runs[0]["status"] == "failed"
     assert runs[-1]["counts"].get("error", 0) == 0
     assert {turn["tool"] for turn in turns} >= {"discover_tests", "run_tests", "test_history"}
+    assert [cause["error"] for cause in turns[-1]["answer"]["failures"]] == ["shop.stock.OutOfStock"]
