@@ -31,6 +31,16 @@ def own_home(tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
     monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    # Folders that xdist numbers there stand beside everybody's, and are cleaned by anybody.
+    monkeypatch.setenv("TMPDIR", str(home))
+    # To load all that this environment has would be most of the time of a small project's run.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture
+def plugins(own_home, monkeypatch) -> None:
+    """For projects that use the plugins of this environment, or are to be seen as people have them."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 
 
 @pytest.fixture

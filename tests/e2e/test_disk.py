@@ -42,7 +42,7 @@ def run_with(mount: str, project: Path, **env: str) -> tuple[int, dict, str]:
     """Exit code, answer and stderr of `pytest-recall run` after *mount*, a shell command."""
     words = [sys.executable, "-m", "pytest_recall", "run", "--json", "--project", str(project)]
     script = f"{mount} && exec {shlex.join(words)}"
-    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **env}
+    environ = {**os.environ, **env}
     done = subprocess.run(
         [*MOUNTS, "sh", "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=False
     )

@@ -62,6 +62,7 @@ def shop(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(root.parent / "state"))
         patch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         assert recall("run", cwd=root).returncode == 0
         (root / "shop.py").write_text("RATES = {'EUR': 1.0, 'USD': 1.2}\n")
         assert recall("run", cwd=root).returncode == 1
@@ -199,7 +200,8 @@ def test_what_is_missing_is_said_with_what_to_do(shop, make_project):
         assert not list(root.glob("*.tar.gz"))
 
 
-def test_workers_and_a_log_file_of_the_project_are_both_respected(make_project):
+def test_workers_and_a_log_file_of_the_project_are_both_respected(make_project, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p xdist.plugin")
     root = make_project(
         {
             "test_a.py": "import logging\ndef test_a(): logging.warning('from a')\n",

@@ -117,8 +117,9 @@ def started(*command: str, **more):
 
 @needs("promtool")
 def test_errors_in_setup_and_collection_crashes_and_workers_are_told_as_they_were(
-    make_project, recall, tmp_path
+    make_project, recall, tmp_path, monkeypatch
 ):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p xdist.plugin")
     project = make_project(GREEN)
     recall(project, "run")
     (project / "test_a.py").write_text(RED)
@@ -169,6 +170,7 @@ def test_the_file_is_written_after_every_run_where_that_is_set(make_project, rec
     project, file = make_project(GREEN), tmp_path / "tests.prom"
     monkeypatch.setenv("PYTEST_RECALL_METRICS_FILE", str(file))
     pytest.importorskip("pytest_cov")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p pytest_cov.plugin")
     recall(project, "run", "--coverage")
     found = values(file.read_text())
     assert found["pytest_runs_total{local,passed,finished}"] == 1

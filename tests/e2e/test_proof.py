@@ -20,8 +20,7 @@ ORIGIN = Origin(space="agent", source="mcp")
 
 @pytest.fixture
 def environ(tmp_path, monkeypatch):
-    """What the tests of a project see; this environment's plugins would be most of the time."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    """What the tests of a project see."""
     monkeypatch.setenv("COUNTERS", str(tmp_path / "counters"))
     (tmp_path / "counters").mkdir()
 

@@ -44,6 +44,7 @@ def shop(tmp_path_factory) -> Path:
         for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
             patch.setenv(name, str(home))
         patch.setenv("PYTEST_RECALL_PYTHON", sys.executable)
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         (root / "pytest.ini").write_text("[pytest]\n")
         test = root / "test_cart.py"
         test.write_text(textwrap.dedent(FAILING).replace('== {"sku": "x"}', "!= {}"))

@@ -35,12 +35,7 @@ def most_at_once(census: Path) -> int:
     return most
 
 
-@pytest.fixture
-def lean(monkeypatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-
-
-async def test_runs_and_discoveries_of_several_projects_share_one_cap(make_project, connect, tmp_path, lean):
+async def test_runs_and_discoveries_of_several_projects_share_one_cap(make_project, connect, tmp_path):
     census = tmp_path / "census"
     projects = [
         make_project(
@@ -67,7 +62,7 @@ async def test_runs_and_discoveries_of_several_projects_share_one_cap(make_proje
     assert 1 <= most_at_once(census) <= 2
 
 
-async def test_queue_is_served_in_the_order_of_the_calls(make_project, connect, tmp_path, lean):
+async def test_queue_is_served_in_the_order_of_the_calls(make_project, connect, tmp_path):
     files = {f"test_{n}.py": f"def test_a(): open('order', 'a').write('{n} ')\n" for n in range(5)}
     project = make_project(files)
     async with connect(project, PYTEST_RECALL_RUNS_AT_ONCE="1") as agent:
@@ -77,9 +72,7 @@ async def test_queue_is_served_in_the_order_of_the_calls(make_project, connect, 
     assert (project / "order").read_text().split() == ["0", "1", "2", "3", "4"]
 
 
-async def test_same_discovery_by_many_is_made_once_or_twice_and_then_cached(
-    make_project, connect, tmp_path, lean
-):
+async def test_same_discovery_by_many_is_made_once_or_twice_and_then_cached(make_project, connect, tmp_path):
     census = tmp_path / "census"
     project = make_project(
         {"conftest.py": CENSUS.format(census=str(census)), "test_a.py": "def test_a(): ..."}
@@ -99,7 +92,7 @@ async def test_same_discovery_by_many_is_made_once_or_twice_and_then_cached(
 
 
 async def test_unchanged_tree_is_told_from_a_changed_one_and_from_another_environment(
-    make_project, connect, tmp_path, lean
+    make_project, connect, tmp_path
 ):
     environment = tmp_path / "environment"
     words = [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(environment)]
@@ -121,7 +114,7 @@ async def test_unchanged_tree_is_told_from_a_changed_one_and_from_another_enviro
         assert [await cached(), await cached()] == [False, True]
 
 
-async def test_failing_tests_are_found_again_where_the_rootdir_is_elsewhere(make_project, connect, lean):
+async def test_failing_tests_are_found_again_where_the_rootdir_is_elsewhere(make_project, connect):
     above = make_project(
         {
             "inner/one/pyproject.toml": "[tool.pytest.ini_options]\n",

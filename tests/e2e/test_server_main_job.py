@@ -36,7 +36,7 @@ MIXED = {
 }
 
 
-async def test_discovers_runs_fixes_and_remembers(make_project, connect):
+async def test_discovers_runs_fixes_and_remembers(make_project, connect, plugins):
     project = make_project(MIXED)
     async with connect(project) as agent:
         found = await agent.call("discover_tests")

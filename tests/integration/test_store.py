@@ -143,14 +143,16 @@ from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal
 
+async def tell(store):
+    run, tests, failures = await store.run(sys.argv[2]), await store.tests(), await store.failures()
+    print(run.id, sorted(tests), [failure.exception for failure in failures])
+
 async def main():
     folder = Path(sys.argv[1])
     async with Store(Journal(folder), Embedded(folder=sys.argv[1]), deadline_s=60) as store:
-        status = await store.status()
-        run = await store.run(sys.argv[2])
-        tests = await store.tests()
-        failures = await store.failures()
-        print(status.counts["runs"], run.id, sorted(tests), [f.exception for f in failures])
+        await tell(store)
+        print(store._line.awake, (await store.status()).counts["runs"])
+        await tell(store)
         print(sys.modules.keys() & {"chromadb", "numpy"})
 
 asyncio.run(main())
@@ -162,7 +164,9 @@ asyncio.run(main())
         timeout=120,
         check=False,
     )
-    assert asked.stdout == f"1 {kept.id} ['test_a.py::test_2'] ['KeyError']\nset()\n", asked.stderr
+    told = f"{kept.id} ['test_a.py::test_2'] ['KeyError']"
+    # The journal tells it as well as the index: nobody waits for a worker to start.
+    assert asked.stdout.splitlines() == [told, "False 1", told, "set()"], asked.stderr
 
 
 def test_run_is_seen_before_it_is_taken_in(tmp_path, backend):

@@ -31,7 +31,7 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
-from pytest_recall.store import line
+from pytest_recall.store import client, line
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -197,6 +197,45 @@ def test_reader_does_not_wait_for_a_hung_worker(tmp_path):
             assert time.monotonic() - start < PATIENT_S / 4
             os.kill((store._line._process).pid, signal.SIGKILL)
             await drained(store)
+
+    asyncio.run(story())
+
+
+def test_few_runs_that_nobody_asks_about_start_no_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(line, "_CALM_S", PATIENT_S)
+    log = tmp_path / "worker.log"  # of whatever worker was started
+
+    async def story():
+        async with store_in(tmp_path) as store:
+            store.keep(a_run(3))
+            assert set(await store.tests()) == {"t.py::test_3"}
+        assert not log.exists()
+        async with store_in(tmp_path) as store:
+            [(found, _)] = await store.similar("ValueError: kind 3")  # which is asked of the index
+            assert (found.message, store.behind) == ("kind 3", 0)
+        log.unlink()
+        async with store_in(tmp_path) as store:
+            for number in range(client._FEW):
+                store.keep(a_run(number))
+        assert log.exists()
+
+    asyncio.run(story())
+
+
+def test_worker_that_is_still_starting_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(line, "_CALM_S", 0.0)
+    monkeypatch.setattr(line, "_GRACE_S", PATIENT_S)
+    monkeypatch.setattr(line, "_BOOT", "import time; time.sleep(600)")
+
+    async def story():
+        async with store_in(tmp_path) as store:
+            store.keep(a_run(3))
+            while not store._line.awake:
+                pass
+            process, left = store._line._process, time.monotonic()
+        assert process.poll() is not None
+        assert time.monotonic() - left < PATIENT_S / 2
+        assert len(store.journal.pending()) == 1
 
     asyncio.run(story())
 

@@ -142,6 +142,9 @@ class Probe:
         self.boot = cargo / "recall_probe" / "boot.py"
         self.python = PYTHON
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+        # What xdist numbers there stands beside everybody's, and is cleaned by anybody: for half a minute, once.
+        self.env["TMPDIR"] = str(folder / "temporary")
+        (folder / "temporary").mkdir()
         self._runs = 0
         self._launched = []
         self.write({"pytest.ini": "[pytest]\n"})

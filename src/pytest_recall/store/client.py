@@ -41,6 +41,7 @@ _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 _TAKE_S = 60.0  # limit of taking in one batch
 _REBUILD_S = 900.0
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
+_FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
@@ -87,7 +88,7 @@ class Store:
     async def __aexit__(self, *_: object) -> None:
         line, self._line = self._line, None
         if line is not None:
-            await asyncio.shield(asyncio.to_thread(line.close))
+            await asyncio.shield(asyncio.to_thread(line.close, hasty=self._can_wait() and not self._error))
 
     # --- keeping ----------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class Store:
         Raises `StoreUnavailable` where it cannot be written: then they stay.
         """
         removed = 0
-        while step := self.prune_later(count=count, age_s=age_s, size_bytes=size_bytes):
+        while step := self.prune_later(count=count, age_s=age_s, size_bytes=size_bytes, later=False):
             try:
                 gone = await asyncio.wrap_future(step)
             except Damaged:
@@ -163,12 +164,14 @@ class Store:
                 break
         return removed
 
-    def prune_later(self, *, count: int, age_s: float, size_bytes: int) -> Future[int] | None:
+    def prune_later(
+        self, *, count: int, age_s: float, size_bytes: int, later: bool = True
+    ) -> Future[int] | None:
         """Forget some of these files behind all questions; None when there are none. Safe from any thread."""
         limits = {"count": count, "age_s": age_s, "size_bytes": size_bytes}
         leaving = self.journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
         if leaving and self._line is not None:
-            return self._line.call("prune", limit_s=_REBUILD_S, later=True, **limits)
+            return self._line.call("prune", limit_s=_REBUILD_S, later=later, **limits)
         self.journal.forget((), time.time())
         return None
 
@@ -233,7 +236,7 @@ class Store:
         if run is not None:
             return run
         answer = await self._ask("run", only_index=True, run_id=run_id)
-        return None if answer is None else await asyncio.to_thread(_run, answer)
+        return None if answer is None else await asyncio.to_thread(codec.received, answer)
 
     async def seconds(self, run_id: str) -> dict[str, float]:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
@@ -288,6 +291,8 @@ class Store:
 
         Empty without the index: the journal alone does not search by likeness.
         """
+        with suppress(TimeoutError):  # what waits is looked at, too
+            await asyncio.wait_for(self.feed(), _PATIENT_S)
         answer = await self._ask(
             "similar", only_index=True, patience_s=_PATIENT_S, text=text[:100_000], limit=4 * limit
         )
@@ -369,9 +374,9 @@ class Store:
         With *only_index* the journal cannot, so that waiting is worth it; *patience_s* says how long, where
         the caller asked for the index itself.
         """
-        if self._line is None:
-            return None
         enough = not only_index and self._journal_is_enough()
+        if self._line is None or (enough and not self._line.awake and self._can_wait()):
+            return None  # the journal's answer is as good, and there at once
         patience = min(self._deadline_s, _HASTE_S if self._slow or enough else self._deadline_s)
         patience = patience_s or patience
         question = self._line.call(do, limit_s=patience + _SLACK_S, **arguments)
@@ -418,6 +423,10 @@ class Store:
             return False
         settled = len(self.journal.settled())
         return settled < FAR and settled >= self.journal.indexed()
+
+    def _can_wait(self) -> bool:
+        """Whether the inbox holds too little for a start of the worker, which takes a second."""
+        return not self.backend.shared and len(self.journal.pending()) < _FEW
 
     def _required(self) -> Line:
         if self._line is None:
@@ -509,20 +518,3 @@ class Store:
         return sorted(
             found.values(), key=lambda failure: (failure.last_seen, failure.fingerprint), reverse=True
         )[:limit]
-
-
-def _run(answer: dict[str, str]) -> Run:
-    roster = answer["roster"].encode("utf-8", "surrogatepass")
-    packed = codec.Packed(
-        head=answer["head"].encode("utf-8", "surrogatepass"),
-        columns=bytes.fromhex(answer["columns"]),
-        digest=answer["digest"],
-        roster=roster,
-    )
-
-    def rosters(digest: str) -> codec.Roster:
-        if codec.roster_digest(roster) != digest:
-            raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
-        return codec.Roster(codec.roster_ids(codec.parse(roster)))
-
-    return codec.unpack(packed, rosters)

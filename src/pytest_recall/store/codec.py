@@ -12,7 +12,7 @@ import json
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -178,6 +178,34 @@ def pack(run: Run, listed: Listed | None = None) -> Packed:
 def unpack(packed: Packed, rosters: Rosters) -> Run:
     """The run again. Raises `UnreadableRun` for whatever is not a run of ours."""
     return Record(packed, rosters).run()
+
+
+def sent(packed: Packed) -> dict[str, str]:
+    """*packed*, with its roster, as JSON values."""
+    return {
+        "head": packed.head.decode("utf-8", "surrogatepass"),
+        "columns": packed.columns.hex(),
+        "digest": packed.digest,
+        "roster": packed.roster.decode("utf-8", "surrogatepass"),
+    }
+
+
+def received(values: Mapping[str, str]) -> Run:
+    """The run that `sent` made *values* of. Raises `UnreadableRun`."""
+    roster = values["roster"].encode("utf-8", "surrogatepass")
+    packed = Packed(
+        head=values["head"].encode("utf-8", "surrogatepass"),
+        columns=bytes.fromhex(values["columns"]),
+        digest=values["digest"],
+        roster=roster,
+    )
+
+    def rosters(digest: str) -> Roster:
+        if roster_digest(roster) != digest:
+            raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
+        return Roster(roster_ids(parse(roster)))
+
+    return unpack(packed, rosters)
 
 
 def lean(packed: Packed) -> Packed:

@@ -31,6 +31,7 @@ _FOR_MODELS = re.compile(r"\w+_API_KEY|HF_\w+|OLLAMA_\w+|XDG_CACHE_HOME")
 _START_S = 30.0
 _GRACE_S = 3.0  # for the call in progress when we leave: a killed writer costs a close look, or a rebuild
 _IDLE_S = 300.0
+_CALM_S = 1.0  # before it is started for what nobody waits for: that takes a core, and an answer may be in the making
 
 
 class Damaged(StoreUnavailable):
@@ -57,7 +58,10 @@ class Line:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._waking = False  # it is starting, and has opened nothing yet
+        self._closed = self._hasty = False
+        self._pressing = threading.Event()  # somebody waits for something, or we are closed
+        self._calm_s = 0.0 if backend.shared else _CALM_S
 
     def call(self, do: str, *, limit_s: float, later: bool = False, **arguments: Any) -> Future[Any]:
         """Ask the worker; with *later*, after everything else that is asked. Safe from any thread.
@@ -75,16 +79,26 @@ class Line:
                 self._thread.start()
             request = {"do": do, "limit_s": limit_s, **arguments}
             self._queue.put((int(later), next(self._count), request, answer))
+            if not later:
+                self._pressing.set()
         return answer
 
-    def close(self) -> None:
-        """End the worker: at once when it is idle, else soon. Blocks for that long."""
+    @property
+    def awake(self) -> bool:
+        """Whether there is a worker, or one is starting: else the next call waits for a second or two."""
+        return self._process is not None
+
+    def close(self, *, hasty: bool = False) -> None:
+        """End the worker: at once when it is idle (*hasty*: or still starting), else soon. Blocks for that long."""
         with self._lock:
-            self._closed = True
+            self._closed, self._hasty = True, hasty
             thread = self._thread
             self._queue.put((-1, next(self._count), None, Future()))
+            self._pressing.set()
         if thread is None:
             return
+        if hasty and self._waking:
+            self._kill()
         thread.join(_GRACE_S)
         if thread.is_alive():
             self._kill()
@@ -95,7 +109,7 @@ class Line:
     def _serve(self) -> None:
         while True:
             try:
-                _, _, request, answer = self._queue.get(timeout=_IDLE_S)
+                request, answer = self._next()
             except queue.Empty:
                 self._end()
                 continue
@@ -114,6 +128,18 @@ class Line:
             _, _, _, answer = self._queue.get_nowait()
             answer.cancel()
 
+    def _next(self) -> tuple[dict[str, Any] | None, Future[Any]]:
+        """What is to be done now. Raises `queue.Empty` when there was nothing for long."""
+        self._pressing.clear()
+        first = self._queue.get(timeout=_IDLE_S)
+        if first[0] == 1 and self._process is None and self._pressing.wait(self._calm_s):
+            with self._lock:
+                gives_way = self._hasty or not self._closed  # to our end only when that is hasty
+            if gives_way:
+                self._queue.put(first)
+                first = self._queue.get()
+        return first[2:]
+
     def _ask(self, request: dict[str, Any]) -> Any:
         if self._process is None or self._process.poll() is not None:
             self._start()
@@ -121,6 +147,9 @@ class Line:
 
     def _start(self) -> None:
         self._end()
+        self._waking = True
+        if self._hasty:
+            raise StoreUnavailable("The store is closed.")
         environment = {name: value for name, value in os.environ.items() if name in _KEPT + _PROXIES} | _OURS
         if self._embedding:  # its key, and where it keeps its models
             environment |= {name: value for name, value in os.environ.items() if _FOR_MODELS.fullmatch(name)}
@@ -143,6 +172,7 @@ class Line:
         except StoreUnavailable:  # a setting that it cannot work with
             self._end()
             raise
+        self._waking = False
 
     def _exchange(self, request: dict[str, Any]) -> Any:
         process = self._process

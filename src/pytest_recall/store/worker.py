@@ -19,7 +19,7 @@ from typing import Any
 from pytest_recall import __version__
 from pytest_recall.errors import RecallError, StoreUnavailable
 from pytest_recall.model import Transition
-from pytest_recall.store import chroma, lore, records, shape
+from pytest_recall.store import chroma, codec, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
@@ -220,14 +220,7 @@ class Worker:
     def run(self, run_id: str) -> Any:
         with self._place.reading() as collections:
             packed = collections.outcome(run_id)
-        if packed is None:
-            return None
-        return {
-            "head": packed.head.decode("utf-8", "surrogatepass"),
-            "columns": packed.columns.hex(),
-            "digest": packed.digest,
-            "roster": packed.roster.decode("utf-8", "surrogatepass"),
-        }
+        return None if packed is None else codec.sent(packed)
 
     def tests(self, ids: list[str] | None, have: str = "") -> dict[str, Any]:
         """Packed rows; none when nothing was written since the generation that the caller has."""

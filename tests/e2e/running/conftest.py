@@ -27,13 +27,19 @@ def python() -> str:
 
 @pytest.fixture
 def run_project(tmp_path: Path) -> RunProject:
-    """`run_project(folder, request)`: that run, by this interpreter's pytest; other arguments are the runner's."""
+    """`run_project(folder, request)`: that run, by this interpreter's pytest; other arguments are the runner's.
+
+    Of the plugins of this environment it has one that is named, or "all": to load them takes most of the time.
+    """
 
     def run(
-        project: Path, request: RunRequest | None = None, *, plugins: bool = False, **more: Any
+        project: Path, request: RunRequest | None = None, *, plugins: str = "", **more: Any
     ) -> tuple[Run, RunFiles]:
-        # This environment's plugins would be most of the time.
-        environ = dict(os.environ) if plugins else {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environ = dict(os.environ)
+        if plugins == "all":
+            del environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]  # which is what every test has here
+        elif plugins:
+            environ["PYTEST_ADDOPTS"] = f"{environ.get('PYTEST_ADDOPTS', '')} -p {plugins}"
         # The projects' own temporary folders are numbered side by side with everybody's, and cleaned by anybody.
         environ["TMPDIR"] = str(tmp_path / "temporary")
         (tmp_path / "temporary").mkdir(exist_ok=True)

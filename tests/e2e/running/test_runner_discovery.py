@@ -35,7 +35,7 @@ SHOP = """
 @pytest.fixture
 def discover(tmp_path: Path, python: str) -> Discover:
     def run(project: Path, detail: str = "names", timeout_s: float = 30.0, **request: Any) -> Discovery:
-        environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environ = dict(os.environ)
 
         async def main() -> Discovery:
             return await runner.discover(

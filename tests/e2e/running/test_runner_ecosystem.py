@@ -411,9 +411,10 @@ def test_plugin_is_told_as_pytest_tells_it(
     # Each takes hold of every test, and the last two of each other's.
     off = [name for name in ("randomly", "flaky", "rerunfailures") if name not in case.name]
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in off))
+    plugins = "xdist.plugin" if case.needs == "xdist" else "all"  # each of its processes would load them
 
     run, _ = run_project(
-        make_project(case.files), RunRequest(**{"timeout_s": 60.0, **case.request}), plugins=True
+        make_project(case.files), RunRequest(**{"timeout_s": 60.0, **case.request}), plugins=plugins
     )
 
     assert run.status.value == case.status, (run.terminations, run.counts, run.doubts, run.output_tail)

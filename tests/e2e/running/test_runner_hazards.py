@@ -28,7 +28,7 @@ class Hazard:
     not_run: tuple[str, ...] = ()
     stack: str = ""  # a line of the stacks
     request: dict[str, Any] = field(default_factory=dict)
-    plugins: bool = False  # of this environment's own: xdist
+    plugins: str = ""  # which of this environment's are loaded
 
 
 TEST_LIMIT = {"test_timeout_s": 0.6, "timeout_s": 30.0}
@@ -83,7 +83,7 @@ TABLE = [
         culprits=("culprit",),
         stack="in helper_that_hangs",
         request=TEST_LIMIT | PARALLEL,
-        plugins=True,
+        plugins="xdist.plugin",
     ),
     Hazard(
         name="repr_never_ends",
@@ -161,7 +161,7 @@ TABLE = [
         culprits=("culprit",),
         stack="in test_culprit",
         request=PARALLEL,
-        plugins=True,
+        plugins="xdist.plugin",
     ),
     Hazard(
         name="stack_overflow",

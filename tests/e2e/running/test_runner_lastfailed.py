@@ -15,9 +15,8 @@ AGAIN = RunRequest(args=("--lf",), timeout_s=30.0)
 
 
 @pytest.fixture
-def run_side_by_side(tmp_path: Path, python: str, monkeypatch: pytest.MonkeyPatch):
+def run_side_by_side(tmp_path: Path, python: str):
     """All those requests at once, each waiting in its test until all have begun."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(project: Path, *requests: RunRequest) -> list[Run]:
         runs: dict[int, Run] = {}

@@ -48,7 +48,7 @@ class Project:
     note: str = ""
     output: str = ""
     request: dict[str, Any] = field(default_factory=dict)
-    plugins: bool = False
+    plugins: str = ""  # which of this environment's are loaded
     since: tuple[int, int] = (6, 2)  # of pytest
     first: str = ""  # the first test's id
 
@@ -445,7 +445,7 @@ TABLE = [
         name="parallel",
         files={"test_a.py": TWO, "test_b.py": GOOD},
         request={"parallel": 2},
-        plugins=True,
+        plugins="xdist.plugin",
         status="failed",
         counts={"passed": 3, "failed": 1},
     ),
@@ -453,7 +453,7 @@ TABLE = [
         name="parallel with a crash",
         files={"test_a.py": GOOD + "def test_dies():\n    import os; os._exit(3)\n", "test_b.py": GOOD},
         request={"parallel": 2},
-        plugins=True,
+        plugins="xdist.plugin",
         status="crashed",
         counts={"passed": 4, "crashed": 1},
         note="went down",
@@ -626,7 +626,7 @@ def test_runs_at_once_do_not_mix(make_project, python, tmp_path, left_behind) ->
             run_id=f"run-{number}",
             spool=tmp_path / "spool",
             cache_dir=tmp_path / "cache",
-            environ={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            environ=os.environ,
             revision=Revision(digest="same"),
             space="agent",
             source="test",
