@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_recall.cli import main
+
 A = {
     "test_a.py": """
         import pytest
@@ -49,9 +51,14 @@ def test_run_passes_pytests_words_on_and_gives_its_exit_codes(make_project, word
     assert done.returncode == code
 
 
-def test_every_command_speaks_json_and_text(make_project):
+def test_every_command_speaks_json_and_text(make_project, capfd):
     project = make_project(A)
-    assert recall("run", project=project).returncode == 1
+
+    def told(command: str, *words: str, code: int = 0) -> str:
+        assert main([command, "--project", str(project), *words]) == code, words
+        return capfd.readouterr().out
+
+    told("run", code=1)
     for words in (
         ("discover",),
         ("discover", "--group", "test", "--full"),
@@ -63,11 +70,8 @@ def test_every_command_speaks_json_and_text(make_project):
         ("history", "similar", "assert 1 == 2"),
         ("doctor",),
     ):
-        text = recall(*words, project=project)
-        assert text.returncode == 0, (words, text.stdout + text.stderr)
-        assert text.stdout.strip()
-        as_json = recall(words[0], "--json", *words[1:], project=project)
-        assert isinstance(json.loads(as_json.stdout), dict)
+        assert told(*words).strip()
+        assert isinstance(json.loads(told(words[0], "--json", *words[1:])), dict)
 
 
 def test_a_persons_answer_names_the_failure(make_project):

@@ -1,11 +1,13 @@
 """What is looked up in the past: two runs side by side, slow tests, spaces, and the store itself."""
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
+
+from pytest_recall.cli import main
 
 pytestmark = pytest.mark.anyio
 
@@ -14,17 +16,15 @@ A = {
 }
 
 
-def recall(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
-    return subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60
-    )
+@pytest.fixture
+def recall(capfd):
+    """`recall("history", "runs", project=…)`: exit code and output of that command."""
 
+    def call(*words: str, project: Path) -> tuple[int, str]:
+        capfd.readouterr()
+        return main([words[0], "--project", str(project), *words[1:]]), capfd.readouterr().out
 
-def indexed(project: Path) -> None:
-    """A loaded machine may not have fed the index before the command ended that made the run."""
-    while json.loads(recall("store", "--json", "status", project=project).stdout).get("behind"):
-        pass
+    return call
 
 
 async def test_two_runs_are_set_side_by_side(make_project, connect):
@@ -103,11 +103,11 @@ async def test_tests_that_are_gone_are_marked_when_asked(make_project, connect):
         assert [line["id"] for line in answer["failing"]] == ["test_a.py::test_one"]
 
 
-async def test_spaces_show_what_fails_only_there(make_project, connect):
+async def test_spaces_show_what_fails_only_there(make_project, connect, recall):
     project = make_project(
         {"test_a.py": "import os\ndef test_agent_only(): assert 'AGENT' not in os.environ\n"}
     )
-    recall("run", project=project)
+    await anyio.to_thread.run_sync(partial(recall, "run", project=project))
     async with connect(project) as agent:
         await agent.call("run_tests", env={"AGENT": "1"})
         view = await agent.call("test_history", view="spaces")
@@ -117,7 +117,7 @@ async def test_spaces_show_what_fails_only_there(make_project, connect):
     }
 
 
-def test_the_short_commands_give_the_views(make_project):
+def test_the_short_commands_give_the_views(make_project, recall):
     project = make_project(A)
     recall("run", project=project)
     recall("run", project=project)
@@ -129,36 +129,38 @@ def test_the_short_commands_give_the_views(make_project):
         (("similar", "assert 1 == 2"), "similar"),
         (("history", "spaces"), "spaces"),
     ):
-        assert recall(*words, project=project).returncode == 0, words
-        as_json = recall(words[0], "--json", *words[1:], project=project)
-        assert json.loads(as_json.stdout)["view"] == view
+        assert recall(*words, project=project)[0] == 0, words
+        _, as_json = recall(words[0], "--json", *words[1:], project=project)
+        assert json.loads(as_json)["view"] == view
 
 
-def test_similar_failures_are_told_with_how_surely_and_by_which_words(make_project):
+def test_similar_failures_are_told_with_how_surely_and_by_which_words(make_project, recall):
     source = "def test_price():\n    prices = {'apple': 1}\n    assert prices['sku_unknown']\n"
     project = make_project({"tests/test_price.py": source})
     recall("run", project=project)
-    indexed(project)
     text = "KeyError: 'sku_unknown' at prices in tests/test_price.py"
-    found = json.loads(recall("similar", "--json", text, project=project).stdout)["failures"]
+    for _ in range(5):  # on a loaded machine the index may not answer in time
+        if found := json.loads(recall("similar", "--json", text, project=project)[1]).get("failures"):
+            break
     assert (found[0]["error"], found[0]["tier"]) == ("KeyError", "lexical")
     assert "sku_unknown" in found[0]["matched"]
-    assert "sku_unknown" in recall("similar", text, project=project).stdout
-    other = json.loads(recall("similar", "--json", "connection refused by peer", project=project).stdout)
-    assert other["remarks"] == ["Nothing like it is known."]
+    assert "sku_unknown" in recall("similar", text, project=project)[1]
+    _, other = recall("similar", "--json", "connection refused by peer", project=project)
+    assert json.loads(other)["remarks"] == ["Nothing like it is known."]
 
 
-@pytest.mark.parametrize("act", ["status", "verify", "rebuild", "reindex", "prune"])
-def test_the_store_is_looked_after(make_project, act):
+def test_the_store_is_looked_after(make_project, recall):
     project = make_project(A)
     recall("run", project=project)
-    indexed(project)
-    done = recall("store", "--json", act, project=project)
-    assert done.returncode == 0, done.stdout + done.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["act"], answer["runs"], answer["healthy"]) == (act, 1, True)
-    assert answer["counts"]["runs"] == 1
-    assert recall("store", act, project=project).returncode == 0
+    while json.loads(recall("store", "--json", "status", project=project)[1]).get("behind"):
+        pass  # a loaded machine may not have fed the index before the command ended
+    for act in ("status", "verify", "rebuild", "reindex", "prune"):
+        code, as_json = recall("store", "--json", act, project=project)
+        assert code == 0, as_json
+        answer = json.loads(as_json)
+        assert (answer["act"], answer["runs"], answer["healthy"]) == (act, 1, True)
+        assert answer["counts"]["runs"] == 1
+        assert recall("store", act, project=project)[0] == 0
 
 
 async def test_the_server_tells_no_view_apart_wrongly(make_project, connect):
