@@ -2,7 +2,7 @@
 
     <store>/inbox/<run id>.jsonl    the facts of `recall_probe`, and these before and among them
 
-    capture     format 1, id, pid, began? (of that process, by the system's own count), host, root, python,
+    capture     format 2, id, pid, began? (of that process, by the system's own count), host, root, python,
                 os, arch, installed [names of *-info folders], request {tests, keyword, markers, args,
                 max_failures, parallel}, environ {name: value} (what CI systems say of a job), space?
     startup     type, path, message, cause: a conftest could not be loaded, and there is no session
@@ -178,7 +178,7 @@ class Capture:
         space = os.environ.get("PYTEST_RECALL_SPACE", "")
         self._stream.fact(
             "capture",
-            format=1,
+            format=2,
             id=identity,
             pid=os.getpid(),
             began=_began(),
@@ -203,9 +203,9 @@ class Capture:
             yield Collecting(self._stream, describer, _NO_REPORT, None, "ids", True)
             measuring = Measuring(self._file, self._stream)
             yield measuring
-            evidence = Evidence(self._stream, describer, measuring)
-            yield evidence
-            yield Reporting(config, self._stream, describer, _NO_REPORT, [], evidence)
+            reporting = Reporting(config, self._stream, describer, _NO_REPORT, [])
+            yield Evidence(self._stream, describer, measuring, None, reporting)
+            yield reporting
 
     def _parts(self, config, worker):
         describer = Describer(root_of(config), self._stream.max_text, False)

@@ -7,10 +7,10 @@ import pytest
 from _pytest.reports import TestReport
 
 from recall_probe import values
-from recall_probe.hooks import wrapper
 from recall_probe.stream import clean, cut, micro, node_id, seconds
 
 _QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
+_LONG_S = 1e9  # no test took longer, whatever its clock says
 _WARNINGS_MOST, _WARNING_MOST = 500, 2000
 _PROPERTIES_MOST, _PROPERTY_MOST = 50, 1000
 _SUBTEST_TYPES = ("SubTestReport", "SubtestReport")
@@ -24,13 +24,8 @@ _OWN_WORDS = (
     "pytest_jsonreport.",
     "pytest_asyncio.",
 )
-# Whose code may run between the end of a test and the start of the next, where both are to be written at once.
-_BETWEEN = (
-    "pytest_runtestloop",
-    "pytest_runtest_protocol",
-    "pytest_runtest_logstart",
-    "pytest_runtest_logfinish",
-)
+# Whose code may run between the end of a test and the start of the next, where both are told at once.
+_BETWEEN = ("pytest_runtest_protocol", "pytest_runtest_logstart", "pytest_runtest_logfinish")
 _PYTESTS_OWN = ("_pytest.", "recall_probe.", "xdist.", "pytest_jsonreport.")
 _OURS = "pytest-recall-plugin"
 
@@ -39,23 +34,28 @@ class Running:
     """What is folded into a test's `finish`: seconds of phases that passed."""
 
     setup = call = teardown = worker = None
-    teardown_ok = False
+    torn_down = teardown_ok = False  # whether a teardown was reported, and passed
     subtests = None  # how many passed, where there were any
 
 
 class Reporting:
     """In the process that owns the stream."""
 
-    def __init__(self, config, stream, describer, json_report, notes, evidence=None):
+    def __init__(self, config, stream, describer, json_report, notes):
         self._config, self._stream, self._describer = config, stream, describer
         self._json_report, self._notes = json_report, notes
-        self._evidence = evidence  # where the tests run in this process
-        self._asks = None  # whether a plugin may call a report that passed by another name
+        self._evidence, self._raised = None, {}  # of the tests that run in this process
+        self._plain = None  # the type of those reports whose word is known where they passed
+        self._passed = []  # such reports, until something else is told or their test has ended
         self._running = {}
-        self._session = None
-        self._ahead = None  # tests still to come, where nothing but pytest's own code lies between two
+        self._alone = False  # nothing but pytest's own code lies between two tests
+        self._last = None  # the test that started last, where that is so
         self._warnings = {}
         self._more_warnings = 0
+
+    def runs_here(self, evidence):
+        """The tests run in this process, where *evidence* sees them."""
+        self._evidence, self._raised = evidence, evidence.raised
 
     # --- the session ----------------------------------------------------------------------
 
@@ -85,14 +85,14 @@ class Reporting:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session):
         """Around all others: a plugin may change the exit status in its own."""
-        self._stream.release()
         if not self._stream.ours():  # a test forked, and its child came back into pytest
             self._json_report.stop(self._config)
+        self._settle()
         for nodeid, running in list(self._running.items()):
             if (
                 running.teardown_ok
             ):  # a plugin has run it in its own way, in another process perhaps, and reported all
-                self.pytest_runtest_logfinish(nodeid)
+                self.ended(nodeid)
             else:  # something else broke it off
                 self._unfold(nodeid, running)
         yield
@@ -165,24 +165,85 @@ class Reporting:
 
     # --- tests ----------------------------------------------------------------------------
 
-    @wrapper
-    def pytest_runtest_logreport(self, report):
-        """After all others, and even if one of them raises: pytest 9 changes an outcome while it is reported."""
-        evidence = self._evidence
-        if evidence is not None and evidence.quiet:
-            evidence.told(report)
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtestloop(self, session):
+        """Inside of all others: what they do after the last test may be the end of us."""
+        hook, loop = self._config.hook, self._config.hook.pytest_runtestloop.get_hookimpls()
+        between = [each for name in _BETWEEN for each in getattr(hook, name).get_hookimpls()]
+        between += [each for each in loop if not each.hookwrapper and not getattr(each, "wrapper", False)]
+        self._alone = self._evidence is not None and _from(_PYTESTS_OWN, between)
+        if not self._alone:
+            self._config.pluginmanager.register(Ends(self), "recall-ends")
+        if _from(_OWN_WORDS, hook.pytest_report_teststatus.get_hookimpls()):
+            self._plain = TestReport
+        yield
+        last, self._last = self._last, None
+        if last is not None:
+            self._settle()
+            if getattr(self._running.get(last), "torn_down", False):  # else it was broken off
+                self.ended(last)
+
+    def before(self, nodeid):
+        """What the fact that *nodeid* starts has to say of the test before it, where that has just ended."""
+        if not self._alone:
+            return ""
+        last, self._last = self._last, nodeid
+        if last is None:
+            return ""
+        text = ""
         try:
-            outcome = yield
-        finally:
-            try:
-                self._report(report)
-            except Exception as error:  # a report of a foreign kind
-                self._stream.fact(
-                    "note",
-                    id=str(getattr(report, "nodeid", "")),
-                    text="a report was not understood: %r" % (error,),
-                )
-        return outcome
+            text = self._green(last)
+        except Exception:  # a report of a foreign kind
+            pass
+        if not text:
+            self._stream.hold(self._finish(last))
+        return text
+
+    def _green(self, nodeid):
+        """That each phase of *nodeid* passed, and there is nothing more to tell; "" where that is not so."""
+        if len(self._passed) != 3 or self._running:
+            return ""
+        setup, call, teardown = self._passed
+        if (setup.when, call.when, teardown.when) != _PHASES or "wasxfail" in call.__dict__:
+            return ""
+        first, second, third = setup.duration, call.duration, teardown.duration
+        if not (0.0 <= first < _QUIET_S and 0.0 <= third < _QUIET_S and 0.0 <= second < _LONG_S):
+            return ""
+        if teardown.user_properties:
+            return ""
+        text = ',"was":[%s,%d,%d,%d]' % (self._stream.id(nodeid), first * 1e6, second * 1e6, third * 1e6)
+        self._passed.clear()
+        return text
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        """Before all others, one of which may raise. What passed is looked at when they have had their say.
+
+        pytest 9 changes the outcome of a test whose subtests failed while it is reported.
+        """
+        if type(report) is self._plain and report.outcome == "passed" and not self._raised:
+            self._passed.append(report)
+            return
+        self._settle()
+        if self._raised:
+            self._evidence.told(report)
+        self._understood(report)
+
+    def _settle(self):
+        """Look at the reports that passed."""
+        passed, self._passed = self._passed, []
+        for report in passed:
+            self._understood(report)
+
+    def _understood(self, report):
+        try:
+            self._report(report)
+        except Exception as error:  # a report of a foreign kind
+            self._stream.fact(
+                "note",
+                id=str(getattr(report, "nodeid", "")),
+                text="a report was not understood: %r" % (error,),
+            )
 
     def _report(self, report):
         nodeid = report.nodeid  # pytest 9.2 puts it together anew for each that asks
@@ -191,6 +252,7 @@ class Reporting:
             running = self._running[nodeid] = Running()
         when, kind = report.when, type(report)
         plain = kind is TestReport or kind.__name__ not in _SUBTEST_TYPES
+        running.torn_down = running.torn_down or when == "teardown"
         if report.outcome != "passed":
             self._phase(report, plain, self._category(report), running)
         elif not plain:
@@ -211,10 +273,7 @@ class Reporting:
 
     def _asked(self, report, running):
         """Whether what passed may be called by another name: xpassed, or failed for its subtests."""
-        if self._asks is None:
-            words = self._config.hook.pytest_report_teststatus.get_hookimpls()
-            self._asks = any(not _module(word).startswith(_OWN_WORDS) for word in words)
-        return self._asks or running.subtests is not None or hasattr(report, "wasxfail")
+        return self._plain is None or running.subtests is not None or hasattr(report, "wasxfail")
 
     def _phase(self, report, plain, category, running):
         stream = self._stream
@@ -258,39 +317,29 @@ class Reporting:
             self._stream.fact("phase", id=node_id(nodeid), worker=running.worker, **call)
             running.call = None
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logfinish(self, nodeid):
-        evidence, stream = self._evidence, self._stream
-        if evidence is not None and evidence.quiet:
-            evidence.finished(nodeid)
+    def ended(self, nodeid):
+        """The test *nodeid* has ended, and any code may run before the next."""
+        self._stream.line(self._finish(nodeid))
+
+    def _finish(self, nodeid):
+        """The test's last fact, when all others are told."""
+        stream = self._stream
+        self._settle()
+        if self._raised:
+            self._evidence.finished(nodeid)
         running = self._running.pop(nodeid, None) or Running()
         text = '{"e":"finish","t":%s,"id":%s' % (stream.stamp(), stream.id(nodeid))
         if running.setup is not None:
-            text += ',"setup":%de-6' % (running.setup * 1e6)
+            text += ',"setup":%de-6' % micro(running.setup)
         if running.call is not None:
             text += ',"call":%de-6' % micro(running.call)
             if running.worker:
                 text += ',"worker":' + stream.quoted(running.worker)
         if running.teardown is not None:
-            text += ',"teardown":%de-6' % (running.teardown * 1e6)
+            text += ',"teardown":%de-6' % micro(running.teardown)
         if running.subtests:
             text += ',"subtests":{"passed":%d}' % running.subtests
-        text += ',"teardown_ok":true}' if running.teardown_ok else ',"teardown_ok":false}'
-        if self._next_at_once() and running.call is not None and running.teardown is not None:
-            stream.hold(text)  # a write costs more than to put the line together
-        else:
-            stream.line(text)
-
-    def _next_at_once(self):
-        """Whether another test starts now, before any code has run that could hang or die."""
-        if self._ahead is None:
-            hooks = [getattr(self._config.hook, name) for name in _BETWEEN]
-            own = all(
-                _module(each).startswith(_PYTESTS_OWN) for hook in hooks for each in hook.get_hookimpls()
-            )
-            self._ahead = len(self._session.items) if own and self._evidence is not None else 0
-        self._ahead -= 1
-        return self._ahead > 0
+        return text + (',"teardown_ok":true}' if running.teardown_ok else ',"teardown_ok":false}')
 
     @pytest.hookimpl(trylast=True)
     def pytest_report_teststatus(self, report):
@@ -305,8 +354,20 @@ class Reporting:
             return ""
 
 
-def _module(implementation):
-    return str(getattr(implementation.function, "__module__", ""))
+class Ends:
+    """Where a test's end is told at once."""
+
+    def __init__(self, reporting):
+        self._reporting = reporting
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid):
+        self._reporting.ended(nodeid)
+
+
+def _from(modules, implementations):
+    """Whether these hooks are all of *modules*, told by how their names begin."""
+    return all(str(getattr(each.function, "__module__", "")).startswith(modules) for each in implementations)
 
 
 def _interruption(excinfo):

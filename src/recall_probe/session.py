@@ -85,17 +85,17 @@ class Session:
         tells = worker is None or self._claim("lister")  # of xdist's workers the first
         wanted = (self._cfg.get("list") or "none") if tells else "none"
         yield Collecting(stream, describer, self._json_report, name, wanted, tells)
-        evidence = None
+        reporting = None
+        if not worker:
+            reporting = Reporting(config, stream, describer, self._json_report, self._notes)
         if not self._cfg.get("collect_only"):
             measuring = Measuring(self._path("events.jsonl"), stream, name)
             yield measuring
             yield Logged(self._path("log-%s.txt" % (name or "main")))
             kind = WorkersEvidence if worker else Evidence
-            evidence = kind(stream, describer, measuring, name)
-            yield evidence
-        if worker:
-            return
-        yield Reporting(config, stream, describer, self._json_report, self._notes, evidence)
+            yield kind(stream, describer, measuring, name, reporting)
+        if reporting is not None:
+            yield reporting
 
     def not_started(self, error):
         """Write why there was no session, or none that ran a test."""

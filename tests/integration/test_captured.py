@@ -174,7 +174,7 @@ def test_what_cannot_be_read_goes_aside_and_hinders_nobody(project: Path, data: 
 def test_a_later_versions_file_waits(project: Path) -> None:
     plain(project)
     (path,) = captured.waiting(inbox(project))
-    path.write_text(path.read_text("utf-8").replace('"format":1', '"format":99', 1), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"format":2', '"format":99', 1), "utf-8")
 
     assert take(project) == ([], [])
     assert captured.waiting(inbox(project)) == [path]

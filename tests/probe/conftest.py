@@ -72,7 +72,11 @@ class Facts:
 
 
 def _unfold(fact):
-    """The call that passed and is folded into its test's `finish`, as a fact of its own."""
+    """What is folded into other facts: the `finish` of the test before a `start`, the call that passed into `finish`."""
+    if "was" in fact:
+        test, *took = fact.pop("was")
+        phases = {when: micro / 1e6 for when, micro in zip(("setup", "call", "teardown"), took, strict=True)}
+        yield from _unfold({"e": "finish", "t": fact["t"], "id": test, "teardown_ok": True, **phases})
     if fact["e"] == "finish" and "call" in fact:
         told = {"e": "phase", "when": "call", "outcome": "passed", "dur": fact["call"]}
         yield dict(told, **{key: fact[key] for key in ("t", "id", "worker") if key in fact})

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ KINDS = sorted(events._READERS)
 FIELDS = [
     "t",
     "id",
+    "was",
     "when",
     "outcome",
     "status",
@@ -54,8 +56,20 @@ def line(kind: str, **fields: Any) -> bytes:
 
 def test_start_is_read() -> None:
     assert events.decode(line("start", id="a.py::test_a", worker="gw1")) == events.Start(
-        "a.py::test_a", "gw1"
+        "a.py::test_a", "gw1", None
     )
+
+
+def test_start_may_tell_that_the_test_before_it_passed() -> None:
+    event = events.decode(line("start", id="a.py::test_b", was=["a.py::test_a", 12, 2_000_345, 6]))
+
+    before = events.Finish("a.py::test_a", 12e-6, 2.000345, 6e-6, "", torn_down=True, subtests=0)
+    assert event == events.Start("a.py::test_b", "", before)
+
+
+@pytest.mark.parametrize("was", [7, [], ["a", 1, 2], ["a", 1, 2, 3, 4], {"0": "a"}, "abcd"])
+def test_start_whose_word_of_the_test_before_is_damaged_is_a_start(was: object) -> None:
+    assert events.decode(line("start", id="b", was=was)) == events.Start("b", "", None)
 
 
 def test_failed_phase_keeps_what_the_target_saw() -> None:

@@ -374,6 +374,25 @@ def test_worker_that_died_under_a_test_makes_it_the_culprit() -> None:
     assert run.culprits == ("a.py::test_a",)
 
 
+def test_test_that_the_next_start_tells_of_has_passed() -> None:
+    story = Story().session("test_a", "test_b").start("test_a")
+    story.tell("start", id="a.py::test_b", was=["a.py::test_a", 100_000, 200_000, 300_000])
+    run = story.exit(-9).run()
+
+    (test,) = [test for test in run.tests if test.id == "a.py::test_a"]
+    attempt = test.attempts[-1]
+    assert test.outcome is Outcome.PASSED
+    assert (attempt.setup_s, attempt.call_s, attempt.teardown_s) == (0.1, 0.2, 0.3)
+    assert run.culprits == ("a.py::test_b",)
+
+
+def test_start_takes_nothing_back_of_what_failed() -> None:
+    story = Story().session("test_a", "test_b").start("test_a").phase("test_a", outcome="failed")
+    story.tell("start", id="a.py::test_b", was=["a.py::test_a", 1, 2, 3]).phase("test_b").finish("test_b")
+
+    assert story.ledger.attempts["a.py::test_a"][-1].outcome is Outcome.FAILED
+
+
 def test_finish_of_a_test_that_never_started_counts_for_nothing() -> None:
     run = Story().session("test_a").finish("test_a").over(0).run()
 

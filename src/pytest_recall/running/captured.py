@@ -29,7 +29,7 @@ from pytest_recall.running.report import Ended
 
 SUFFIX = ".jsonl"
 FIRST = b'{"e":"capture"'  # how such a file begins
-_FORMAT = 1
+_FORMAT = 2  # 1: every test has a `finish`
 _LOCK = "inbox.lock"
 _MOST = 1 << 30  # bytes of a file
 _TAIL = 65_536

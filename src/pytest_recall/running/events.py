@@ -83,6 +83,7 @@ class Collected(NamedTuple):
 class Start(NamedTuple):
     id: str
     worker: str
+    before: Finish | None  # of the test before it, all of whose phases passed
 
 
 class PhaseEnd(NamedTuple):
@@ -394,8 +395,16 @@ def _collected(fact: dict[str, Any]) -> Event:
 
 
 def _start(fact: dict[str, Any]) -> Event:
-    worker = fact.get("worker")
-    return Start(_id(fact.get("id")), _name(worker) if worker else "")
+    worker, was = fact.get("worker"), fact.get("was")
+    return Start(_id(fact.get("id")), _name(worker) if worker else "", None if was is None else _was(was))
+
+
+def _was(value: Any) -> Finish | None:
+    """A test that passed: its id, and whole microseconds of setup, call and teardown."""
+    if type(value) is not list or len(value) != 4:  # noqa: PLR2004 - these four
+        return None
+    setup, call, teardown = [_count(micro) / 1e6 for micro in value[1:]]
+    return Finish(_id(value[0]), setup, call, teardown, "", torn_down=True, subtests=0)
 
 
 def _phase(fact: dict[str, Any]) -> Event:

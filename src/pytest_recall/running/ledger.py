@@ -182,6 +182,8 @@ class Ledger:
         self._takers[type(event)](event)
 
     def _started(self, event: events.Start) -> None:
+        if event.before is not None:
+            self._finished(event.before)
         self._start(event.id, event.worker)
 
     def _reported(self, event: events.PhaseEnd) -> None:
