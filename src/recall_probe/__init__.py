@@ -11,8 +11,8 @@ The run folder (mode 0700, made by the launching side) holds
                           "dump_signal": int | null, "list": "none" | "ids" | "names" | "full",
                           "collect_only": bool, "locals": bool, "max_text": 20000, "json_report_most": 2000}
     done.json       in   ids that `resume.py` leaves out, where it is asked for
-    events.jsonl    out  one fact a line, appended at once (below); a `finish` that nothing but pytest's own code parts
-                         from the next test's `start` goes out with that
+    events.jsonl    out  one fact a line, appended at once (below); where nothing but pytest's own code parts a test's
+                         end from the next one's `start`, that tells of both, or goes out with a `finish`
     report.json     out  pytest-json-report's file, where it was made
     boot.json       out  {"pid", "python", "version": [3, 11, 7], "prefix", "base_prefix", "pytest"} or
                          {"error": "no-pytest", "missing": "<module>", "detail", "python", "version", ...}
@@ -34,7 +34,8 @@ target saw them. A line that is no JSON was torn by a full disk. A reader ignore
                   "names"  line, n
                   "full"   line, n, params, marks, fixtures (asked for by name), doc (first line, ≤ 120 characters)
     collected   n (selected), deselected, worker?               (under xdist one from each worker)
-    start       id, worker?
+    start       id, worker?, was? [id, setup, call, teardown] (whole microseconds: the test before it, in place of its
+                `finish`: all three phases passed, setup and teardown in under 5 ms, and there is no more to tell)
     phase       id, when, outcome "passed" | "failed" | "skipped" | "rerun", status? (pytest's own category where it
                 differs from the outcome: "xfailed", "xpassed", "error", "rerun", …), dur, worker?, reason? (of a
                 skip, xfail or xpass), failure?, sections? {title: tail of its text} (of failed phases),
