@@ -52,7 +52,7 @@ LIMIT_S, MOST_MB, BATCH = 20, 200, 500
 FIELDS = re.findall(
     r"\w+",
     """t id when outcome status dur worker failure sections props subtest tests n deselected exit failed plugins version
-    teardown_ok subtests crashed count lost setup teardown reason type text message frames locals cause category path
+    teardown_ok was subtests crashed count lost setup teardown reason type text message frames locals cause category path
     line seed error root ini workers session env""",
 )
 WORDS = st.sampled_from(

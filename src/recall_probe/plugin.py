@@ -87,6 +87,9 @@ def _session(config):
         return session.Session(run_dir, _settings(run_dir))
     if not _wanted(config, options):
         return None
+    # pytest would look for asserts to rewrite in all that is installed beside its plugins: half a millisecond a module.
+    finders = sys.meta_path[:]
+    sys.meta_path[:] = [one for one in finders if type(one).__name__ != "AssertionRewritingHook"]
     try:
         from recall_probe import capture
     except (
@@ -94,6 +97,8 @@ def _session(config):
     ) as error:  # an interpreter that we do not know: the session is worth more than its record
         sys.stderr.write("pytest-recall: this run is not kept: %r\n" % (error,))
         return None
+    finally:
+        sys.meta_path[:] = finders
     return capture.Capture()
 
 

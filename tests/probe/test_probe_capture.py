@@ -140,9 +140,10 @@ def test_attempts_of_a_rerun_are_apart(plain, needs):
 def test_facts_until_a_crash_are_kept(plain):
     plain.write({"test_x.py": "import os\ndef test_a(): pass\ndef test_b(): os.kill(os.getpid(), 9)\n"})
     assert plain.run("--recall").returncode == -9
-    facts = plain.facts()
-    assert of(facts, "finish", id="test_x.py::test_a", teardown_ok=True)
-    assert facts[-1] == {"e": "start", "t": facts[-1]["t"], "id": "test_x.py::test_b"}
+    *_, started = plain.facts()
+    before, *took = started.pop("was")
+    assert (before, [type(each) for each in took]) == ("test_x.py::test_a", [int, int, int])
+    assert started == {"e": "start", "t": started["t"], "id": "test_x.py::test_b"}
 
 
 def test_pytests_that_tests_start_are_not_kept(plain):
