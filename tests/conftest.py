@@ -16,7 +16,8 @@ if {
 for name in ci.NAMES:  # at once, before fixtures of any scope
     os.environ.pop(name, None)
 
-for name in list(os.environ):  # a person's own settings: their team's store is no place for the runs of these tests
+# A person's own settings: their team's store is no place for the runs of these tests.
+for name in list(os.environ):
     if name.startswith(("PYTEST_RECALL_", "CHROMA_")):
         del os.environ[name]
 

@@ -93,7 +93,7 @@ async def _connect(project: Path, *flags: str, mode: str = "auto", **env: str) -
         yield Agent(client)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def connect() -> Callable[..., Any]:
     """`async with connect(project) as agent`: a real server on that project, and an agent at its door."""
     return _connect

@@ -2,13 +2,33 @@
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.anyio
 
 A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ...", "sub/test_deep.py": "def test_gamma(): ..."}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def agent(tmp_path_factory, connect) -> AsyncIterator[Any]:
+    """At the door of one server, for all that is sent wrongly."""
+    root, home = tmp_path_factory.mktemp("project"), str(tmp_path_factory.mktemp("home"))
+    (root / "sub").mkdir()
+    for path, source in {"pytest.ini": "[pytest]\nmarkers =\n    slow: s\n", **A}.items():
+        (root / path).write_text(source)
+    environ = {"HOME": home, "XDG_STATE_HOME": home, "XDG_CACHE_HOME": home}
+    environ |= {"PYTEST_RECALL_PYTHON": sys.executable, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    async with connect(root, **environ) as agent:
+        yield agent
 
 
 @pytest.mark.parametrize(
@@ -37,17 +57,15 @@ A = {"test_a.py": "def test_alpha(): ...\ndef test_beta(): ...", "sub/test_deep.
         ({"only": "failed"}, ["No test is recorded as failing"]),
     ],
 )
-async def test_run_tests_teaches(make_project, connect, arguments, words):
-    async with connect(make_project(A)) as agent:
-        message = await agent.error("run_tests", **arguments)
-        assert all(word in message for word in words), message
-        assert "pydantic" not in message
-        assert (await agent.call("run_tests"))["status"] == "passed"
+async def test_run_tests_teaches(agent, arguments, words):
+    message = await agent.error("run_tests", **arguments)
+    assert all(word in message for word in words), message
+    assert "pydantic" not in message
+    assert (await agent.call("run_tests"))["status"] == "passed"
 
 
-async def test_a_note_needs_to_be_about_something(make_project, connect):
-    async with connect(make_project(A)) as agent:
-        message = await agent.error("record_note", text="it is the fixture")
+async def test_a_note_needs_to_be_about_something(agent):
+    message = await agent.error("record_note", text="it is the fixture")
     assert "'about' is needed (test id, fingerprint" in message
 
 
@@ -59,13 +77,12 @@ async def test_a_note_needs_to_be_about_something(make_project, connect):
         ({"args": ["--maxfail=many"]}, "argument --maxfail: invalid int value: 'many'"),
     ],
 )
-async def test_what_pytest_refuses_is_told_in_its_own_words_alone(make_project, connect, arguments, words):
-    async with connect(make_project(A | {"pytest.ini": "[pytest]\nmarkers =\n    slow: s\n"})) as agent:
-        answer = await agent.call("run_tests", **arguments)
-        if arguments.keys() == {"keyword"}:
-            found = await agent.call("discover_tests", **arguments)
-            assert words in found["error"]
-            assert found.keys().isdisjoint({"total", "files"})
+async def test_what_pytest_refuses_is_told_in_its_own_words_alone(agent, arguments, words):
+    answer = await agent.call("run_tests", **arguments)
+    if arguments.keys() == {"keyword"}:
+        found = await agent.call("discover_tests", **arguments)
+        assert words in found["error"]
+        assert found.keys().isdisjoint({"total", "files"})
     assert (answer["status"], answer["exit_code"]) == ("usage_error", 4)
     assert words in answer["error"]
     assert "output_tail" not in answer
@@ -83,10 +100,9 @@ async def test_what_pytest_refuses_is_told_in_its_own_words_alone(make_project, 
         ({"limit": 0}, ["limit"]),
     ],
 )
-async def test_test_history_teaches(make_project, connect, arguments, words):
-    async with connect(make_project(A)) as agent:
-        message = await agent.error("test_history", **arguments)
-        assert all(word in message for word in words), message
+async def test_test_history_teaches(agent, arguments, words):
+    message = await agent.error("test_history", **arguments)
+    assert all(word in message for word in words), message
 
 
 @pytest.fixture
