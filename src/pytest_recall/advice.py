@@ -128,10 +128,10 @@ class _Look:
         ]
         if passed or self._earlier is None:
             return max(passed, default="")
-        bad = {one.id for one in self._earlier.tests if one.outcome.bad}
+        bad = {one.id for one in self._earlier.tests.others if one.outcome.bad}
         bad |= {one.id for one in self._earlier.collectors if one.outcome.bad}
-        ran = {part for one in self._earlier.tests for part in (one.id, one.id.partition("::")[0])}
-        return self._earlier.id if test in ran - bad and self._earlier.id in self._rows else ""
+        ran = any(test in (one, one.partition("::")[0]) for one in self._earlier.tests.ids)
+        return self._earlier.id if ran and test not in bad and self._earlier.id in self._rows else ""
 
     async def _other(self, last: str) -> _Since:
         if last not in self._since:

@@ -138,7 +138,7 @@ class App:
     async def __aenter__(self) -> Self:
         await self._closing.enter_async_context(self.workspaces)
         tasks = await self._closing.enter_async_context(anyio.create_task_group())
-        self.jobs: Jobs[Report] = Jobs(tasks, at_once=self.workspaces.runs_at_once)
+        self.jobs: Jobs[Report] = Jobs(tasks, at_once=self.workspaces.runs_at_once, weigh=Report.weight)
         return self
 
     async def __aexit__(
@@ -363,7 +363,7 @@ class App:
         """The attempt that decided that test in that run, and what was told around all of the run's tests."""
         space = await self.workspaces.get(project)
         run = await space.store.run(run_id)
-        found = next((test for test in run.tests if test.id == test_id), None) if run else None
+        found = next(run.tests.among([test_id]), None) if run else None
         return (found.decisive, run.context) if run and found else (None, ())
 
     async def test(self, project: str, test_id: str) -> Judged:
@@ -380,9 +380,7 @@ class App:
         if history is None:
             last = await store.runs(limit=1)
             run = await store.run(last[0].id) if last else None
-            near = difflib.get_close_matches(
-                test_id, [t.id for t in run.tests] if run else [], n=3, cutoff=0.3
-            )
+            near = difflib.get_close_matches(test_id, run.tests.ids if run else (), n=3, cutoff=0.3)
             raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
         proof = await kept.about(space, history)
         weakly = (await learning.weakly(space, [history])).get(test_id, ())

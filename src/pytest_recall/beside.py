@@ -139,7 +139,7 @@ def _untold(name: str, run: Run) -> Iterator[str]:
 
 
 def _failures(run: Run, tests: frozenset[str]) -> Iterator[Failure]:
-    for test in run.tests:
+    for test in run.tests.others:
         if test.id in tests:
             yield from test.failures
     for one in run.collectors:

@@ -42,13 +42,26 @@ Work = Callable[[Job[T]], Awaitable[T]]
 
 
 class Jobs(Generic[T]):
-    """The jobs of one server: at most *at_once* work, the rest wait in the order they came."""
+    """The jobs of one server: at most *at_once* work, the rest wait in the order they came.
 
-    def __init__(self, tasks: TaskGroup, *, at_once: int, keep: int = 50) -> None:
+    Finished ones are kept for a while: *keep* of them, and no more than *most* together by what *weigh* says.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        *,
+        at_once: int,
+        keep: int = 50,
+        weigh: Callable[[T], int] | None = None,
+        most: int = 300_000,
+    ) -> None:
         self._tasks = tasks
         self._gate = anyio.CapacityLimiter(at_once)
         self._jobs: dict[str, Job[T]] = {}
         self._keep = keep
+        self._weigh = weigh
+        self._most = most
 
     def start(self, job_id: str, key: Hashable, work: Work[T]) -> tuple[Job[T], bool]:
         """Start *work*, or join the unfinished job with the same *key*; tells whether it joined."""
@@ -121,6 +134,9 @@ class Jobs(Generic[T]):
             job.done.set()
 
     def _forget(self) -> None:
-        finished = [job.id for job in self._jobs.values() if job.done.is_set()]
-        for job_id in finished[: max(0, len(finished) - self._keep)]:
-            del self._jobs[job_id]
+        room = self._most
+        finished = [job for job in reversed(self._jobs.values()) if job.done.is_set()]
+        for newer, job in enumerate(finished):
+            room -= self._weigh(job.result) if self._weigh and job.result is not None else 0
+            if newer >= self._keep or (newer and room < 0):
+                del self._jobs[job.id]

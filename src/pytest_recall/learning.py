@@ -335,7 +335,7 @@ async def _seen(space: Workspace) -> set[str]:
     """Ids of the tests and test files of the last run, without parameters."""
     rows = await space.store.runs(limit=1)
     run = await space.store.run(rows[0].id) if rows else None
-    tests = [test.id for test in run.tests] if run else []
+    tests = run.tests.ids if run else ()
     collectors = [one.id for one in run.collectors] if run else []
     return {*tests, *map(_plain, tests), *(test.partition("::")[0] for test in tests), *collectors}
 

@@ -43,6 +43,10 @@ class Report:
     hints: tuple[Hint, ...] = ()  # where there was no session: what to do about that
     warnings: tuple[str, ...] = ()
 
+    def weight(self) -> int:
+        """What it takes to keep it at hand, in tests."""
+        return len(self.run.tests)
+
 
 async def explain(space: Workspace, run: Run) -> Report:
     """What *run* means, by what was known of its tests and what was proven since.

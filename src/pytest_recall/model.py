@@ -12,31 +12,75 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from pytest_recall.suite import (
+    NO_TESTS,
+    Attempt,
+    ContextKind,
+    Cost,
+    Entry,
+    Failure,
+    Fingerprint,
+    Frame,
+    Outcome,
+    Phase,
+    Test,
+    Tests,
+)
 
-class Outcome(StrEnum):
-    """What became of one test, or of one attempt at it."""
-
-    PASSED = "passed"
-    FAILED = "failed"  # the call phase (or a subtest) failed
-    ERROR = "error"  # setup, teardown or collection failed
-    SKIPPED = "skipped"
-    XFAILED = "xfailed"
-    XPASSED = "xpassed"
-    TIMED_OUT = "timed_out"  # it was running when its limit, or the run's, was reached
-    CRASHED = "crashed"  # it was running when its process died
-    NOT_RUN = "not_run"  # selected, and never finished
-
-    __hash__ = (
-        str.__hash__
-    )  # Enum's own is Python code, and each test of each run is asked for it several times
-
-    @property
-    def bad(self) -> bool:
-        """Whether this outcome keeps a run from being called passed."""
-        return self in _BAD
-
-
-_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_RUN})
+__all__ = [
+    "Attempt",
+    "Cancelled",
+    "Candidate",
+    "Change",
+    "ChangeCoverage",
+    "Collector",
+    "ContextKind",
+    "Cost",
+    "Coverage",
+    "Crashed",
+    "Discovery",
+    "Entry",
+    "Environment",
+    "Failure",
+    "FailureHistory",
+    "Fate",
+    "FileCoverage",
+    "Fingerprint",
+    "Finished",
+    "FixState",
+    "Frame",
+    "Function",
+    "Grade",
+    "InternalError",
+    "Interrupted",
+    "NotStarted",
+    "Note",
+    "NoteKind",
+    "Only",
+    "Outcome",
+    "Phase",
+    "Pipeline",
+    "Progress",
+    "Purpose",
+    "Revision",
+    "Run",
+    "RunFiles",
+    "RunRequest",
+    "RunRow",
+    "Sample",
+    "Scope",
+    "Space",
+    "Stack",
+    "Status",
+    "Target",
+    "Termination",
+    "Test",
+    "TestHistory",
+    "TimedOut",
+    "Transition",
+    "Warned",
+    "WorkerLost",
+]
 
 
 class Status(StrEnum):
@@ -55,7 +99,6 @@ class Status(StrEnum):
     RUNNING = "running"
 
 
-Phase = Literal["collect", "setup", "call", "teardown"]
 Only = Literal["all", "failed", "new", "affected"]
 # Why we run tests that nobody asked for: apart from those that passed, in another order, at the base revision.
 Purpose = Literal["", "alone", "order", "base"]
@@ -144,131 +187,6 @@ class Discovery:
 
 
 # --- what happened --------------------------------------------------------------------------
-
-ContextKind = Literal["llm_interaction", "agent_log", "validation", "step", "metadata"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """Something that a test told of itself while it ran; without secrets."""
-
-    kind: ContextKind
-    phase: Phase = "call"
-    name: str = ""  # of a step or a validation; of a log its level
-    fields: tuple[tuple[str, str], ...] = ()
-    steps: tuple[str, ...] = ()  # those it was told in, outermost first
-    duration_s: float | None = None  # of a step; None where it did not end
-    error: str = ""  # type of the exception that ended a step
-    process: int = 0  # 0: the one that ran the test
-    scope: str = (
-        ""  # of the fixture that told it, where that is wider: "session", "package", "module", "class"
-    )
-    where: str = ""  # the node id of that scope
-    worker: str = ""  # in which xdist worker, then
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one phase took beside time; told only where it took 5 ms or printed something."""
-
-    phase: Phase
-    cpu_s: float = 0.0  # of the process that ran it
-    peak_kb: int = 0  # the most memory that this process ever had, at the phase's end; 0: not known
-    grown_kb: int = 0  # by how much this phase raised it
-    output: int = 0  # characters on stdout and stderr, where pytest captured them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One frame of a traceback, outermost first in a tuple of them."""
-
-    path: str  # relative to the root where inside it, else absolute
-    line: int  # 1-based
-    function: str = ""
-    source: str = ""  # the failing line's own text, stripped
-    project: bool = False  # inside the root and in no environment's site-packages
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fingerprint:
-    """`fp1:` digests of a failure's cause, from exact to broad (see `history.fingerprint`)."""
-
-    group: str
-    strict: str
-    loose: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """One exception that failed a test, a phase of it, a subtest, or a collector."""
-
-    phase: Phase
-    exception: str  # type name, with its module unless builtin
-    message: str
-    fingerprint: Fingerprint
-    frames: tuple[Frame, ...] = ()
-    text: str = ""  # pytest's own rendering, bounded
-    locals: tuple[tuple[str, str], ...] = ()  # name, bounded repr; innermost project frame
-    captured: tuple[tuple[str, str], ...] = ()  # section title, tail of its text
-    subtest: str = ""
-
-    @property
-    def at(self) -> Frame | None:
-        """The innermost frame inside the project, else the innermost frame."""
-        inside = [frame for frame in self.frames if frame.project]
-        return next(reversed(inside or self.frames), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One execution of one test."""
-
-    outcome: Outcome
-    phase: Phase = "call"  # the phase that decided
-    setup_s: float = 0.0
-    call_s: float = 0.0
-    teardown_s: float = 0.0
-    repetition: int = 0  # which round of `repeat`; reruns by a plugin stay within one
-    worker: str = ""  # xdist worker, "" without
-    order: int = 0  # 0-based place among the starts of the run
-    reason: str = ""  # of a skip or an xfail
-    failures: tuple[Failure, ...] = ()
-    subtests: tuple[tuple[Outcome, int], ...] = ()  # how many subtests ended how
-    properties: tuple[tuple[str, str], ...] = ()  # of `record_property`
-    context: tuple[Entry, ...] = ()
-    costs: tuple[Cost, ...] = ()
-
-    @property
-    def duration_s(self) -> float:
-        return self.setup_s + self.call_s + self.teardown_s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """One node id and every attempt at it, in order."""
-
-    id: str
-    attempts: tuple[Attempt, ...]
-
-    @property
-    def decisive(self) -> Attempt:
-        """The attempt that gives the outcome: the last one, or the first repetition that ended badly.
-
-        A rerun by a plugin replaces what it reruns, as in pytest's own count; a repetition that we
-        asked for does not, so that repeating a test can never hide a failure.
-        """
-        if len(self.attempts) == 1:  # nearly always, and it is asked for every test of a run
-            return self.attempts[0]
-        ends = {attempt.repetition: attempt for attempt in self.attempts}.values()
-        return next((end for end in ends if end.outcome.bad), self.attempts[-1])
-
-    @property
-    def outcome(self) -> Outcome:
-        return self.decisive.outcome
-
-    @property
-    def failures(self) -> tuple[Failure, ...]:
-        return self.decisive.failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,7 +392,7 @@ class Run:
     ci: Pipeline | None = None
     collected: int = 0  # selected + deselected
     deselected: int = 0
-    tests: tuple[Test, ...] = ()  # in order of their first start
+    tests: Tests = NO_TESTS  # in order of their first start
     not_run: tuple[str, ...] = ()  # selected ids that never finished and are no culprit
     collectors: tuple[Collector, ...] = ()
     culprits: tuple[str, ...] = ()  # running when a launch crashed or ran out of time
@@ -491,6 +409,10 @@ class Run:
     output_tail: str = ""
     output_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        # Whoever makes a run may bring its tests in any sequence.
+        object.__setattr__(self, "tests", Tests.of(self.tests))
+
     @property
     def selected(self) -> int:
         return self.collected - self.deselected
@@ -502,17 +424,9 @@ class Run:
         A test whose call failed and whose teardown raised counts in `failed` and in `error`, as in
         pytest's last line; one that only failed to tear down counts in `error` and not in `passed`.
         """
-        # Plain passes are counted apart: they are nearly all, and this is asked of every run.
-        plain, passed = 0, Outcome.PASSED
-        others: list[tuple[Test, Attempt]] = []
-        for test in self.tests:
-            last = test.attempts[0]
-            if last.outcome is passed and not last.subtests and len(test.attempts) == 1:
-                plain += 1
-            else:
-                others.append((test, test.decisive))
+        others = [(test, test.decisive) for test in self.tests.others]
         outcomes = Counter([attempt.outcome for _, attempt in others])
-        outcomes[passed] += plain
+        outcomes[Outcome.PASSED] += len(self.tests) - len(others)
         outcomes.update(collector.outcome for collector in self.collectors)
         counts: Counter[str] = Counter({outcome.value: number for outcome, number in outcomes.items()})
         for test, last in others:

@@ -143,9 +143,9 @@ async def _changed(space: Workspace, run: Run, row: RunRow, red: str) -> list[st
 
 def _green(run: Run) -> set[str]:
     """What passed: tests, and the modules whose tests could be collected again."""
-    passed = {test.id for test in run.tests if test.outcome in _GREEN}
+    passed = {*run.tests.ids} - {test.id for test in run.tests.others if test.outcome not in _GREEN}
     lost = {one.id for one in run.collectors if one.outcome.bad}
-    return passed | {test.id.partition("::")[0] for test in run.tests} - lost
+    return passed | {test.partition("::")[0] for test in run.tests.ids} - lost
 
 
 def _note(about: str, kind: NoteKind, text: str, *, author: str = AUTHOR, worked: bool | None = None) -> Note:

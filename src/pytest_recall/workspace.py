@@ -174,6 +174,7 @@ class Workspace:
         reading = asyncio.create_task(asyncio.to_thread(self.sources.now) if not elsewhere else _no_sources())
 
         def noted(run: Run, tree: str, read: dict[str, Source]) -> Run:
+            run = self.store.journal.alike(run)
             run = replace(run, revision=replace(run.revision, tree=tree)) if tree else run
             run = replace(run, reach=sources.reaches(read, run)) if read else run
             return replace(run, notes=(note, *run.notes)) if note else run

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_recall import suite
 from pytest_recall.errors import UnreadableRun
 from pytest_recall.model import Attempt, Failure, Fingerprint, Finished, Outcome, Run, RunRow, Sample
 from pytest_recall.model import Test as Ran
@@ -43,6 +44,7 @@ def _tuple(args: tuple[typing.Any, ...]) -> st.SearchStrategy[typing.Any]:
 
 
 _PLAIN = {
+    suite.Tests: st.just(()),  # see RUNS
     str: TEXT,
     bool: st.booleans(),
     int: st.integers(-(2**53), 2**53),
@@ -105,8 +107,9 @@ def same(kept: Run, was: Run) -> bool:
 
 def rosters(packed: codec.Packed):
     def look_up(digest: str) -> codec.Roster:
-        assert digest == packed.digest == codec.roster_digest(packed.roster)
-        return codec.Roster(codec.roster_ids(codec.parse(packed.roster)))
+        roster = b"".join(packed.listed.pieces())
+        assert digest == packed.digest == codec.roster_digest(roster)
+        return codec.Roster(codec.roster_ids(codec.parse(roster)))
 
     return look_up
 
@@ -159,7 +162,7 @@ def test_what_test_files_reach_is_kept_without_their_names():
 def test_any_run_comes_back_as_it_was(run):
     assert same(returned(run), run)
     packed = codec.pack(run)
-    record = codec.Record(packed, lambda _: codec.Roster(codec.roster_ids(codec.parse(packed.roster))))
+    record = codec.Record(packed, rosters(packed))
     passed = [test for test in record.run().tests if test.outcome is Outcome.PASSED]
     assert record.seconds() == {test.id: test.attempts[-1].call_s for test in passed}
 

@@ -424,7 +424,7 @@ def _source(failure: Failure, *, lines: bool) -> str:
 
 def _told(test_id: str, run: Run, level: _Level) -> list[str]:
     """What the first test of a group told of itself."""
-    found = next((test.decisive for test in run.tests if test.id == test_id), None)
+    found = next((test.decisive for test in run.tests.among([test_id])), None)
     if found is None:
         return []
     around = told.around(test_id, found.worker, run.context)
@@ -497,8 +497,8 @@ def _tells(run: Run) -> bool:
 
 
 def _slowest(run: Run, number: int) -> list[str]:
-    timed = [(test.attempts[-1].duration_s, test.id) for test in run.tests]
-    slow = sorted((one for one in timed if one[0] >= 0.01), reverse=True)[:number]  # noqa: PLR2004 - less is shown as 0.00
+    timed = ((seconds, test) for test, seconds in run.tests.durations() if seconds >= 0.01)  # noqa: PLR2004 - less is shown as 0.00
+    slow = sorted(timed, reverse=True)[:number] if number else []
     return [f"{seconds:.2f} s {middle(test_id, 200)}" for seconds, test_id in slow]
 
 

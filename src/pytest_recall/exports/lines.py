@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from pytest_recall.model import Run
+from pytest_recall.suite import NO_TESTS
 
 VERSION = 1
 
@@ -22,7 +23,7 @@ class Lines:
         self._dump = dump
 
     def add(self, run: Run) -> None:
-        head = self._dump(replace(run, tests=()))
+        head = self._dump(replace(run, tests=NO_TESTS))
         self._write({"kind": "run", "version": VERSION, "id": run.id, "tests": len(run.tests), "run": head})
         for test in run.tests:
             self._write({"kind": "test", "run": run.id, "test": self._dump(test)})

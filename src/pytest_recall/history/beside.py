@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pytest_recall.history.trend import environment_digest, without_seed
 from pytest_recall.model import Collector, Environment, Failure, Outcome, Run, Test
+from pytest_recall.suite import Tests
 
 _SILENT = frozenset({Outcome.SKIPPED, Outcome.XFAILED, Outcome.NOT_RUN})
 _SITE = re.compile(r"-packages[/\\]([\w.]+)")
@@ -40,7 +41,7 @@ def joined(runs: Sequence[Run]) -> Run:
                 collectors.setdefault(one.id, one)
     return replace(
         runs[0],
-        tests=tuple(found.values()),
+        tests=Tests.of(found.values()),
         collectors=tuple(collectors.values()),
         not_run=tuple(dict.fromkeys(test for run in runs for test in run.not_run if test not in found)),
         collected=max(len(found), *(run.collected for run in runs)),
@@ -64,7 +65,7 @@ def telling(runs: Sequence[Run], tests: Collection[str], *, bad: bool) -> Run:
     wanted = frozenset(tests)
 
     def fitting(run: Run) -> int:
-        tests = sum(one.outcome.bad is bad for one in run.tests if one.id in wanted)
+        tests = sum(one.outcome.bad is bad for one in run.tests.among(wanted))
         return tests + sum(one.outcome.bad is bad for one in run.collectors if one.id in wanted)
 
     return max(runs, key=fitting)

@@ -53,35 +53,51 @@ def comparable(run: Run | RunRow, rows: Sequence[RunRow]) -> RunRow | None:
 
 def compare(before: Run, after: Run) -> Difference:
     """What *after* shows that *before* did not, and the reverse."""
-    old, new = _outcomes(before), _outcomes(after)
+    old, new = _outcomes(before, after)
     unknown_old, unknown_new = _unknown(before, new), _unknown(after, old)
     failing = [test for test, outcome in new.items() if outcome.bad and test not in unknown_old]
     failed = [test for test, outcome in old.items() if outcome.bad]
     red = set(failed)
     mended = _mended(before, new)
-    fresh = new.keys() - old.keys() - unknown_old - {one.id for one in after.collectors}
-    gone = old.keys() - new.keys() - unknown_new - mended
+    known = unknown_old | {one.id for one in after.collectors}
+    gone = {test for test in old if test not in new and test not in unknown_new and test not in mended}
     return Difference(
         newly_failing=tuple(test for test in failing if test not in red),
         newly_passing=tuple(test for test in failed if new.get(test) in _GREEN or test in mended),
         still_failing=tuple(test for test in failing if test in red),
         silenced=tuple(test for test in failed if new.get(test) in _SILENT or test in gone),
-        appeared=tuple(test for test in new if test in fresh),
+        appeared=tuple(test for test in new if test not in old and test not in known),
         vanished=tuple(test for test in old if test in gone),
         collected_before=before.collected,
         collected_after=after.collected,
     )
 
 
-def _outcomes(run: Run) -> dict[str, Outcome]:
-    known = {test.id: test.outcome for test in run.tests if test.outcome is not Outcome.NOT_RUN}
-    return known | {one.id: one.outcome for one in run.collectors if one.outcome.bad}
+def _outcomes(before: Run, after: Run) -> tuple[dict[str, Outcome], dict[str, Outcome]]:
+    """What became of each test in both; where they ran the same ones, of those that did not just pass twice."""
+    if before.collectors or before.tests.ids != after.tests.ids:
+        return _ends(before, before.tests.ids), _ends(after, after.tests.ids)
+    told = {*before.tests.told, *after.tests.told}
+    ids = [before.tests.ids[place] for place in sorted(told)]
+    return _ends(before, ids), _ends(after, ids)
+
+
+def _ends(run: Run, ids: Sequence[str]) -> dict[str, Outcome]:
+    found = dict.fromkeys(ids, Outcome.PASSED)
+    for test in run.tests.others:
+        if test.outcome is Outcome.NOT_RUN:
+            found.pop(test.id, None)
+        else:
+            found[test.id] = test.outcome
+    return found | {one.id: one.outcome for one in run.collectors if one.outcome.bad}
 
 
 def _unknown(run: Run, ids: Iterable[str]) -> set[str]:
     """Those of *ids* that *run* could have run and never got to."""
-    missed = set(run.not_run) | {test.id for test in run.tests if test.outcome is Outcome.NOT_RUN}
+    missed = set(run.not_run) | {test.id for test in run.tests.others if test.outcome is Outcome.NOT_RUN}
     lost = {one.id for one in run.collectors}
+    if not (missed or lost):
+        return set()
     return {test for test in ids if test in missed or (lost and not lost.isdisjoint(_parents(test)))}
 
 

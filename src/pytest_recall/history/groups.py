@@ -81,7 +81,7 @@ def _together(failures: Iterator[_Bad]) -> list[list[_Bad]]:
 
 
 def _every(run: Run) -> Iterator[_Bad]:
-    for test in run.tests:
+    for test in run.tests.others:
         last = test.decisive
         if last.outcome in _ENDED:
             yield _fatal(last.outcome, test.id, next(iter(last.failures), None), last.phase)
@@ -107,7 +107,8 @@ def _every(run: Run) -> Iterator[_Bad]:
 
 def _unseen_culprits(run: Run) -> Iterator[_Bad]:
     """Culprits that never made it into the tests: still the first thing a reader needs."""
-    seen = {test.id for test in run.tests}
+    culprits = set(run.culprits)
+    seen = culprits.intersection(run.tests.ids) if culprits else culprits
     hung = {end.test for end in run.terminations if isinstance(end, TimedOut)}
     for culprit in run.culprits:
         if culprit not in seen:

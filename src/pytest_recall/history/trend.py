@@ -83,7 +83,7 @@ def scope_digest(request: RunRequest, project: str = "", ids: Sequence[str] = ()
 
 def row(run: Run, *, project: str = "") -> RunRow:
     """The run in one line; `suspect` where it is no evidence about single tests."""
-    ids = [test.id for test in run.tests] + list(run.not_run)
+    ids = (*run.tests.ids, *run.not_run) if run.request.only != "all" else ()
     purpose = run.request.purpose
     environment = environment_digest(run.environment, env=run.request.env, args=_conditions(run.request))
     return RunRow(
@@ -117,13 +117,12 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
     """
     found: dict[str, list[Sample]] = {}
     sources = dict(run.reach)
-    for test in run.tests:
-        if ids is None or test.id in ids:
-            reached = sources.get(test.id.partition("::")[0], "")
-            for number, attempt in enumerate(test.attempts):
-                if attempt.outcome not in _SILENT:
-                    one = _sample(run, row, test.id, number, attempt)
-                    found.setdefault(test.id, []).append(replace(one, sources=reached) if reached else one)
+    for test in run.tests if ids is None else run.tests.among(ids):
+        reached = sources.get(test.id.partition("::")[0], "")
+        for number, attempt in enumerate(test.attempts):
+            if attempt.outcome not in _SILENT:
+                one = _sample(run, row, test.id, number, attempt)
+                found.setdefault(test.id, []).append(replace(one, sources=reached) if reached else one)
     return found
 
 
@@ -208,10 +207,7 @@ def _alone(run: Run) -> bool:
 
 
 def _one_cause(run: Run) -> bool:
-    # A test whose first attempt passed, and that has no other, is none of them: nearly all, and soon told.
-    passed = Outcome.PASSED
-    others = [t for t in run.tests if (a := t.attempts)[0].outcome is not passed or len(a) > 1]
-    failing = [test.failures[:1] for test in others if test.outcome.bad]
+    failing = [test.failures[:1] for test in run.tests.others if test.outcome.bad]
     causes = Counter(failure.fingerprint.group for first in failing for failure in first)
     return any(number >= _SHARED and 2 * number >= len(failing) for number in causes.values())
 
@@ -236,7 +232,7 @@ def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) 
 
 
 def _final(run: Run) -> Iterator[tuple[str, Failure]]:
-    for test in run.tests:
+    for test in run.tests.others:
         if test.outcome.bad:
             yield from ((test.id, failure) for failure in test.failures)
     for collector in run.collectors:

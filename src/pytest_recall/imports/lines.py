@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pytest_recall.errors import Unimportable, quoted
 from pytest_recall.imports.bounded import json_value, part
 from pytest_recall.model import Run, Test
+from pytest_recall.suite import Tests
 
 VERSION = 1
 
@@ -94,7 +95,7 @@ def _begun(fact: Any, load: Load[Any]) -> _Open:
 def _whole(one: _Open) -> Run | str:
     if len(one.tests) != one.promised or not all(map(_sane, one.tests)):
         return _torn(one)
-    return replace(one.run, tests=tuple(one.tests))
+    return replace(one.run, tests=Tests.of(one.tests))
 
 
 def _sane(test: Test) -> bool:

@@ -28,6 +28,7 @@ from pytest_recall.model import (
     Test,
     Warned,
 )
+from pytest_recall.suite import Tests
 
 _SLACK_S = 86_400.0  # clocks that go wrong, and local times without their zone
 
@@ -108,7 +109,7 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         ci=origin.ci,
         collected=len(report.tests) + len(report.not_run) + report.deselected,
         deselected=report.deselected,
-        tests=report.tests,
+        tests=Tests.of(report.tests),
         not_run=report.not_run,
         collectors=report.collectors,
         warned=report.warned,

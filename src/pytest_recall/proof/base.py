@@ -161,7 +161,7 @@ def _misled(run: Run, tree: Worktree) -> set[str]:
     origin = os.path.realpath(tree.origin)
     return {
         place(test.id, run)
-        for test in run.tests
+        for test in run.tests.others
         for attempt in test.attempts
         for failure in attempt.failures
         if _leads_to(failure, origin, os.path.realpath(tree.top))
@@ -214,7 +214,7 @@ def _tests(tests: Sequence[str]) -> str:
 
 
 def _first(run: Run, path: str) -> str:
-    failures = [f for test in run.tests if place(test.id, run) == path for f in test.failures]
+    failures = [f for test in run.tests.others if place(test.id, run) == path for f in test.failures]
     return quoted(f"{failures[0].exception}: {failures[0].message}"[:150]) if failures else "no details"
 
 

@@ -64,7 +64,7 @@ def _failing(run: Run) -> Iterator[str]:
     """The tests that ran and failed: of each cause the first, then of each the second, …"""
     ran = {
         test.id
-        for test in run.tests
+        for test in run.tests.others
         if test.outcome.bad and test.outcome is not Outcome.NOT_RUN and len(test.id) < _WHOLE
     }
     causes = [[test for test in cause.tests if test in ran] for cause in groups.group(run)]

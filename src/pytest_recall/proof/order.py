@@ -154,7 +154,7 @@ class _Hunt:
 
 def _lines(run: Run, victims: Sequence[str]) -> list[_Line]:
     """The processes in which *victims* ended as they did, each as far as the last of them."""
-    ends = {test.id: test.decisive for test in run.tests if test.id in victims}
+    ends = {test.id: test.decisive for test in run.tests.among(victims)}
     seconds = _seconds(run)
     args, alike = _orderly(run)
     found = []
@@ -178,7 +178,7 @@ def _process(attempt: Attempt) -> tuple[str, int]:
 
 
 def _seconds(run: Run) -> dict[str, float]:
-    return {test.id: test.attempts[-1].duration_s for test in run.tests}
+    return dict(run.tests.durations())
 
 
 def _orderly(run: Run) -> tuple[tuple[str, ...], bool]:

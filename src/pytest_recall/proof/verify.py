@@ -15,6 +15,7 @@ from pytest_recall.model import Run, Sample, TestHistory
 from pytest_recall.proof.bench import Bench, Proven, collected, named, place, told
 from pytest_recall.proof.order import order
 from pytest_recall.running import revision
+from pytest_recall.suite import Tests
 
 _LOOKED = 10  # runs of a test in which its company is looked for
 
@@ -63,21 +64,21 @@ class _Suspect:
         now = await run_sync(revision.revision, space.root)
         if run.revision.digest == now.digest:
             return await order(self._bench, run, {self._id: proof}, times=2)
-        paths = [place(test.id, run) for test in run.tests]
+        paths = [place(test, run) for test in run.tests.ids]
         there = [path for path in paths if (space.root / path.partition("::")[0]).exists()]
         target = await run_sync(space.target)
         known = collected(await self._bench.discover(run, there, target=target, environ=space.environ))
         tests = tuple(test for test in run.tests if place(test.id, run) in known)
         if not any(test.id == self._id for test in tests):
             return self._open("it is there no more")
-        return await order(self._bench, replace(run, tests=tests), {self._id: proof}, times=2)
+        return await order(self._bench, replace(run, tests=Tests.of(tests)), {self._id: proof}, times=2)
 
     async def _among(self, samples: Sequence[Sample]) -> Run | None:
         """The newest run of *samples* that is kept, and ran the test among others if one did."""
         found = None
         for run_id in list(dict.fromkeys(s.run for s in samples))[:_LOOKED]:
             run = await self._bench.space.store.run(run_id)
-            if run is not None and any(test.id == self._id for test in run.tests):
+            if run is not None and self._id in run.tests.ids:
                 found = found or run
                 if len(run.tests) > 1:
                     return run

@@ -5,6 +5,7 @@ pytest reads its list when a session begins and writes it whole when it ends; on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,22 +22,31 @@ _CUT = "…#"  # in an id that is too long to be told whole (`recall_probe.strea
 
 def restore(cache: Path) -> None:
     """Before a run: let pytest find what is known to fail."""
-    _update(cache, set(), set())
+    _update(cache, set(), _nothing)
 
 
 def settle(cache: Path, run: Run) -> None:
     """After *run*: what it found failing is failing, and what it ran well no longer is."""
-    ends = [(test.id, test.outcome) for test in run.tests] + [(one.id, one.outcome) for one in run.collectors]
+    ends = [(one.id, one.outcome) for one in run.tests.others]
+    ends += [(one.id, one.outcome) for one in run.collectors]
+    failed = {name for name, outcome in ends if outcome.bad}
     bad = {
         name for name, outcome in ends if outcome.bad and outcome is not Outcome.NOT_RUN and _CUT not in name
     }
-    good = {name for name, outcome in ends if not outcome.bad}
-    # A file that failed to be collected, and now was.
-    good |= {test.id.partition("::")[0] for test in run.tests}
-    _update(cache, bad, good - bad)
+
+    def good(known: set[str]) -> set[str]:
+        ran = known.intersection(run.tests.ids) | {name for name, outcome in ends if not outcome.bad}
+        # A file that failed to be collected, and now was.
+        return (ran - failed | {test.partition("::")[0] for test in run.tests.ids}) - bad
+
+    _update(cache, bad, good)
 
 
-def _update(cache: Path, bad: set[str], good: set[str]) -> None:
+def _nothing(_: set[str]) -> set[str]:
+    return set()
+
+
+def _update(cache: Path, bad: set[str], good: Callable[[set[str]], set[str]]) -> None:
     """Apply to our list what changed, and make pytest's the same. A list that is busy or unwritable stays as it is."""
     ours, pytests = cache / _OURS, cache / _PYTESTS
     if not (bad or ours.exists() or pytests.exists()):
@@ -45,7 +55,8 @@ def _update(cache: Path, bad: set[str], good: set[str]) -> None:
         pytests.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f"{_OURS}.lock", timeout=_LOCK_S):
             before = read(ours if ours.exists() else pytests)
-            after = {name: True for name in before if name not in good} | dict.fromkeys(bad, True)
+            mended = good(set(before))
+            after = {name: True for name in before if name not in mended} | dict.fromkeys(bad, True)
             if after != before or not ours.exists():
                 write(ours, after)
             if read(pytests) != after:

@@ -1,6 +1,6 @@
 """What the facts of a run add up to while it goes on: each test's attempts, and what is still to come.
 
-Only the tests that are running right now are held in parts; a finished attempt is a frozen value at
+Only the tests that are running right now are held in parts; a finished attempt goes onto the roll at
 once. What failures weigh is bounded over the whole run: 5,000 failing tests tell little more than 50.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.model import Attempt, Collector, Failure, Frame, Outcome, Phase, Warned
 from pytest_recall.running import events, telling
 from pytest_recall.running.events import Event, Fault
+from pytest_recall.running.roll import Roll
 
 _MOST_WARNINGS = 500
 _MOST_DETAILED = 20  # failures of one cause that keep their whole text
@@ -102,9 +103,8 @@ class Ledger:
         self._frames: dict[tuple[str, int, str, str], Frame] = {}
         self._warned: Counter[tuple[str, str, str, int]] = Counter()
         self.launches: list[Launch] = []
-        self.attempts: dict[str, tuple[Attempt, ...]] = {}
+        self.attempts = Roll()  # with who is still to come in the repetition under way
         self.running: dict[str, Running] = {}
-        self.waiting: dict[str, int] = {}  # listed and not finished in the repetition under way
         self.never: dict[str, None] = {}  # listed in an earlier repetition and not finished there
         self.listed = 0  # tests in the first listing
         self.collectors: dict[tuple[str, int], Collector] = {}  # by id, and which of that id it is
@@ -113,27 +113,6 @@ class Ledger:
         self._again: dict[str, Running] = {}  # tests between an attempt and its rerun
         self.notes: list[str] = []
         self.telling = telling.Telling()
-        self._takers: dict[type[Event], Callable[[Any], None]] = {
-            events.Start: self._started,
-            events.PhaseEnd: self._reported,
-            events.Finish: self._finished,
-            events.Listed: self._list,
-            events.Collected: self._collected,
-            events.CollectEnd: self._collector,
-            events.Session: self._session,
-            events.SessionFinish: self._session_finish,
-            events.End: self._end,
-            events.Interrupt: self._interrupt,
-            events.Internal: self._internal,
-            events.Seed: self._seed,
-            events.Note: self._note,
-            events.WorkerDown: self._worker_down,
-            events.WarningSeen: self._warning,
-            events.Context: self._context,
-            events.Stepped: self.telling.stepped,
-            events.Cost: self.telling.cost,
-            events.Told: _nothing,
-        }
 
     # --- launches -------------------------------------------------------------------------
 
@@ -141,7 +120,7 @@ class Ledger:
         """A new launch begins; with a new *repetition*, all its tests are still to come."""
         if self.launches and self.launches[-1].repetition != repetition:
             self.never.update(dict.fromkeys(self.waiting))
-            self.waiting = {}
+            self.attempts.dismiss()
         launch = Launch(repetition)
         self.launches.append(launch)
         return launch
@@ -149,6 +128,11 @@ class Ledger:
     @property
     def launch(self) -> Launch:
         return self.launches[-1]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Listed and not finished in the repetition under way."""
+        return self.attempts.missing()
 
     def resumed(self) -> bool:
         """Whether the current launch goes on with what an earlier one of its repetition left."""
@@ -179,7 +163,7 @@ class Ledger:
 
     def add(self, event: Event) -> None:
         """Take in one fact."""
-        self._takers[type(event)](event)
+        self._takers[type(event)](self, event)
 
     def _started(self, event: events.Start) -> None:
         if event.before is not None:
@@ -239,7 +223,7 @@ class Ledger:
         if self.resumed():
             return
         for test in event.ids():
-            self.waiting[test] = self.waiting.get(test, 0) + 1
+            self.attempts.expect(test)
             self.listed += self.launch.repetition == 0
 
     def _collected(self, event: events.Collected) -> None:
@@ -295,7 +279,16 @@ class Ledger:
         ):  # of an attempt that is told already: of its teardown, a thread
             late = told[-back]
             late = replace(late, context=(*late.context, entry)[: telling.MOST])
-            self.attempts[event.id] = (*told[: len(told) - back], late, *told[len(told) - back + 1 :])
+            self.attempts.record(event.id, (*told[: len(told) - back], late, *told[len(told) - back + 1 :]))
+
+    def _stepped(self, event: events.Stepped) -> None:
+        self.telling.stepped(event)
+
+    def _cost(self, event: events.Cost) -> None:
+        self.telling.cost(event)
+
+    def _nothing(self, _: events.Told) -> None:
+        """Nothing that a launch of ours would tell."""
 
     def _warning(self, event: events.WarningSeen) -> None:
         key = (event.category, event.message, event.path, event.line)
@@ -380,11 +373,7 @@ class Ledger:
     def _closed(self, test: str, outcome: Outcome) -> None:
         self.launch.closed += 1
         self.launch.failed += outcome.bad
-        left = self.waiting.get(test, 0) - 1
-        if left > 0:
-            self.waiting[test] = left
-        else:
-            self.waiting.pop(test, None)
+        self.attempts.came(test)
 
     def _record(self, test: str, state: Running, outcome: Outcome, *, last: bool = True) -> None:
         earlier = self.attempts.get(test, ())
@@ -406,7 +395,7 @@ class Ledger:
             context=context,
             costs=costs,
         )
-        self.attempts[test] = (*earlier, attempt)
+        self.attempts.record(test, (*earlier, attempt))
 
     def _repetition(self, earlier: Sequence[Attempt], order: int) -> int:
         """The round an attempt belongs to. A test that is there twice gets a round of its own each time.
@@ -480,9 +469,28 @@ class Ledger:
         inside = path.startswith(self._root) and path[len(self._root) : len(self._root) + 1] in {"/", "\\"}
         return path[len(self._root) + 1 :] if inside else path
 
-
-def _nothing(_: events.Told) -> None:
-    """Nothing that a launch of ours would tell."""
+    # Of the class: a ledger that referred to its own methods would be there, with all its ids, until the next collection.
+    _takers: ClassVar[dict[type[Event], Callable[[Ledger, Any], None]]] = {
+        events.Start: _started,
+        events.PhaseEnd: _reported,
+        events.Finish: _finished,
+        events.Listed: _list,
+        events.Collected: _collected,
+        events.CollectEnd: _collector,
+        events.Session: _session,
+        events.SessionFinish: _session_finish,
+        events.End: _end,
+        events.Interrupt: _interrupt,
+        events.Internal: _internal,
+        events.Seed: _seed,
+        events.Note: _note,
+        events.WorkerDown: _worker_down,
+        events.WarningSeen: _warning,
+        events.Context: _context,
+        events.Stepped: _stepped,
+        events.Cost: _cost,
+        events.Told: _nothing,
+    }
 
 
 def _count(counts: dict[Outcome, int], outcome: Outcome, number: int) -> None:

@@ -87,8 +87,8 @@ def build(
 ) -> Run:
     """The Run that *ledger* and *ends* tell of; *doubts* are what others found against it."""
     terminations = tuple(termination(end) for end in ends)
-    tests = tuple(Test(id=test, attempts=attempts) for test, attempts in ledger.attempts.items())
-    not_run = tuple(dict.fromkeys(t for t in (*ledger.never, *ledger.waiting) if t not in ledger.attempts))
+    missing = dict.fromkeys([*ledger.never, *ledger.waiting])
+    not_run = tuple([test for test in missing if test not in ledger.attempts])
     doubts = [*_doubts(ends, terminations), *doubts]
     first = ends[0]
     selected = first.launch.selected
@@ -112,7 +112,7 @@ def build(
         ci=origin.ci,
         collected=(selected or 0) + first.launch.deselected,
         deselected=first.launch.deselected,
-        tests=tests,
+        tests=ledger.attempts.tests(),
         not_run=not_run,
         collectors=tuple(ledger.collectors.values()),
         culprits=tuple(ledger.culprits),
@@ -176,7 +176,8 @@ def verdict(
     early = cut_short(terminations)
     if early is not None:
         return early
-    bad = any(Test(id="", attempts=attempts).outcome.bad for attempts in ledger.attempts.values())
+    told = ledger.attempts.told.values()
+    bad = any(Test(id="", attempts=attempts).outcome.bad for attempts in told)
     codes = {end.exit_code for end in terminations if isinstance(end, Finished)}
     if any(collector.outcome is Outcome.ERROR for collector in ledger.collectors.values()):
         return Status.COLLECTION_FAILED
@@ -184,7 +185,7 @@ def verdict(
         return Status.INTERRUPTED
     if bad or incomplete:
         status = Status.FAILED
-        if any(a.outcome is Outcome.CRASHED for attempts in ledger.attempts.values() for a in attempts):
+        if any(a.outcome is Outcome.CRASHED for attempts in told for a in attempts):
             status = Status.CRASHED
     elif not ledger.attempts and (_NO_TESTS in codes or selected == 0):
         status = Status.NO_TESTS

@@ -130,6 +130,7 @@ async def run(
         if course.measures and not (stop and stop.is_set()):
             await course.measure(await changed() if changed else {}, html)
         result = await run_sync(course.result)
+        del course  # and the ledger with it, before anything more is made of the result
         if keep is not None:
             with anyio.CancelScope(shield=True):
                 await keep(*result)
@@ -211,7 +212,7 @@ class _Course:
             self._request.resume
             and cut_short
             and end.launch.closed
-            and self.ledger.waiting
+            and self.ledger.attempts.left
             and not enough
             and not options.stops_early(self._request.args)
             and len(self.ends) < _MOST_LAUNCHES
@@ -281,7 +282,7 @@ class _Course:
         if self.measures:
             covering.ask(built, folder)
         if self.ledger.resumed():
-            done = [test for test in self.ledger.attempts if test not in self.ledger.waiting]
+            done = [test for test in self.ledger.attempts if not self.ledger.attempts.expects(test)]
             write(folder / "done.json", done)
             built.cfg["args"][:0] = ["-p", "recall_probe.resume"]
         return built

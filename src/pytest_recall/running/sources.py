@@ -62,7 +62,7 @@ def reaches(sources: Mapping[str, Source], run: Run) -> tuple[tuple[str, str], .
     """Each test file of *run* with the digest of all that it reaches, as far as that is known, and in time."""
     until = time.monotonic() + _DIGESTING_S
     found = []
-    for path in sorted({test.id.partition("::")[0] for test in run.tests}):
+    for path in sorted({test.partition("::")[0] for test in run.tests.ids}):
         if time.monotonic() > until:
             break
         if reached := reach_digest(_inside(path, run), sources):

@@ -12,17 +12,17 @@ import json
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any
 
 from pytest_recall.errors import UnreadableRun
-from pytest_recall.model import Attempt, Cost, Failure, Outcome, Phase, Run, Test
+from pytest_recall.model import Attempt, Cost, Failure, Outcome, Phase, Run
 from pytest_recall.store import columns, shape
+from pytest_recall.suite import NO_TESTS, Plain, Test, Tests
 
 FORMAT = 2
 _WITH_COSTS = 2  # the format of a run with a column of costs; without, it is that of before
@@ -30,6 +30,8 @@ MOST = 64 << 20  # bytes of a run, a roster or columns, unpacked
 
 _WIDEST = 2**31 - 1
 _INLINE = 200  # ids; a shorter roster is not worth a place of its own
+_DIGEST_SIZE = 16
+_PIECE = 2_000  # ids that are rendered at once
 
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 
@@ -45,25 +47,62 @@ class Packed:
     head: bytes
     columns: bytes
     digest: str = ""  # of the roster; "" when the ids are in the head
-    roster: bytes = b""
+    roster: bytes = b""  # as an index told it
+    listed: Roster | None = None  # as the run that was packed had it
 
 
 class Roster:
-    """The node ids of a run, and where each of them stands."""
+    """The node ids of a run, and where each of them stands. They are there once: 200,000 take 20 MB."""
 
     def __init__(self, ids: tuple[str, ...]) -> None:
         self.ids = ids
-        self._places: dict[str, int] | None = None
 
     @cached_property
     def files(self) -> list[str]:
         """The files of the tests, sorted."""
         return _files(self.ids)
 
+    @cached_property
+    def digest(self) -> str:
+        """The name of what `pieces` make."""
+        whole = blake2b(digest_size=_DIGEST_SIZE)
+        self._size = 0
+        for piece in self.pieces():
+            self._size += len(piece)
+            whole.update(piece)
+        return whole.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all `pieces`."""
+        return self._size if self.digest else 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """The ids as they are stored: what `render` would make of the list, a part at a time."""
+        yield b"["
+        for at in range(0, len(self.ids), _PIECE):
+            yield (b"," if at else b"") + render(self.ids[at : at + _PIECE])[1:-1]
+        yield b"]"
+
     def place(self, test_id: str) -> int | None:
-        if self._places is None:
-            self._places = {test_id: place for place, test_id in enumerate(self.ids)}
-        return self._places.get(test_id)
+        slots = self._slots
+        at = hash(test_id) % len(slots)
+        while (place := slots[at]) >= 0:
+            if self.ids[place] == test_id:
+                return place
+            at = (at + 1) % len(slots)
+        return None
+
+    @cached_property
+    def _slots(self) -> array[int]:
+        """Places by the hashes of their ids, with the next free slot for those that share one: a dict takes eight times as much."""
+        slots = array("i", [-1]) * (2 * len(self.ids) + 1)
+        for place, test_id in enumerate(self.ids):
+            at = hash(test_id) % len(slots)
+            while slots[at] >= 0:
+                at = (at + 1) % len(slots)
+            slots[at] = place
+        return slots
 
 
 Rosters = Callable[[str], Roster]  # by digest; raises UnreadableRun
@@ -125,10 +164,13 @@ class Record:
     def run(self, only: Collection[str] | None = None) -> Run:
         """The run; with *only*, of its tests just those ids. Raises `UnreadableRun`."""
         try:
-            found = enumerate(self.ids) if only is None else self._chosen(only)
-            return replace(
-                self._run, tests=tuple([Test(id=name, attempts=self._attempts(at)) for at, name in found])
-            )
+            if only is None:
+                told = {at: self._attempts(at) for at in self._told}
+                tests = Tests(tuple(self.ids), told, self._columns.all(self._told, self._count))
+            else:
+                chosen = self._chosen(only)
+                tests = Tests.of([Test(id=name, attempts=self._attempts(at)) for at, name in chosen])
+            return replace(self._run, tests=tests)
         except _PARSE_ERRORS as error:
             raise _unreadable(error) from error
 
@@ -154,15 +196,21 @@ class Listed:
     """The list of node ids that was packed last, since the next run of a suite has the same. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._last: tuple[list[str], str, bytes] = ([], "", b"")
+        self._last = Roster(())
 
-    def of(self, ids: list[str]) -> tuple[str, bytes]:
-        """The digest and the bytes of *ids*."""
+    def alike(self, run: Run) -> Run:
+        """*run* with the ids that are there already, where they are the same."""
+        ids = self._last.ids
+        if run.tests.ids != ids:
+            return run
+        return replace(run, tests=Tests(ids, run.tests.told, run.tests.plain))
+
+    def of(self, ids: tuple[str, ...]) -> Roster:
+        """The roster of *ids*."""
         last = self._last
-        if last[0] != ids:
-            roster = render(ids)
-            last = self._last = (ids, roster_digest(roster), roster)
-        return last[1:]
+        if last.ids != ids:
+            last = self._last = Roster(ids)
+        return last
 
 
 def pack(run: Run, listed: Listed | None = None) -> Packed:
@@ -170,7 +218,8 @@ def pack(run: Run, listed: Listed | None = None) -> Packed:
     listed = listed or Listed()
     for lighter in (_whole, _light, _lighter, _bare):
         packed = _pack(lighter(run), listed)
-        if max(len(packed.head), len(packed.roster), len(packed.columns)) <= MOST:
+        ids = packed.listed.size if packed.listed else 0
+        if max(len(packed.head), ids, len(packed.columns)) <= MOST:
             return packed
     raise UnreadableRun(f"A run of {len(run.tests)} tests is larger than {MOST >> 20} MB even without texts.")
 
@@ -250,17 +299,17 @@ def roster_ids(value: Any) -> tuple[str, ...]:
 
 
 def roster_digest(roster: bytes) -> str:
-    return blake2b(roster, digest_size=16).hexdigest()
+    return blake2b(roster, digest_size=_DIGEST_SIZE).hexdigest()
 
 
 # --- packing --------------------------------------------------------------------------------
 
 
 def _pack(run: Run, listed: Listed) -> Packed:
-    ids = [test.id for test in run.tests]
+    tests, ids = run.tests, run.tests.ids
     numbers: list[bytes] = []
     digests = _digests(run.reach, ids)
-    bare = replace(run, tests=(), reach=() if digests else run.reach)
+    bare = replace(run, tests=NO_TESTS, reach=() if digests else run.reach)
     head: dict[str, Any] = {"format": 1, "run": shape.dump(bare)} | digests
     # Workers and a random order start tests in another order each time. Their roster is sorted, so
     # that runs of one suite still share it, and the places of this run's tests in it are a column.
@@ -269,35 +318,29 @@ def _pack(run: Run, listed: Listed) -> Packed:
         places = [0] * len(ids)
         for place, at in enumerate(order):
             places[at] = place
-        ids = [ids[at] for at in order]
+        ids = tuple([ids[at] for at in order])
         head["places"] = True
         numbers.append(columns.pack("i", columns.steps(places)))
-    plain, told = _parted(run.tests)
-    rest = [[at, [shape.dump(attempt) for attempt in run.tests[at].attempts]] for at in told]
-    workers = list(dict.fromkeys(map(_WORKER, plain)))
-    if workers not in ([], [""]):
-        head["workers"] = workers
-        seats = {worker: seat for seat, worker in enumerate(workers)}
-        numbers.append(columns.pack("i", map(seats.__getitem__, map(_WORKER, plain))))
-    orders = list(map(_ORDER, plain))
-    if orders != list(range(len(plain))):
+    head["rest"] = [[at, [shape.dump(one) for one in attempts]] for at, attempts in tests.told.items()]
+    numbers += _packed_workers(head, tests)
+    plain = tests.plain
+    orders = tests.unless_told(plain.orders)
+    if orders != array("i", range(len(orders))):
         head["orders"] = True
         numbers.append(columns.pack("i", columns.steps(orders)))
-    times = [columns.pack_seconds(map(phase, plain)) for phase in _PHASES]
-    numbers += _packed_costs(head, plain)
-    head["rest"], head["tests"] = rest, len(ids)
+    phases = (plain.setup_s, plain.call_s, plain.teardown_s)
+    times = [columns.pack_seconds(tests.unless_told(phase)) for phase in phases]
+    numbers += _packed_costs(head, tests)
+    head["tests"] = len(ids)
     packed = Packed(head=b"", columns=b"".join([*times, *numbers]))
     if len(ids) < _INLINE:
         head["ids"] = ids
         return replace(packed, head=render(head))
-    head["roster"], roster = listed.of(ids)
-    return replace(packed, head=render(head), digest=head["roster"], roster=roster)
+    roster = listed.of(ids)
+    head["roster"] = roster.digest
+    return replace(packed, head=render(head), digest=roster.digest, listed=roster)
 
 
-_PHASES = (attrgetter("setup_s"), attrgetter("call_s"), attrgetter("teardown_s"))
-
-
-_LAST = 1 << 24  # of orders
 _COST = 22  # bytes: five integers, and a duration
 _COSTED: tuple[Phase, ...] = ("setup", "call", "teardown", "collect")
 
@@ -308,8 +351,25 @@ def _number(value: Any) -> int:
     return value
 
 
-def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]:
-    costs = [(seat, cost) for seat, each in enumerate(map(_COSTS, plain)) if each for cost in each]
+def _packed_workers(head: dict[str, Any], tests: Tests) -> list[bytes]:
+    seats = tests.unless_told(tests.plain.seats)
+    used = list(dict.fromkeys(seats))
+    workers = [tests.plain.workers[seat] for seat in used]
+    if workers in ([], [""]):
+        return []
+    head["workers"] = workers
+    places = {seat: place for place, seat in enumerate(used)}
+    return [columns.pack("i", map(places.__getitem__, seats))]
+
+
+def _packed_costs(head: dict[str, Any], tests: Tests) -> list[bytes]:
+    told = list(tests.told)
+    costs = [
+        (place - bisect_left(told, place), cost)
+        for place, each in sorted(tests.plain.costs.items())
+        if place not in tests.told
+        for cost in each
+    ]
     if not costs:
         return []
     head["costs"], head["format"] = len(costs), _WITH_COSTS
@@ -324,11 +384,6 @@ def _packed_costs(head: dict[str, Any], plain: Sequence[Attempt]) -> list[bytes]
     return [*(columns.pack("i", each) for each in numbers), times]
 
 
-_WORKER = attrgetter("worker")
-_ORDER = attrgetter("order")
-_COSTS = attrgetter("costs")
-
-
 def _files(ids: Iterable[str]) -> list[str]:
     return sorted({name.partition("::")[0] for name in ids})
 
@@ -339,33 +394,6 @@ def _digests(reach: tuple[tuple[str, str], ...], ids: Sequence[str]) -> dict[str
     files = _files(ids) if known else []
     exact = tuple([(path, known[path]) for path in files if known.get(path)]) == reach
     return {"reach": [known.get(path, "") for path in files]} if known and exact else {}
-
-
-def _parted(tests: Sequence[Test]) -> tuple[list[Attempt], list[int]]:
-    """The attempts of plain tests, and the places of all others."""
-    plain: list[Attempt] = []
-    told: list[int] = []
-    # Every test of every run goes through here on the way to its answer: no call and no tuple for each.
-    passed, longest = Outcome.PASSED, columns.LONGEST_S
-    for at, test in enumerate(tests):
-        attempts = test.attempts
-        one = attempts[0]
-        if (
-            one.outcome is passed
-            and one.phase == "call"
-            and not (
-                one.failures or one.repetition or one.reason or one.subtests or one.properties or one.context
-            )
-            and 0 <= one.setup_s < longest
-            and 0 <= one.call_s < longest
-            and 0 <= one.teardown_s < longest
-            and 0 <= one.order < _LAST
-            and len(attempts) == 1
-        ):
-            plain.append(one)
-        else:
-            told.append(at)
-    return plain, told
 
 
 # --- unpacking ------------------------------------------------------------------------------
@@ -380,7 +408,8 @@ class _Columns:
         plain = count - len(head["rest"])
         self._data = data if data or not head.get("lean") else bytes(6 * plain)
         self._workers = roster_ids(head.get("workers", [""]))
-        self._times = [self._data[2 * n * plain : 2 * (n + 1) * plain] for n in range(3)]
+        times = memoryview(self._data)
+        self._times = [times[2 * n * plain : 2 * (n + 1) * plain] for n in range(3)]
         self._at = 6 * plain
         self.places: Sequence[int] | None = None
         self._seats: Sequence[int] | None = None
@@ -390,7 +419,7 @@ class _Columns:
         if "workers" in head:
             self._seats = _within(self._integers(plain), len(self._workers))
         if head.get("orders"):
-            self._orders = _within(accumulate(self._integers(plain)), _LAST)
+            self._orders = _within(accumulate(self._integers(plain)), Plain.LAST)
         self._costs: dict[int, tuple[Cost, ...]] | None = None
         self._costed = self._piece(_COST * _number(head.get("costs", 0)))
         if plain < 0 or self._at != len(self._data):
@@ -407,6 +436,23 @@ class _Columns:
             order=self._orders[seat] if self._orders else seat,
             costs=self._cost(seat) if self._costed else (),
         )
+
+    def all(self, told: Sequence[int], count: int) -> Plain:
+        """All of them, with a row for each of the *count* tests of the run: those in *told* are the ones that are not plain."""
+        plain = Plain()
+        plain.setup_s, plain.call_s, plain.teardown_s = (
+            _spread(array("d", columns.unpack_seconds(times)), told) for times in self._times
+        )
+        plain.orders = _spread(array("i", self._orders or range(count - len(told))), told)
+        plain.seats = _spread(array("i", self._seats or bytes(4 * (count - len(told)))), told)
+        plain.workers = list(self._workers)
+        if self._costed:
+            rows = [place for place in range(count) if place not in frozenset(told)] if told else range(count)
+            self._cost(0)
+            plain.costs = {
+                rows[seat]: costs for seat, costs in (self._costs or {}).items() if seat < len(rows)
+            }
+        return plain
 
     def calls(self) -> list[float]:
         """The seconds of the calls of all plain tests."""
@@ -443,6 +489,20 @@ class _Columns:
         if len(piece) != 4 * count:
             raise shape.Misshapen("columns of another length")
         return columns.unpack("i", piece)
+
+
+def _spread(numbers: array[Any], told: Sequence[int]) -> array[Any]:
+    """*numbers* with a place for each of *told*, too."""
+    if not told:
+        return numbers
+    found = array(numbers.typecode)
+    done = 0
+    for before, place in enumerate(told):
+        found.extend(numbers[done : place - before])
+        found.append(0)
+        done = place - before
+    found.extend(numbers[done:])
+    return found
 
 
 def _within(numbers: Iterable[int], count: int) -> Sequence[int]:
@@ -519,6 +579,6 @@ def _thinned(run: Run, thin: Callable[[Failure], Failure]) -> Run:
             return one
         return replace(one, failures=tuple(map(thin, one.failures)), properties=(), context=())
 
-    tests = tuple(replace(test, attempts=tuple(map(attempt, test.attempts))) for test in run.tests)
+    told = {place: tuple(map(attempt, attempts)) for place, attempts in run.tests.told.items()}
     note = "The texts of this run's failures were too large to keep whole."
-    return replace(run, tests=tests, notes=(*run.notes, note))
+    return replace(run, tests=Tests(run.tests.ids, told, run.tests.plain), notes=(*run.notes, note))

@@ -44,13 +44,13 @@ def pack_seconds(values: Iterable[float]) -> bytes:
     return data[2::4] + data[3::4]
 
 
-def seconds(data: bytes, at: int) -> float:
+def seconds(data: bytes | memoryview, at: int) -> float:
     """The duration in place *at* of what `pack_seconds` made; 0 where it makes no sense."""
     value = _FLOAT.unpack(bytes((0, 0, data[at], data[at + len(data) // 2])))[0] - _BIAS
     return float(value) if 0 <= value <= 2 * LONGEST_S else 0.0
 
 
-def unpack_seconds(data: bytes) -> list[float]:
+def unpack_seconds(data: bytes | memoryview) -> list[float]:
     """All of what `pack_seconds` made."""
     half = len(data) // 2
     raw = bytearray(2 * len(data))

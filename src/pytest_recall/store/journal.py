@@ -89,13 +89,17 @@ class Journal:
         packed = codec.pack(run, self._listed)
         row = codec.render(shape.dump(trend.row(run)))
         try:
-            if packed.digest and packed.digest not in self._sound:
-                self._keep_roster(packed.digest, packed.roster)
+            if packed.listed:
+                self._keep_roster(packed.listed)
             target = self.inbox / name
             place(target, _zipped(packed, row, files or RunFiles()))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return target
+
+    def alike(self, run: Run) -> Run:
+        """*run*, not yet kept, with what it has in common with the one before in memory once."""
+        return self._listed.alike(run)
 
     def run(self, run_id: str) -> Run | None:
         """The run, or None when the journal does not have it. Raises `UnreadableRun`."""
@@ -225,13 +229,23 @@ class Journal:
         places = (self.inbox / f"{run_id}{_SUFFIX}", self.runs / f"{run_id}{_SUFFIX}")
         return next((path for path in places if path.exists()), None)
 
-    def _keep_roster(self, digest: str, roster: bytes) -> None:
-        path = self._rosters / digest
+    def _keep_roster(self, roster: codec.Roster) -> None:
+        self._at_hand(roster.digest, roster)
+        if roster.digest in self._sound:
+            return
+        path = self._rosters / roster.digest
         # A roster that was damaged on disk is mended here by the next run that has it.
-        if _unpacked_roster(path, digest) is None:
-            place(path, zlib.compress(roster, 6))
+        if _unpacked_roster(path, roster.digest) is None:
+            packing = zlib.compressobj(6)
+            place(path, b"".join([*map(packing.compress, roster.pieces()), packing.flush()]))
         os.utime(path)  # in use: a sweep in another process lets it be
-        self._sound.add(digest)
+        self._sound.add(roster.digest)
+
+    def _at_hand(self, digest: str, roster: codec.Roster) -> None:
+        self._unpacked[digest] = roster
+        self._unpacked.move_to_end(digest)
+        if len(self._unpacked) > _ROSTERS:
+            self._unpacked.popitem(last=False)
 
     def add_roster(self, name: str, data: bytes) -> None:
         """Keep a roster that another store wrote. Raises `UnreadableRun`, also when it is not what its name says."""
@@ -250,9 +264,8 @@ class Journal:
         data = _unpacked_roster(self._rosters / digest, digest) if _DIGEST.fullmatch(digest) else None
         if data is None:
             raise UnreadableRun(f"The list of tests {quoted(digest)} of a run is missing or damaged.")
-        roster = self._unpacked[digest] = codec.Roster(codec.roster_ids(codec.parse(data)))
-        if len(self._unpacked) > _ROSTERS:
-            self._unpacked.popitem(last=False)
+        roster = codec.Roster(codec.roster_ids(codec.parse(data)))
+        self._at_hand(digest, roster)
         return roster
 
     def _sweep(self, now: float, *, rosters: bool) -> None:

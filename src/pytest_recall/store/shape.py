@@ -10,6 +10,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from pytest_recall.suite import Test, Tests
+
 T = TypeVar("T")
 
 _WIDEST = 2**53  # beyond it an integer would not survive every reader of JSON
@@ -101,7 +103,12 @@ def _finite(value: float) -> float:
     return 0.0 if math.isnan(value) else math.copysign(float(_WIDEST), value)
 
 
+_TESTS = _Shape(
+    lambda tests: [dump(test) for test in tests],
+    lambda value: Tests.of([load(Test, each) for each in _list(value)]),
+)
 _PLAIN: Mapping[Any, _Shape] = {
+    Tests: _TESTS,
     str: _Shape(_same, _text),
     bool: _Shape(_same, _flag),
     int: _Shape(_clamped, _whole),
