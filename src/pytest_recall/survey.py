@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan, nan
 from statistics import median
 from typing import get_args
 
-from pytest_recall.history import odds, trend
+from pytest_recall.history import durations, odds, trend
+from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Fate, RunRow, Sample, Space, TestHistory
 from pytest_recall.workspace import Workspace
 
 _RUNS = 60  # that durations are taken from
+_SECONDS = 5_000_000  # durations that are looked at, of all these runs: of 200,000 tests, 25 runs
+_KEPT = 400_000  # of them that are kept at hand
 _ROWS = 200
 _APART = 20
 
@@ -35,7 +39,7 @@ class Timed:
 
     run: str
     environment: str
-    seconds: Mapping[str, float]
+    seconds: Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,57 +52,84 @@ class Slow:
     slower: odds.Slower | None
 
 
-async def slow(space: Workspace) -> list[Slow]:
-    """The tests of the last run's environment: those that got slower first, then the slowest."""
+async def slow(space: Workspace, *, quick_s: float, least: int) -> tuple[list[Slow], int]:
+    """The tests of the last run's environment: those that got slower first, then the slowest.
+
+    And how many took less than *quick_s*: of these only so many are told that there are *least*.
+    """
     same = await timed(space, await space.store.runs(limit=_RUNS))
     fates = await space.store.fates()
-    return slowest([present(one, fates) for one in same] if fates else same)
+    same = [present(one, fates) for one in same] if fates else same
+    found, quick, left = [], [], 0
+    for one in _each(same):
+        if one.slower or one.median_s >= quick_s:
+            found.append(one)
+        else:
+            left += 1
+            quick.append(one)
+            if len(quick) > 2 * least:  # of many thousand only the slowest are held
+                quick = _ordered(quick)[:least]
+    more = _ordered(quick)[: max(least - len(found), 0)]
+    return _ordered([*found, *more]), left - len(more)
 
 
 def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
     """The run with renamed tests under the ids that they have now, and without those that are gone."""
     at = int(one.run[:8] + one.run[9:13], 16) / 1000
-    seconds: dict[str, float] = {}
-    for test, took in one.seconds.items():
+    if not any(test in fates for test in one.seconds.ids):
+        return one
+
+    def name(test: str) -> str:
         fate = fates.get(test)
-        name = fate.became if fate and at <= fate.at else test
-        if name:
-            seconds[name] = took
-    return replace(one, seconds=seconds)
+        return fate.became if fate and at <= fate.at else test
+
+    return replace(one, seconds=one.seconds.renamed(name))
 
 
 async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
     """Those of the newest of *rows* (newest first) that can be compared: in one environment, the last one's; oldest first."""
-    found = [await _timed(space, row) for row in reversed(rows[:_RUNS]) if not row.suspect]
-    return [one for one in found if one.environment == found[-1].environment]
+    found: list[Timed] = []
+    room = _SECONDS
+    for row in rows[:_RUNS]:
+        if not row.suspect and room > 0:
+            found.append(await _timed(space, row))
+            room -= len(found[-1].seconds.ids)
+    return [one for one in reversed(found) if one.environment == found[0].environment]
 
 
 def slowest(same: Sequence[Timed]) -> list[Slow]:
     """The tests of these runs: those that got slower first, then the slowest."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    for number, one in enumerate(same):
-        for test_id, seconds in one.seconds.items():
-            series.setdefault(test_id, []).append((number, seconds))
-    usual = {test_id: median(seconds for _, seconds in found) for test_id, found in series.items()}
-    noises = [odds.noise(one.seconds, usual) or 1.0 for one in same]
-    found = [_slow(test_id, points, usual[test_id], noises) for test_id, points in series.items()]
+    return _ordered(_each(same))
+
+
+def _ordered(found: Iterable[Slow]) -> list[Slow]:
     return sorted(found, key=lambda one: (one.slower is None, -one.median_s))
 
 
-def _slow(test_id: str, points: Sequence[tuple[int, float]], usual: float, noises: Sequence[float]) -> Slow:
-    even = [seconds / noises[number] for number, seconds in points]
-    verdict = odds.slower(even[:-3], even[-3:])
-    return Slow(id=test_id, median_s=usual, runs=len(points), slower=verdict)
+def _each(same: Sequence[Timed]) -> Iterator[Slow]:
+    """Every test that passed in one of these runs."""
+    ids, columns = durations.beside([one.seconds for one in same])
+    usual = array("d", [_median(row) for row in zip(*columns, strict=True)])
+    noises = [odds.noise(column, usual) or 1.0 for column in columns]
+    for test, median_s, row in zip(ids, usual, zip(*columns, strict=True), strict=True):
+        even = [seconds / noise for seconds, noise in zip(row, noises, strict=True) if not isnan(seconds)]
+        if even:
+            yield Slow(id=test, median_s=median_s, runs=len(even), slower=odds.slower(even[:-3], even[-3:]))
+
+
+def _median(row: Sequence[float]) -> float:
+    there = [seconds for seconds in row if not isnan(seconds)]
+    return median(there) if there else nan
 
 
 async def _timed(space: Workspace, row: RunRow) -> Timed:
     known: Timed | None = space.timed.get(row.id)
     if known is not None:
         return known
-    seconds = {sys.intern(test): took for test, took in (await space.store.seconds(row.id)).items()}
+    seconds = await space.store.seconds(row.id)
     found = Timed(run=row.id, environment=trend.without_seed(row.environment), seconds=seconds)
     space.timed[row.id] = found
-    while len(space.timed) > _RUNS:
+    while len(space.timed) > _RUNS or sum(len(one.seconds.ids) for one in space.timed.values()) > _KEPT:
         del space.timed[next(iter(space.timed))]
     return found
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 
 from pytest_recall import survey
+from pytest_recall.history.durations import Seconds
 from pytest_recall.history.fate import applied, body, former, renamed
 from pytest_recall.model import Fate, Outcome, Sample
 from pytest_recall.model import TestHistory as History
@@ -79,7 +82,8 @@ def test_test_that_is_back_is_not_gone():
 
 def test_durations_follow_a_renamed_test_and_leave_out_a_gone_one():
     then = "00000000-2710-7000-8000-000000000000"  # ten seconds after the epoch
-    run = survey.Timed(run=then, environment="e", seconds={"t::old": 1.0, "t::gone": 2.0, "t::back": 3.0})
+    seconds = Seconds(["t::old", "t::gone", "t::back"], array("d", [1.0, 2.0, 3.0]))
+    run = survey.Timed(run=then, environment="e", seconds=seconds)
     fates = {
         "t::old": Fate(test="t::old", at=11.0, became="t::new"),
         "t::gone": Fate(test="t::gone", at=11.0),

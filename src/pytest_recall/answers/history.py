@@ -308,12 +308,9 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
 
 
 async def _slow(app: App, project: str, query: Query) -> SlowView:
-    found = await survey.slow(await app.workspaces.get(project))
-    slow = [
-        one for number, one in enumerate(found) if number < _LEAST or one.slower or one.median_s >= _QUICK_S
-    ]
+    space = await app.workspaces.get(project)
+    slow, quick = await survey.slow(space, quick_s=_QUICK_S, least=_LEAST)
     shown, following = page(slow, "slow", query.cursor, query.limit)
-    quick = len(found) - len(slow)
     return SlowView(
         view="slow",
         tests=[_slow_line(one) for one in shown],

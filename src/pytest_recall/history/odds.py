@@ -6,7 +6,7 @@ The constants were fitted to FlakeFlagger's counts (22,245 Java tests x 10,000 r
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -58,9 +58,12 @@ def posterior_real(k: int, prior: float = 0.5, *, passed: int = 0) -> float:
     return prior / (prior + flaky) if prior else 0.0
 
 
-def noise(durations: Mapping[str, float], usual: Mapping[str, float]) -> float:
-    """How slow the machine was in one run: the median ratio of its passing tests to their usual durations (s)."""
-    ratios = [seconds / usual[test] for test, seconds in durations.items() if usual.get(test, 0) > 0]
+def noise(durations: Iterable[float], usual: Iterable[float]) -> float:
+    """How slow the machine was in one run: the median ratio of its tests to their usual durations (s).
+
+    NaN stands for a test that did not pass, or never did.
+    """
+    ratios = [one / other for one, other in zip(durations, usual, strict=True) if other > 0 and one == one]  # noqa: PLR0124 - no NaN
     return median(ratios) if ratios else 1.0
 
 
@@ -86,10 +89,12 @@ def slower(baseline: Sequence[float], recent: Sequence[float]) -> Slower | None:
     if len(past) < _BASELINE or len(last) < _IN_A_ROW:
         return None
     usual = median(past)
+    if min(last) <= max(_RATIO * usual, usual + _DELTA_S):  # nearly always, and soon told
+        return None
     logs = [math.log(seconds / usual) for seconds in past]
     spread = max(median(abs(value - median(logs)) for value in logs), _LEAST_SPREAD)
-    least = max(_RATIO * usual, usual + _DELTA_S, usual * math.exp(_Z * spread / 0.6745))
-    return Slower(before_s=usual, now_s=median(last)) if min(last) > least else None
+    beyond = min(last) > usual * math.exp(_Z * spread / 0.6745)
+    return Slower(before_s=usual, now_s=median(last)) if beyond else None
 
 
 def _red_and_green(alpha: float, beta: float, red: int, green: int = 0) -> float:

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
 from pytest_recall.history import fate, trend
+from pytest_recall.history.durations import Seconds
 from pytest_recall.history.proof import Evidence
 from pytest_recall.model import (
     FailureHistory,
@@ -238,12 +238,9 @@ class Store:
         answer = await self._ask("run", only_index=True, run_id=run_id)
         return None if answer is None else await asyncio.to_thread(codec.received, answer)
 
-    async def seconds(self, run_id: str) -> dict[str, float]:
+    async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
-        with suppress(UnreadableRun):
-            if (path := await asyncio.to_thread(self.journal.find, run_id)) is not None:
-                return await asyncio.to_thread(lambda: self.journal.record(path).seconds())
-        return {}
+        return await asyncio.to_thread(self.journal.seconds, run_id)
 
     def files(self, run_id: str) -> RunFiles | None:
         """What is kept beside the run; None when the journal does not have it."""

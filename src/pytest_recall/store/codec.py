@@ -9,6 +9,7 @@ or 1 %, whichever is more. Reading trusts nothing: any bytes give a Run or an `U
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from array import array
 from bisect import bisect_left
@@ -20,6 +21,7 @@ from itertools import accumulate
 from typing import Any
 
 from pytest_recall.errors import UnreadableRun
+from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Attempt, Cost, Failure, Outcome, Phase, Run
 from pytest_recall.store import columns, shape
 from pytest_recall.suite import NO_TESTS, Plain, Test, Tests
@@ -148,18 +150,18 @@ class Record:
         places = self._columns.places
         return [self._roster.ids[at if places is None else places[at]] for at in self._told]
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self) -> Seconds:
         """The seconds of the calls of those tests that passed, without making the tests that simply did."""
-        told = {test.id: test for test in self.run(frozenset(self.told)).tests}
-        plain = iter(self._columns.calls())
-        found: dict[str, float] = {}
-        for name in self.ids:
-            test = told.get(name)
-            if test is None:
-                found[name] = next(plain)
-            elif test.outcome is Outcome.PASSED:
-                found[name] = test.attempts[-1].call_s
-        return found
+        column = _spread(array("d", self._columns.calls()), self._told)
+        for at in self._told:
+            test = Test(id="", attempts=self._attempts(at))
+            column[at] = test.attempts[-1].call_s if test.outcome is Outcome.PASSED else math.nan
+        if self._columns.places is not None:
+            places, spread = self._columns.places, array("d", column)
+            for at, place in enumerate(places):
+                spread[place] = column[at]
+            column = spread
+        return Seconds(self._roster.ids, column, self._roster.place)
 
     def run(self, only: Collection[str] | None = None) -> Run:
         """The run; with *only*, of its tests just those ids. Raises `UnreadableRun`."""

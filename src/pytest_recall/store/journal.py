@@ -27,6 +27,7 @@ from pathlib import Path
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.history import trend
+from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
 from pytest_recall.store import codec, shape
 
@@ -105,6 +106,13 @@ class Journal:
         """The run, or None when the journal does not have it. Raises `UnreadableRun`."""
         path = self.find(run_id)
         return None if path is None else self.read(path)
+
+    def seconds(self, run_id: str) -> Seconds:
+        """The seconds of the calls of tests that passed in that run; none where it cannot be read."""
+        with suppress(UnreadableRun):
+            if (path := self.find(run_id)) is not None:
+                return self.record(path).seconds()
+        return NONE
 
     def read(self, path: Path) -> Run:
         """The run in *path*. Raises `UnreadableRun`."""

@@ -16,7 +16,8 @@ from pytest_recall.store.journal import Journal
 
 FAR = 200  # runs that a test's history may be made from
 NEAR = 64  # runs that a row of the index may lag behind
-_BYTES = 32 << 20  # of opened runs
+_BYTES = 16 << 20  # of opened runs that one answer is made of
+_HELD = 24 << 20  # of those that are kept open
 
 
 class Entry:
@@ -112,7 +113,7 @@ class Recent:
             with suppress(UnreadableRun):
                 entry = self._entries[path.stem] = Entry(self._journal.row(path), self._journal.record(path))
                 self._held += entry.record.size
-            while self._held > 2 * _BYTES and len(self._entries) > 1:
+            while self._held > _HELD and len(self._entries) > 1:
                 self._held -= self._entries.popitem(last=False)[1].record.size
             return entry
 
