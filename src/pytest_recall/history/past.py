@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -24,7 +25,7 @@ class Past:
     def __init__(self, history: TestHistory | None, now: Sequence[Sample]) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
         telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
-        self.samples = sorted(telling, key=lambda s: (s.at, s.run, s.attempt))
+        self.samples = sorted(telling, key=_when)
         run = now[-1].run if now else self.samples[-1].run if self.samples else ""
         self.now = [s for s in self.samples if s.run == run]
 
@@ -125,8 +126,7 @@ class Past:
     @cached_property
     def needed(self) -> int:
         """Clean passes that outweigh the rate of flaking, as it was when the test was last seen to flake."""
-        after = self.samples[self.samples.index(self._last_flake) + 1 :] if self.flaked else []
-        x, n = self.rate(without=after)
+        x, n = self.rate(without=self._since if self.flaked else ())
         return clean_passes_needed(wilson(x, n)[0])
 
     @cached_property
@@ -134,9 +134,8 @@ class Past:
         """Whether a flake is proven and not cleared: by a change that reaches the test, then clean passes."""
         if not self.flaked:
             return False
-        last = self._last_flake
-        sources, clean = last.sources, -1  # -1: nothing has changed yet
-        for sample in self.samples[self.samples.index(last) + 1 :]:
+        sources, clean = self._last_flake.sources, -1  # -1: nothing has changed yet
+        for sample in self._since:
             if sources and sample.sources and sample.sources != sources:
                 sources, clean = sample.sources, 0
             if clean >= 0:
@@ -161,13 +160,22 @@ class Past:
             same[-1] = not touched
         return sum(same)
 
-    @property
+    @cached_property
     def _last_flake(self) -> Sample:
-        return max(self.flaked, key=lambda s: (s.at, s.run, s.attempt))
+        return max(self.flaked, key=_when)
+
+    @cached_property
+    def _since(self) -> list[Sample]:
+        """The samples after the last flake."""
+        return self.samples[bisect_right(self.samples, _when(self._last_flake), key=_when) :]
 
     def _end(self, keep: list[bool]) -> list[Sample]:
         length = next((n for n, kept in enumerate(reversed(keep)) if not kept), len(keep))
         return self.line[len(keep) - length :]
+
+
+def _when(sample: Sample) -> tuple[float, str, int]:
+    return sample.at, sample.run, sample.attempt
 
 
 def both(samples: Sequence[Sample]) -> bool:

@@ -7,7 +7,7 @@ whoever keeps these values may take a run in again after a crash.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pytest_recall.history.fingerprint import digest, ended
@@ -108,6 +108,26 @@ def row(run: Run, *, project: str = "") -> RunRow:
 def samples(run: Run, row: RunRow) -> dict[str, list[Sample]]:
     """What to keep of each test: every attempt that says something; nothing of a suspect run."""
     return {} if row.suspect else observed(run, row)
+
+
+def passed(run: Run, row: RunRow, plain: Iterable[tuple[str, float]]) -> dict[str, list[Sample]]:
+    """The same of tests that simply passed, by their ids and the seconds of their calls; *run* need not have them."""
+    sources, revision = dict(run.reach), _revision(run)
+    return {
+        test: [
+            Sample(
+                run=run.id,
+                at=run.started_at,
+                revision=revision,
+                environment=row.environment,
+                space=run.space,
+                outcome=Outcome.PASSED,
+                duration_s=seconds,
+                sources=sources.get(test.partition("::")[0], ""),
+            )
+        ]
+        for test, seconds in plain
+    }
 
 
 def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[str, list[Sample]]:
@@ -212,6 +232,11 @@ def _one_cause(run: Run) -> bool:
     return any(number >= _SHARED and 2 * number >= len(failing) for number in causes.values())
 
 
+def _revision(run: Run) -> str:
+    # A report that hides reruns proves nothing by what it does show: a sample without a revision is in no cell.
+    return "" if "attempts" in run.lost else run.revision.digest
+
+
 def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) -> Sample:
     prints = [failure.fingerprint for failure in attempt.failures]
     if attempt.outcome in _ENDED and not prints:
@@ -219,8 +244,7 @@ def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) 
     return Sample(
         run=run.id,
         at=run.started_at,
-        # A report that hides reruns proves nothing by what it does show: a sample without a revision is in no cell.
-        revision="" if "attempts" in run.lost else run.revision.digest,
+        revision=_revision(run),
         environment=row.environment,
         space=run.space,
         outcome=attempt.outcome,

@@ -34,6 +34,7 @@ _WIDEST = 2**31 - 1
 _INLINE = 200  # ids; a shorter roster is not worth a place of its own
 _DIGEST_SIZE = 16
 _PIECE = 2_000  # ids that are rendered at once
+_MANY = 8  # of so many tests one: then all of a column are made
 
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 
@@ -162,6 +163,23 @@ class Record:
                 spread[place] = column[at]
             column = spread
         return Seconds(self._roster.ids, column, self._roster.place)
+
+    def has(self, ids: Iterable[str]) -> set[str]:
+        """Those of *ids* that this run has."""
+        return {test for test in ids if self._roster.place(test) is not None}
+
+    def passes(self, ids: Collection[str]) -> Iterator[tuple[str, float]]:
+        """Those of *ids* that simply passed, and the seconds of their calls: of many runs, no test is made for that."""
+        many = self._columns.calls() if len(ids) * _MANY > self._count else None
+        for at, test in self._chosen(ids):
+            if at not in self._rest:
+                seat = at - bisect_left(self._told, at)
+                yield test, self._columns.call(seat) if many is None else many[seat]
+
+    @property
+    def bare(self) -> Run:
+        """The run without its tests."""
+        return self._run
 
     def run(self, only: Collection[str] | None = None) -> Run:
         """The run; with *only*, of its tests just those ids. Raises `UnreadableRun`."""
@@ -455,6 +473,10 @@ class _Columns:
                 rows[seat]: costs for seat, costs in (self._costs or {}).items() if seat < len(rows)
             }
         return plain
+
+    def call(self, seat: int) -> float:
+        """The seconds of the call of the plain test in *seat*."""
+        return columns.seconds(self._times[1], seat)
 
     def calls(self) -> list[float]:
         """The seconds of the calls of all plain tests."""

@@ -41,8 +41,8 @@ class Entry:
             return {}
         told = self._looked()
         found = {test_id: self._samples[test_id] for test_id in ids if test_id in self._samples}
-        plain = [test_id for test_id in ids if test_id not in told]
-        return found | trend.samples(self.record.run(frozenset(plain)), self.row)
+        plain = frozenset([test_id for test_id in ids if test_id not in told])
+        return found | trend.passed(self.record.bare, self.row, self.record.passes(plain))
 
     def failures(self) -> dict[str, FailureHistory]:
         """The causes of this run's failures, by fingerprint; of a suspect run too."""
@@ -147,9 +147,7 @@ def changed(entry: Entry, before: Entry) -> set[str]:
     }
     if not found or entry.row.suspect or before.row.suspect:
         return set()
-    return {test.id for test in entry.record.run(found).tests} & {
-        test.id for test in before.record.run(found).tests
-    }
+    return before.record.has(entry.record.has(found))
 
 
 def catching_up(known: Mapping[str, TestHistory], entries: Iterable[Entry]) -> dict[str, list[Sample]]:
