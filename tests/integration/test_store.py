@@ -204,6 +204,24 @@ def test_test_that_starts_to_fail_brings_its_earlier_passes(tmp_path, backend):
     asyncio.run(story())
 
 
+def test_long_run_that_ends_after_a_short_one_is_in_every_history(tmp_path):
+    async def story():
+        async with opened(tmp_path / "s") as store:
+            late, *early = [run(n, n + 1, tests=30, started_at=1e9 + n) for n in range(0, 26, 2)]
+            for one in early:  # one after the other: each writes some of the rows
+                store.keep(one)
+                await drained(store)
+            known = await store.tests()
+            store.keep(late)
+            await drained(store)
+            histories = (await store.tests()).values()
+            assert len(histories) == len(known) + 2
+            for history in histories:
+                assert [sample.run for sample in history.samples] == [one.id for one in (late, *early)]
+
+    asyncio.run(story())
+
+
 def test_test_that_never_failed_is_answered_from_the_journal(tmp_path, backend):
     async def story():
         async with opened(tmp_path / "s", backend) as store:

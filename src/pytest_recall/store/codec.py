@@ -22,8 +22,8 @@ from typing import Any
 
 from pytest_recall.errors import UnreadableRun
 from pytest_recall.history.durations import Seconds
-from pytest_recall.model import Attempt, Cost, Failure, Outcome, Phase, Run
-from pytest_recall.store import columns, shape
+from pytest_recall.model import Attempt, Cost, Outcome, Phase, Run
+from pytest_recall.store import columns, shape, thin
 from pytest_recall.suite import NO_TESTS, Plain, Test, Tests
 
 FORMAT = 2
@@ -236,7 +236,7 @@ class Listed:
 def pack(run: Run, listed: Listed | None = None) -> Packed:
     """*run* as bytes. Never fails for its size: texts of failures are dropped until it fits."""
     listed = listed or Listed()
-    for lighter in (_whole, _light, _lighter, _bare):
+    for lighter in thin.STEPS:
         packed = _pack(lighter(run), listed)
         ids = packed.listed.size if packed.listed else 0
         if max(len(packed.head), ids, len(packed.columns)) <= MOST:
@@ -560,49 +560,3 @@ def _refuse(name: str) -> Any:
 
 def _unreadable(error: Exception) -> UnreadableRun:
     return UnreadableRun(f"A stored run cannot be read: {error!s:.200}")
-
-
-# --- what is dropped from a run that is too large -------------------------------------------
-
-
-def _whole(run: Run) -> Run:
-    return run
-
-
-def _light(run: Run) -> Run:
-    return _thinned(run, lambda failure: replace(failure, locals=(), captured=(), text=failure.text[:2000]))
-
-
-def _lighter(run: Run) -> Run:
-    return _thinned(
-        run,
-        lambda failure: replace(
-            failure,
-            locals=(),
-            captured=(),
-            text="",
-            message=failure.message[:500],
-            frames=failure.frames[-3:],
-        ),
-    )
-
-
-def _bare(run: Run) -> Run:
-    bare = _thinned(
-        run,
-        lambda failure: replace(
-            failure, locals=(), captured=(), text="", message=failure.message[:100], frames=()
-        ),
-    )
-    return replace(bare, output_tail="", stacks=(), warned=(), doubts=run.doubts[:100])
-
-
-def _thinned(run: Run, thin: Callable[[Failure], Failure]) -> Run:
-    def attempt(one: Attempt) -> Attempt:
-        if not (one.failures or one.properties or one.context):
-            return one
-        return replace(one, failures=tuple(map(thin, one.failures)), properties=(), context=())
-
-    told = {place: tuple(map(attempt, attempts)) for place, attempts in run.tests.told.items()}
-    note = "The texts of this run's failures were too large to keep whole."
-    return replace(run, tests=Tests(run.tests.ids, told, run.tests.plain), notes=(*run.notes, note))

@@ -151,11 +151,14 @@ def changed(entry: Entry, before: Entry) -> set[str]:
 
 
 def catching_up(known: Mapping[str, TestHistory], entries: Iterable[Entry]) -> dict[str, list[Sample]]:
-    """Samples of the runs that came after each of these histories was written."""
-    written = {test_id: h.samples[-1].run if h.samples else "" for test_id, h in known.items()}
+    """Samples of those runs that were not there yet when each of these histories was written.
+
+    They need not be later ones: a long run that began before a short one ends after it.
+    """
+    written = {test_id: {sample.run for sample in history.samples} for test_id, history in known.items()}
     found: dict[str, list[Sample]] = {}
     for entry in entries:
-        late = [test_id for test_id, run in written.items() if run < entry.row.id]
+        late = [test_id for test_id, runs in written.items() if entry.row.id not in runs]
         for test_id, samples in entry.samples(late).items():
             found.setdefault(test_id, []).extend(samples)
     return found
