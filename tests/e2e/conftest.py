@@ -1,7 +1,9 @@
 """What the end-to-end tests share: small projects made on the spot, and a client at the real server's door."""
 
+import io
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +15,8 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.types import TextContent
+
+from pytest_recall.cli import main
 
 MakeProject = Callable[..., Path]
 
@@ -55,6 +59,26 @@ def make_project(tmp_path) -> MakeProject:
         return root
 
     return make
+
+
+def _in_process(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        for name, stream in {"stdin": io.TextIOWrapper(io.BytesIO()), "stdout": out, "stderr": err}.items():
+            patch.setattr(sys, name, stream)
+        code = main(words)
+    told = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(words, code, *told)
+
+
+@pytest.fixture(scope="session")
+def in_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`in_process("history", "runs", cwd=…, CI="true")`: that command, here: its own start would be most of the time."""
+    return _in_process
 
 
 class Agent:

@@ -42,15 +42,13 @@ def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-C", root, *words], env={**os.environ, **who}, check=True, capture_output=True)
 
 
-def recall(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest_recall", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60, cwd=cwd
-    )
+@pytest.fixture(scope="module")
+def recall(in_process):
+    return in_process
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Iterator[Path]:
+def shop(tmp_path_factory, recall) -> Iterator[Path]:
     """A project with a passing run, and a failing one of an uncommitted change; only read from here on."""
     root = tmp_path_factory.mktemp("handing") / "shop"
     root.mkdir()
@@ -70,7 +68,7 @@ def shop(tmp_path_factory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def first(shop) -> str:
+def first(shop, recall) -> str:
     """The id of the passing run."""
     return json.loads(recall("history", "runs", "--json", cwd=shop).stdout)["runs"][1]["run_id"]
 
@@ -89,7 +87,7 @@ def members(data: bytes) -> dict[str, str]:
         }
 
 
-def test_a_bundle_holds_what_a_reviewer_needs_and_no_secret(shop, tmp_path):
+def test_a_bundle_holds_what_a_reviewer_needs_and_no_secret(shop, tmp_path, recall):
     done = recall("bundle", "--json", "-o", str(tmp_path / "review.tar.gz"), cwd=shop)
     assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads(done.stdout)
@@ -126,7 +124,7 @@ def test_a_bundle_holds_what_a_reviewer_needs_and_no_secret(shop, tmp_path):
     assert answer["run_id"] in found["server.log"]
 
 
-def test_the_same_run_is_packed_into_the_same_bytes(shop, first, tmp_path):
+def test_the_same_run_is_packed_into_the_same_bytes(shop, first, tmp_path, recall):
     packed = []
     for name in ("one.tgz", "two.tgz"):
         assert recall("bundle", first, "-o", str(tmp_path / name), cwd=shop).returncode == 0
@@ -146,7 +144,7 @@ def taking_an_output() -> list[str]:
 
 
 @pytest.mark.parametrize("command", taking_an_output())
-def test_a_folder_or_a_device_is_no_output_and_nothing_else_is_written(shop, tmp_path, command):
+def test_a_folder_or_a_device_is_no_output_and_nothing_else_is_written(shop, tmp_path, command, recall):
     before = sorted(shop.iterdir())
     for output in (str(tmp_path), "/dev/null"):
         done = recall(command, "-o", output, cwd=shop)
@@ -158,14 +156,14 @@ def test_a_folder_or_a_device_is_no_output_and_nothing_else_is_written(shop, tmp
     assert sorted(shop.iterdir()) == before
 
 
-def test_without_a_name_a_bundle_is_named_for_its_run_in_this_folder(shop, first, tmp_path):
+def test_without_a_name_a_bundle_is_named_for_its_run_in_this_folder(shop, first, tmp_path, recall):
     done = recall("bundle", first, "--project", str(shop), cwd=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"pytest-recall-{first}.tar.gz"]
     assert f"run {first} is in pytest-recall-{first}.tar.gz" in done.stdout
     assert "not there: coverage.json" in done.stdout
 
 
-def test_logs_show_what_a_run_printed_and_logged_and_how_it_went(shop, first):
+def test_logs_show_what_a_run_printed_and_logged_and_how_it_went(shop, first, recall):
     shown = recall("logs", cwd=shop)
     assert "FAILED test_shop.py::test_dollars" in shown.stdout
     assert "low on hats" in shown.stdout
@@ -186,7 +184,7 @@ def test_logs_show_what_a_run_printed_and_logged_and_how_it_went(shop, first):
     assert "hunter2secret" not in ours
 
 
-def test_what_is_missing_is_said_with_what_to_do(shop, make_project):
+def test_what_is_missing_is_said_with_what_to_do(shop, make_project, recall):
     empty = make_project({"test_a.py": "def test_a(): ...\n"})
     for words, root, told in (
         (("logs",), empty, "No run is kept yet. `pytest-recall run` makes one."),
@@ -200,7 +198,7 @@ def test_what_is_missing_is_said_with_what_to_do(shop, make_project):
         assert not list(root.glob("*.tar.gz"))
 
 
-def test_workers_and_a_log_file_of_the_project_are_both_respected(make_project, monkeypatch):
+def test_workers_and_a_log_file_of_the_project_are_both_respected(make_project, monkeypatch, recall):
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p xdist.plugin")
     root = make_project(
         {

@@ -15,8 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = "def test_a(recall):\n    recall.metadata(build=7)\n    assert {}\n"
 
-pytestmark = pytest.mark.anyio
-
 
 def plain(root: Path, *args: str) -> None:
     command = [
@@ -35,13 +33,16 @@ def plain(root: Path, *args: str) -> None:
     subprocess.run([*command, *args], cwd=root, env=environ, check=False, capture_output=True)
 
 
-def ask(root: Path, *args: str) -> Any:
-    command = [sys.executable, "-m", "pytest_recall", *args, "--json", "--project", str(root)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return json.loads(done.stdout or done.stderr)
+@pytest.fixture
+def ask(in_process):
+    def call(root: Path, *args: str) -> Any:
+        done = in_process(*args, "--json", "--project", str(root))
+        return json.loads(done.stdout or done.stderr)
+
+    return call
 
 
-async def test_ingest_takes_the_inbox_in_and_history_tells_of_it(make_project) -> None:
+def test_ingest_takes_the_inbox_in_and_history_tells_of_it(make_project, ask) -> None:
     root = make_project({"test_x.py": SOURCE.format("1 == 2")})
     plain(root)
 
@@ -59,7 +60,7 @@ async def test_ingest_takes_the_inbox_in_and_history_tells_of_it(make_project) -
     assert ask(root, "history", "test", "test_x.py::test_a")["context"] == ["metadata: build=7"]
 
 
-async def test_a_test_that_only_a_cut_short_run_has_seen_tells_what_it_told(make_project) -> None:
+def test_a_test_that_only_a_cut_short_run_has_seen_tells_what_it_told(make_project, ask) -> None:
     root = make_project({"test_x.py": SOURCE.replace("assert {}", "import os; os._exit(3)")})
     plain(root)
     ask(root, "ingest")
@@ -68,7 +69,7 @@ async def test_a_test_that_only_a_cut_short_run_has_seen_tells_what_it_told(make
     assert (told["outcomes"], told["verdict"]) == ("C", "not_enough_evidence")
 
 
-async def test_a_plain_fix_of_a_plain_failure_is_learnt(make_project) -> None:
+def test_a_plain_fix_of_a_plain_failure_is_learnt(make_project, ask) -> None:
     root = make_project(
         {"test_x.py": "import shop\ndef test_a(): assert shop.x == 2\n", "shop.py": "x = 1\n"}
     )
@@ -90,6 +91,7 @@ async def test_a_plain_fix_of_a_plain_failure_is_learnt(make_project) -> None:
     assert "x = 2" in json.dumps(fix)
 
 
+@pytest.mark.anyio
 async def test_an_open_server_sees_what_was_run_beside_it(make_project, connect) -> None:
     root = make_project({"test_x.py": SOURCE.format("True")})
     async with connect(root) as agent:
@@ -99,7 +101,7 @@ async def test_an_open_server_sees_what_was_run_beside_it(make_project, connect)
         assert line["source"] == "local/plugin"
 
 
-async def test_a_run_of_ours_in_a_project_with_the_plugin_is_kept_once(make_project) -> None:
+def test_a_run_of_ours_in_a_project_with_the_plugin_is_kept_once(make_project, ask) -> None:
     root = make_project({"test_x.py": SOURCE.format("True"), "pytest.ini": "[pytest]\nrecall = true\n"})
 
     assert ask(root, "run")["status"] == "passed"
@@ -108,7 +110,7 @@ async def test_a_run_of_ours_in_a_project_with_the_plugin_is_kept_once(make_proj
     assert [run["source"] for run in runs] == ["local/cli"]
 
 
-async def test_the_inbox_of_a_ci_job_is_imported_once(make_project, tmp_path) -> None:
+def test_the_inbox_of_a_ci_job_is_imported_once(make_project, tmp_path, ask) -> None:
     there = make_project({"test_x.py": SOURCE.format("True")}, name="there")
     here = make_project({"test_x.py": SOURCE.format("True")}, name="here")
     plain(there)

@@ -1,7 +1,6 @@
 """Local against CI on one revision: what fails only there, the likeliest reason first, and which job said so."""
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
@@ -73,25 +72,17 @@ def environment(folder: Path, version: str, till: str) -> Path:
     return folder / "bin" / "python"
 
 
-def recall(project: Path, *words: str, code: int = 0, **environ: str) -> dict:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest_recall",
-        words[0],
-        "--project",
-        str(project),
-        "--json",
-        *words[1:],
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environ}, timeout=120
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def recall(in_process):
+    def call(project: Path, *words: str, code: int = 0, **environ: str) -> dict:
+        done = in_process(words[0], "--project", str(project), "--json", *words[1:], **environ)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return call
 
 
-def test_what_fails_only_in_ci_is_told_with_the_package_that_its_frames_go_through(project, tmp_path):
+def test_what_fails_only_in_ci_is_told_with_the_package_that_its_frames_go_through(project, tmp_path, recall):
     here, there = environment(tmp_path / "a", "1.0", OLD_TILL), environment(tmp_path / "b", "2.0", NEW_TILL)
     recall(project, "run", "--python", str(here), code=1)
     # A later run of less, and one of sources that CI never saw.
@@ -120,7 +111,7 @@ def test_what_fails_only_in_ci_is_told_with_the_package_that_its_frames_go_throu
 CASE = '<testsuite name="pytest"><testcase classname="test_shop" name="test_door" time="0.1">%s</testcase></testsuite>'
 
 
-def test_report_imported_inside_a_job_needs_no_word_on_where_it_ran(project, tmp_path):
+def test_report_imported_inside_a_job_needs_no_word_on_where_it_ran(project, tmp_path, recall):
     commit = head(project)
     job = {**JOB, "GITHUB_SHA": commit}
     report = tmp_path / "report.xml"
@@ -139,7 +130,9 @@ def test_report_imported_inside_a_job_needs_no_word_on_where_it_ran(project, tmp
     assert "revision" not in recall(project, "import", str(report), "--space", "local", **job)["imported"][0]
 
 
-def test_spaces_that_never_met_are_compared_with_a_warning_and_unknown_packages_are_said(project, tmp_path):
+def test_spaces_that_never_met_are_compared_with_a_warning_and_unknown_packages_are_said(
+    project, tmp_path, recall
+):
     python = sys.executable
     (project / "till.py").write_text(OLD_TILL)
     recall(project, "run", "--python", python, code=1)

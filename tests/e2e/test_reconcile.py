@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+
+import pytest
 
 OLD = "def test_total():\n    total = sum([1, 2])\n    assert total == 4, 'rounds'\n"
 GONE = "def test_gone():\n    assert 'gone' == 'here'\n"
 
 
-def recall(root, *words: str) -> dict:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest_recall", *words, "--json", "--project", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in (0, 1), done.stderr + done.stdout
-    return json.loads(done.stdout)
+@pytest.fixture
+def recall(in_process):
+    def call(root, *words: str) -> dict:
+        done = in_process(*words, "--json", "--project", str(root))
+        assert done.returncode in (0, 1), done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+    return call
 
 
 def git(root, *words: str) -> None:
     subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True)
 
 
-def test_renamed_test_keeps_its_past_and_a_gone_one_fails_no_more(make_project, tmp_path):
+def test_renamed_test_keeps_its_past_and_a_gone_one_fails_no_more(make_project, tmp_path, recall):
     root = make_project({"tests/test_cart.py": OLD + GONE, ".gitignore": ".pytest-recall/\n"})
     git(root, "init", "-q")
     git(root, "add", ".")
