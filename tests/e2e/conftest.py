@@ -61,14 +61,20 @@ def make_project(tmp_path) -> MakeProject:
     return make
 
 
-def _in_process(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def _in_process(
+    *words: str, cwd: Path | None = None, stdin: bytes = b"", **environ: str
+) -> subprocess.CompletedProcess[str]:
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
         if cwd is not None:
             patch.chdir(cwd)
-        for name, stream in {"stdin": io.TextIOWrapper(io.BytesIO()), "stdout": out, "stderr": err}.items():
+        for name, stream in {
+            "stdin": io.TextIOWrapper(io.BytesIO(stdin)),
+            "stdout": out,
+            "stderr": err,
+        }.items():
             patch.setattr(sys, name, stream)
         code = main(words)
     told = [stream.buffer.getvalue().decode() for stream in (out, err)]

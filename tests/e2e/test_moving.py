@@ -39,21 +39,33 @@ FILES = {
 COUNTS = {"passed": 2, "failed": 3, "error": 2, "skipped": 1, "xfailed": 1, "collected": 8}
 
 
-def recall(*words: str, project: Path, code: int = 0, stdin: bytes = b"", path: str = "") -> str:
+@pytest.fixture
+def recall(in_process):
     """What the command prints."""
-    environ = {**os.environ, "PATH": path or os.environ["PATH"]}
-    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(project), *words[1:]]
-    done = subprocess.run(command, capture_output=True, input=stdin, env=environ, check=False, timeout=120)
-    assert done.returncode == code, (done.stdout + done.stderr).decode()
-    return done.stdout.decode() or done.stderr.decode()
+
+    def call(*words: str, project: Path, code: int = 0, stdin: bytes = b"", path: str = "") -> str:
+        environ = {"PATH": path} if path else {}
+        done = in_process(words[0], "--project", str(project), *words[1:], stdin=stdin, **environ)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout or done.stderr
+
+    return call
 
 
-def take(*words: str, project: Path, **options) -> dict:
-    return json.loads(recall("import", "--json", *words, project=project, **options))
+@pytest.fixture
+def take(recall):
+    def call(*words: str, project: Path, **options) -> dict:
+        return json.loads(recall("import", "--json", *words, project=project, **options))
+
+    return call
 
 
-def exported(*words: str, project: Path) -> list[dict]:
-    return [json.loads(line) for line in recall("export", *words, project=project).splitlines()]
+@pytest.fixture
+def exported(recall):
+    def call(*words: str, project: Path) -> list[dict]:
+        return [json.loads(line) for line in recall("export", *words, project=project).splitlines()]
+
+    return call
 
 
 def plain(project: Path, *words: str) -> None:
@@ -85,7 +97,9 @@ def causes(lines: list[dict]) -> dict[str, list[str]]:
     }
 
 
-def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours(make_project, tmp_path):
+def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours(
+    make_project, tmp_path, recall, take, exported
+):
     project = make_project(FILES)
     head = commit(project)
     reports = tmp_path / "reports"
@@ -115,7 +129,7 @@ def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours
     assert view["attempts"] == 4
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_path):
+def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_path, take):
     project = make_project({"test_a.py": "def test_one(): ..."})
     good = '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="0.1"/></testsuite>'
     folder = tmp_path / "artefacts"
@@ -140,7 +154,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_pat
     )
 
 
-def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path):
+def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)
     recall("run", "--repeat", "2", "tests/test_a.py::test_deep", project=project, code=1)
@@ -151,7 +165,7 @@ def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, 
     assert len(take(str(file), project=other)["known"]) == 2
 
 
-def test_export_for_other_tools_comes_back_with_its_counts(make_project):
+def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)
     for kind, lost in (("junit", {}), ("ctrf", {"error": 1})):  # CTRF has one place for a failure of a test
@@ -204,7 +218,7 @@ def gh(tmp_path) -> str:
     return f"{command.parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh):
+def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh, take, exported):
     project = make_project({"test_a.py": "def test_one(): ..."})
     answer = take("--gh", "7", project=project, path=gh)
     assert [(one["source"], one["revision"]) for one in answer["imported"]] == [
@@ -226,7 +240,7 @@ def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh):
     assert len(take("--gh", "7", "--gh-artifact", "junit-*", project=project, path=gh)["known"]) == 2
 
 
-def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh):
+def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh, take):
     project = make_project({"test_a.py": "def test_one(): ..."})
     answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=1)
     assert len(answer["imported"]) == 2
@@ -265,7 +279,7 @@ def test_wrong_arguments_are_told_what_is_right(make_project, gh, monkeypatch, c
     assert says in capfd.readouterr().err
 
 
-def test_missing_gh_is_said_with_what_to_do(make_project, tmp_path):
+def test_missing_gh_is_said_with_what_to_do(make_project, tmp_path, recall):
     project = make_project({"test_a.py": "def test_one(): ..."})
     said = recall("import", "--gh", "7", project=project, code=4, path=str(tmp_path))
     assert "Install GitHub's CLI" in said

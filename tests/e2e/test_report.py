@@ -26,17 +26,18 @@ FAILING = """
 """
 
 
-def recall(root: Path, *words: str, code: int = 0, **env: str) -> str:
-    command = [sys.executable, "-m", "pytest_recall", words[0], "--project", str(root), *words[1:]]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120, cwd=root, env={**os.environ, **env}
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout if code == 0 else done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def recall(in_process):
+    def call(root: Path, *words: str, code: int = 0) -> str:
+        done = in_process(words[0], "--project", str(root), *words[1:], cwd=root)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    return call
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Path:
+def shop(tmp_path_factory, recall) -> Path:
     """A project that passed, fails now, and of which CI told that it passes there."""
     root = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
@@ -59,13 +60,13 @@ def shop(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def formats(shop) -> dict[str, str]:
+def formats(shop, recall) -> dict[str, str]:
     """What `report` prints in each format."""
     names = ("html", "json", "markdown")
     return {name: recall(shop, "report", "--format", name, "-o", "-") for name in names}
 
 
-def test_the_page_lies_in_the_stores_folder_where_no_other_is_named(shop):
+def test_the_page_lies_in_the_stores_folder_where_no_other_is_named(shop, recall):
     before = {path.name for path in shop.iterdir()}
     answer = json.loads(recall(shop, "report", "--json"))
     page = Path(answer["file"])
@@ -140,7 +141,7 @@ def test_markdown_keeps_text_as_text(formats):
     assert "bold" not in plain
 
 
-def test_a_space_and_a_window_narrow_it(shop):
+def test_a_space_and_a_window_narrow_it(shop, recall):
     here = Overview.model_validate_json(recall(shop, "report", "--format", "json", "--space", "ci"))
     assert [run.status for run in here.runs] == ["passed"]
     assert (here.causes, here.apart, here.space) == ([], None, "ci")
@@ -149,7 +150,7 @@ def test_a_space_and_a_window_narrow_it(shop):
     assert "--window" in later
 
 
-def test_it_is_set_beside_the_run_that_is_named(shop):
+def test_it_is_set_beside_the_run_that_is_named(shop, recall):
     beside = Overview.model_validate_json(recall(shop, "report", "--format", "json", "--compare", "ci"))
     assert beside.change is not None
     assert beside.change.before.source.startswith("ci/")
@@ -159,13 +160,13 @@ def test_it_is_set_beside_the_run_that_is_named(shop):
 @pytest.mark.parametrize(
     ("where", "why"), [("{root}", "folder"), ("/dev/full", "device"), ("{root}/none/page.html", "no folder")]
 )
-def test_a_folder_or_a_device_is_refused(shop, where, why):
+def test_a_folder_or_a_device_is_refused(shop, where, why, recall):
     before = sorted(shop.iterdir())
     assert why in recall(shop, "report", "-o", where.format(root=shop), code=4)
     assert sorted(shop.iterdir()) == before
 
 
-def test_it_says_what_to_do_where_nothing_is_kept(tmp_path, monkeypatch):
+def test_it_says_what_to_do_where_nothing_is_kept(tmp_path, monkeypatch, recall):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     told = recall(tmp_path, "report", "-o", str(tmp_path / "page.html"), code=4)
     assert "pytest-recall run" in told
@@ -173,17 +174,23 @@ def test_it_says_what_to_do_where_nothing_is_kept(tmp_path, monkeypatch):
 
 
 def test_the_browser_is_shown_the_page(shop, tmp_path):
+    def recall(*words: str, code: int = 0, **env: str) -> str:  # a process looks for browsers but once
+        command = [sys.executable, "-m", "pytest_recall", "report", "--project", str(shop), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **env})
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
     shown = tmp_path / "shown"
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\necho \"$1\" > '{shown}.part'; mv '{shown}.part' '{shown}'\n")
     browser.chmod(0o755)
-    answer = json.loads(recall(shop, "report", "--open", "--json", BROWSER=f"{browser} %s"))
+    answer = json.loads(recall("--open", "--json", BROWSER=f"{browser} %s"))
     assert answer["opened"] is True
     assert shown.read_text().strip() == Path(answer["file"]).as_uri()
-    told = recall(shop, "report", "--open", BROWSER="/bin/false %s", code=1)
+    told = recall("--open", BROWSER="/bin/false %s", code=1)
     assert "1 cause of failure" in told
     assert "open that file yourself" in told
-    assert "--open" in recall(shop, "report", "--open", "--format", "json", code=4)
+    assert "--open" in recall("--open", "--format", "json", code=4)
 
 
 def test_the_server_never_loads_what_only_pages_need():
@@ -194,7 +201,7 @@ def test_the_server_never_loads_what_only_pages_need():
     assert done.stdout.strip() == "False"
 
 
-def test_a_green_run_of_one_test_does_not_make_the_page_green(shop):
+def test_a_green_run_of_one_test_does_not_make_the_page_green(shop, recall):
     # The last one: it adds to what the others look at.
     recall(shop, "run", "-q", "test_cart.py::test_fine")
     told = {name: recall(shop, "report", "--format", name, "-o", "-") for name in ("html", "markdown")}
