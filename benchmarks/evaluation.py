@@ -351,10 +351,7 @@ def missing(call: Call, result: Any, text: str) -> Iterator[str]:
 def run_in_shell(commands: Sequence[str], project: Path) -> Iterator[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # Whoever measures may itself be a test in a worker of xdist: plugins have something to say of that.
-    own = [
-        name for name in os.environ if name.startswith("PYTEST_") and name != "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-    ]
-    shell = {name: value for name, value in os.environ.items() if name not in own}
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     for command in commands:
         done = subprocess.run(
             ["bash", "-c", command],
