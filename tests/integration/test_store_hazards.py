@@ -206,18 +206,31 @@ def test_few_runs_that_nobody_asks_about_start_no_worker(tmp_path, monkeypatch):
     log = tmp_path / "worker.log"  # of whatever worker was started
 
     async def story():
+        Journal(tmp_path).write(a_run(3))
         async with store_in(tmp_path) as store:
-            store.keep(a_run(3))
             assert set(await store.tests()) == {"t.py::test_3"}
         assert not log.exists()
         async with store_in(tmp_path) as store:
             [(found, _)] = await store.similar("ValueError: kind 3")  # which is asked of the index
             assert (found.message, store.behind) == ("kind 3", 0)
         log.unlink()
+        for number in range(client._FEW):
+            Journal(tmp_path).write(a_run(number))
         async with store_in(tmp_path) as store:
-            for number in range(client._FEW):
-                store.keep(a_run(number))
+            await store.tests()
         assert log.exists()
+
+    asyncio.run(story())
+
+
+def test_whoever_made_a_run_does_not_leave_before_chroma_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(line, "_CALM_S", PATIENT_S)
+    monkeypatch.setattr(line, "_GRACE_S", PATIENT_S)
+
+    async def story():
+        async with store_in(tmp_path) as store:
+            store.keep(a_run(3))
+        assert store.journal.pending() == []
 
     asyncio.run(story())
 
@@ -228,8 +241,9 @@ def test_worker_that_is_still_starting_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(line, "_BOOT", "import time; time.sleep(600)")
 
     async def story():
+        Journal(tmp_path).write(a_run(3))
         async with store_in(tmp_path) as store:
-            store.keep(a_run(3))
+            store._feed_later()
             while not store._line.awake:
                 pass
             process, left = store._line._process, time.monotonic()

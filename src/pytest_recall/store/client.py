@@ -74,7 +74,7 @@ class Store:
         self._lore = lore.Lore(journal.folder)
         self._line: Line | None = None
         self._lock = threading.Lock()
-        self._feeding = self._again = False
+        self._feeding = self._again = self._kept = False
         self._error = ""
         self._slow = False  # the last question was not answered in time
         self._rows = Rows()
@@ -89,7 +89,8 @@ class Store:
     async def __aexit__(self, *_: object) -> None:
         line, self._line = self._line, None
         if line is not None:
-            await asyncio.shield(asyncio.to_thread(line.close, hasty=self._can_wait() and not self._error))
+            hasty = self._can_wait() and not (self._kept or self._error)
+            await asyncio.shield(asyncio.to_thread(line.close, hasty=hasty))
 
     # --- keeping ----------------------------------------------------------------------------
 
@@ -99,6 +100,7 @@ class Store:
         Safe from any thread. Raises `StoreUnavailable` when the disk refuses.
         """
         self.journal.write(run, files)
+        self._kept = True
         self._feed_later()
 
     def learn(self, learnt: Sequence[lore.Learnt]) -> None:
