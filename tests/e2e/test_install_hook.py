@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -270,34 +269,36 @@ SHOP = {
 }
 
 
-def recall(repository: Repository, *words: str) -> dict:
-    command = [sys.executable, "-m", "pytest_recall", *words, "--project", str(repository.top), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode in {0, 1}, done.stdout + done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def recall(in_process, repository):
+    def call(*words: str) -> dict:
+        done = in_process(*words, "--project", str(repository.top), "--json")
+        assert done.returncode in {0, 1}, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    return call
 
 
-def fix(repository: Repository) -> dict:
-    [found] = recall(repository, "history", "fixes")["fixes"]
-    return found
+def test_fix_gets_the_commit_that_holds_it_and_another_one_after_an_amend(repository, recall):
+    def fix() -> dict:
+        [found] = recall("history", "fixes")["fixes"]
+        return found
 
-
-def test_fix_gets_the_commit_that_holds_it_and_another_one_after_an_amend(repository):
     for name, text in SHOP.items():
         repository.write(name, text, mode=0o644)
     repository.git("add", ".")
     repository.git("commit", "-q", "-m", "a shop")
-    assert recall(repository, "run")["status"] == "failed"
+    assert recall("run")["status"] == "failed"
     repository.write("shop.py", SHOP["shop.py"].replace("1", "2"), mode=0o644)
-    assert recall(repository, "run", "--intent", "count the second item")["status"] == "passed"
-    before = fix(repository)["revision"]
+    assert recall("run", "--intent", "count the second item")["status"] == "passed"
+    before = fix()["revision"]
 
     # A commit of something else is not it.
     repository.write("b.py", "b = 1\n", mode=0o644)
     repository.git("add", "b.py")
     repository.git("commit", "-q", "-m", "b")
-    assert recall(repository, "commits") == {}
-    assert fix(repository)["revision"] == before
+    assert recall("commits") == {}
+    assert fix()["revision"] == before
 
     repository.install()
     # More was changed before it was committed; a secret in the message stays out.
@@ -305,7 +306,7 @@ def test_fix_gets_the_commit_that_holds_it_and_another_one_after_an_amend(reposi
     message = "Count the second item\n\ntoken=abcdefgh12345678"
     repository.git("commit", "-q", "-a", "-m", message)
     until = time.monotonic() + 30
-    while "commit_message" not in (found := fix(repository)) and time.monotonic() < until:
+    while "commit_message" not in (found := fix()) and time.monotonic() < until:
         pass
     head = repository.git("rev-parse", "HEAD")
     assert found["revision"] == head[:10]
@@ -313,16 +314,16 @@ def test_fix_gets_the_commit_that_holds_it_and_another_one_after_an_amend(reposi
 
     repository.install("--uninstall")
     repository.git("commit", "-q", "--amend", "-m", "Two items")
-    [attached] = recall(repository, "commits")["attached"]
+    [attached] = recall("commits")["attached"]
     assert attached == {
         "commit": repository.git("rev-parse", "HEAD")[:10],
         "message": "Two items",
         "test": "test_shop.py::test_total",
         "files": ["shop.py"],
     }
-    assert (fix(repository)["commit_message"], fix(repository)["intents"]) == (
+    assert (fix()["commit_message"], fix()["intents"]) == (
         "Two items",
         ["count the second item"],
     )
-    assert recall(repository, "commits") == {}
+    assert recall("commits") == {}
     assert not (repository.top / ".git/hooks/post-commit").exists()
