@@ -30,6 +30,7 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
+from pytest_recall.store import recent
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -218,6 +219,20 @@ def test_long_run_that_ends_after_a_short_one_is_in_every_history(tmp_path):
             assert len(histories) == len(known) + 2
             for history in histories:
                 assert [sample.run for sample in history.samples] == [one.id for one in (late, *early)]
+
+    asyncio.run(story())
+
+
+def test_runs_that_are_too_large_to_have_at_hand_are_asked_of_the_index(tmp_path, monkeypatch):
+    async def story():
+        async with opened(tmp_path / "s") as store:
+            for _ in range(4):
+                store.keep(run(1))
+            await drained(store)
+        monkeypatch.setattr(recent, "_BYTES", 1)
+        async with opened(tmp_path / "s") as store:
+            assert len((await store.tests())["test_a.py::test_1"].samples) == 4
+            assert not store.troubles
 
     asyncio.run(story())
 

@@ -421,8 +421,8 @@ class Store:
         """Whether the index knows no run that the journal could not tell of just as well."""
         if self.backend.shared:
             return False
-        settled = len(self.journal.settled())
-        return settled < FAR and settled >= self.journal.indexed()
+        settled = self.journal.settled()
+        return self.journal.indexed() <= len(settled) < FAR and self._recent.hold(settled)
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""

@@ -16,8 +16,9 @@ from pytest_recall.store.journal import Journal
 
 FAR = 200  # runs that a test's history may be made from
 NEAR = 64  # runs that a row of the index may lag behind
-_BYTES = 16 << 20  # of opened runs that one answer is made of
-_HELD = 24 << 20  # of those that are kept open
+_BYTES = 24 << 20  # of opened runs that one answer is made of
+_HELD = 32 << 20  # of those that are kept open
+_OPENED = 4  # times the size of its file, at most
 
 
 class Entry:
@@ -98,6 +99,14 @@ class Recent:
                 if total > _BYTES:
                     break
         return found
+
+    def hold(self, paths: Sequence[Path]) -> bool:
+        """Whether `entries` would have all of these."""
+        total = 0
+        for path in paths:
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total * _OPENED <= _BYTES
 
     def pending(self) -> list[Entry]:
         """The runs that are not in the index yet."""
