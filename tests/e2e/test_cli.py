@@ -115,6 +115,18 @@ def test_markup_and_terminal_codes_of_a_test_are_shown_as_text(make_project):
     assert "\x1b[31m" not in done.stdout
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
+def test_a_reader_who_has_seen_enough_changes_no_exit_code(make_project, words):
+    project = make_project({"test_m.py": "def test_m():\n    assert 0\n"})
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pytest_recall", "run", "--project", str(project), *words]
+    with os.fdopen(writer) as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(recall("history", "runs", "--json", project=project).stdout)["runs"]
+
+
 def test_the_demo_tells_the_whole_story(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest_recall", "demo", "--json"],

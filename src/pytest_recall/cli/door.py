@@ -75,7 +75,15 @@ def output(text: str) -> str:
 
 
 def show(options: argparse.Namespace, answer: BaseModel) -> None:
-    """Print *answer* as this command's options ask."""
+    """Print *answer* as this command's options ask. A reader who has seen enough of it ends nothing else."""
+    try:
+        _print(options, answer)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich's word for it; and Python would complain again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print(options: argparse.Namespace, answer: BaseModel) -> None:
     if options.json:
         print(answer.model_dump_json(exclude_defaults=True))
         return

@@ -82,8 +82,8 @@ async def _run(options: argparse.Namespace) -> int:
         with watching.live() if shown else watching.silent() as tell:
             await app.jobs.wait(job, float("inf"), owner=True, tell=tell)
         answer = ran.answer(job.outcome(), full=options.full)
+        door.show(options, answer)  # before Chroma has it, which may take seconds
         await app.hand_on("")
-    door.show(options, answer)
     return EXIT_CODES.get(answer.status, 1)
 
 
