@@ -36,8 +36,9 @@ def tests(session):
 """
 # valgrind is fifty times slower, and what is told of slow phases would be told of all.
 SLOWLY = """
-from recall_probe import measuring, reporting
-measuring._QUIET_S = reporting._QUIET_S = 50 * 0.005
+def pytest_configure():
+    from recall_probe import measuring, reporting
+    measuring._QUIET_S = reporting._QUIET_S = 50 * 0.005
 """
 COUNTED = re.compile(r"Collected : (\d+)")
 
@@ -154,10 +155,9 @@ class Target:
         )
 
     def instructions(self) -> str:
-        for recall in (False, True):  # byte code first
-            self.run(recall=recall)
-        plain = self.run("-p", "no:randomly", recall=False, counted=True).cpu
-        captured = self.run("-p", "no:randomly", "-p", "slowly", counted=True).cpu
+        for counted in (False, True):  # byte code first
+            plain = self.run("-p", "no:randomly", recall=False, counted=counted).cpu
+            captured = self.run("-p", "no:randomly", "-p", "slowly", counted=counted).cpu
         return f"{plain / 1e6:,.0f} M instructions plain, {100 * (captured / plain - 1):+.2f} % with --recall"
 
 
