@@ -2,16 +2,17 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from pytest_recall import ci
 
-if {
-    "CI",
-    "TESTS_IN_CI",
-} & os.environ.keys():  # the same made-up inputs in each job: chance belongs to who can look at it
+if {"CI", "TESTS_IN_CI"} & os.environ.keys():
+    # The same made-up inputs in each job: chance belongs to who can look at it.
     os.environ["TESTS_IN_CI"] = "yes"  # for xdist's workers, which begin without the other one
     settings.load_profile("ci")
+else:  # a machine that is busy with something else is no failure
+    settings.register_profile("person", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("person")
 
 for name in ci.NAMES:  # at once, before fixtures of any scope
     os.environ.pop(name, None)
