@@ -134,7 +134,10 @@ class Bench:
         )
 
     def run(self, item: Project) -> Run:
-        async def start() -> Run:
+        # What a main task gives back itself is put in words, all of it, by the `signal.getsignal` of asyncio.
+        done: list[Run] = []
+
+        async def start() -> None:
             self.number += 1
             run, _ = await runner.run(
                 item.request,
@@ -147,13 +150,16 @@ class Bench:
                 space="local",
                 source="benchmark",
             )
-            return run
+            done.append(run)
 
-        return anyio.run(start)
+        anyio.run(start)
+        return done[0]
 
     def discover(self, item: Project) -> Discovery:
-        async def start() -> Discovery:
-            return await runner.discover(
+        done: list[Discovery] = []
+
+        async def start() -> None:
+            found = await runner.discover(
                 item.request,
                 item.target,
                 detail="names",
@@ -162,8 +168,10 @@ class Bench:
                 cache_dir=self.scratch / "cache",
                 environ=os.environ,
             )
+            done.append(found)
 
-        return anyio.run(start)
+        anyio.run(start)
+        return done[0]
 
 
 class Both:
