@@ -206,6 +206,10 @@ class Reporting:
         setup, call, teardown = self._passed
         if (setup.when, call.when, teardown.when) != _PHASES or "wasxfail" in call.__dict__:
             return ""
+        if (
+            not setup.outcome == call.outcome == teardown.outcome == "passed"
+        ):  # another hook has changed its mind
+            return ""
         first, second, third = setup.duration, call.duration, teardown.duration
         if not (0.0 <= first < _QUIET_S and 0.0 <= third < _QUIET_S and 0.0 <= second < _LONG_S):
             return ""

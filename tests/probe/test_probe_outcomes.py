@@ -266,6 +266,29 @@ def test_keyboard_interrupt_says_where(probe):
     assert told["text"].endswith("test_x.py:3")
 
 
+@pytest.mark.parametrize("test", ["test_b", "test_c"], ids=["with another after it", "the last"])
+@pytest.mark.parametrize("when", ["setup", "call", "teardown"])
+def test_a_report_that_a_hook_turns_into_a_failure_is_one(probe, when, test):
+    hook = f"""
+        import pytest
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logreport(report):
+            if (report.nodeid, report.when) == ("test_x.py::{test}", "{when}"):
+                report.outcome, report.longrepr = "failed", "left a thread behind"
+        """
+    probe.write(
+        {
+            "conftest.py": hook,
+            "test_x.py": "def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass\n",
+        }
+    )
+    ran = probe.run()
+    [told] = [fact for fact in ran.all("phase") if fact["outcome"] == "failed"]
+    assert (told["id"], told["when"]) == (f"test_x.py::{test}", when)
+    assert told["failure"]["message"] == "left a thread behind"
+    assert "1 failed" in ran.output or "1 error" in ran.output
+
+
 def test_internal_error_of_a_plugin_is_told_and_keeps_what_finished(probe):
     probe.write(
         {
