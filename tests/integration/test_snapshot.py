@@ -60,6 +60,18 @@ def test_edits_that_were_never_committed_are_compared(repository, snapshots):
     ]
 
 
+def test_an_edit_of_the_same_size_in_the_second_of_the_commit_is_seen(repository, snapshots):
+    source, index, then = repository / "a.py", repository / ".git" / "index", (10**9, 10**9)
+    git(repository, "config", "core.trustctime", "false")  # when the times were set, not what they are
+    os.utime(source, then)
+    git(repository, "add", "a.py")
+    os.utime(index, then)
+    clean = take(snapshots, repository)
+    source.write_text("one\nTWO\n")
+    os.utime(source, then)
+    assert "-two" in snapshots.diff(repository, clean, take(snapshots, repository))
+
+
 def test_the_repository_is_as_it_was(repository, snapshots):
     (repository / "a.py").write_text("changed\n")
     (repository / "b.py").write_text("untracked\n")

@@ -96,7 +96,8 @@ class Snapshots:
         top = Path(os.fsdecode(self._git(root, "rev-parse", "--show-toplevel").rstrip(b"\n")))
         own = self._git(top, "rev-parse", "--path-format=absolute", "--git-path", "index")
         with suppress(FileNotFoundError):  # a repository without a first commit may have none
-            shutil.copyfile(os.fsdecode(own.rstrip(b"\n")), index)  # with what git knows of unchanged files
+            # With what git knows of unchanged files, and its time: what was written in that second is looked at.
+            shutil.copy2(os.fsdecode(own.rstrip(b"\n")), index)
         self._git(top, "add", "--update", "--", ".", index=index)
         listed = self._git(top, "ls-files", "--others", "--exclude-standard", "-z", index=index)
         small = [path for path in listed.split(b"\0") if path and _small(top, path)]
