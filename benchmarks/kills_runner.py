@@ -34,7 +34,9 @@ from pytest_recall.model import Run, Status
 from pytest_recall.running import runner
 
 VICTIMS = ("server", "guard", "supervisor", "pytest", "worker", "descendant")
-LIMIT_S = 20.0
+NOBODY = "nobody"  # had been there to be killed when its moment came
+MOMENTS = ("before the first test", "among the tests", "after the last test")
+LIMIT_S = 60.0  # for a machine that is busy: a run takes two seconds, and none may come to its limit
 GONE_S = 15.0
 LIFE_S = 1.5  # about what a run takes
 PASSING, FAILING = [f"test_{n}" for n in range(12)], "test_bad"
@@ -73,7 +75,7 @@ async def main():
     if not parallel:
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     found = target.resolve(project, explicit=sys.executable, environ=environ)
-    await runner.run(RunRequest(timeout_s=20.0, parallel=parallel), found, run_id="run", spool=spool,
+    await runner.run(RunRequest(timeout_s=float(sys.argv[5]), parallel=parallel), found, run_id="run", spool=spool,
         cache_dir=None, environ=environ, revision=Revision(digest="same"), space="agent", source="test", keep=keep)
 
 anyio.run(main)
@@ -112,8 +114,16 @@ def victim(kind: str, server: int, mark: Path) -> int | None:
     return random.choice(others) if others else None
 
 
-def trial(folder: Path) -> tuple[str, str, list[str]]:
-    """Whom we killed, what came of the run, and what was wrong with it."""
+def finished(project: Path) -> list[str]:
+    """The tests that passed for certain, by their own word."""
+    try:
+        return (project / "finished").read_text().split()
+    except OSError:
+        return []
+
+
+def trial(folder: Path) -> tuple[str, str, str, list[str]]:
+    """Whom we killed and when, what came of the run, and what was wrong with it."""
     project, spool, kept = folder / "project", folder / "spool", folder / "kept.json"
     project.mkdir(parents=True)
     (project / "test_a.py").write_text(SUITE)
@@ -121,29 +131,31 @@ def trial(folder: Path) -> tuple[str, str, list[str]]:
     (folder / "server.py").write_text(SERVER)
     kind = random.choice(VICTIMS)
     parallel = 2 if kind == "worker" or random.random() < 0.2 else 0
-    words = [str(folder / "server.py"), str(project), str(spool), str(kept), str(parallel)]
+    words = [str(folder / "server.py"), str(project), str(spool), str(kept), str(parallel), str(LIMIT_S)]
     server = subprocess.Popen(
         [sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    end = time.monotonic() + LIMIT_S + 10
-    struck = "nobody"
+    end = time.monotonic() + 2 * LIMIT_S
+    struck, moment = NOBODY, "-"
+    # By the clock, from when there is somebody to kill; or by how far the tests are, so that a slow machine, where
+    # everything takes longer than the clock would have it, is not struck at its start only.
+    some, pause = (0, LIFE_S) if random.random() < 0.5 else (random.randint(1, len(PASSING)), 0.05)
     while server.poll() is None and time.monotonic() < end:
-        # A server has nothing to lose before its run has begun: mostly wait for that.
-        awaited = "guard" if kind == "server" and random.random() < 0.9 else kind
-        if victim(awaited, server.pid, folder) is not None:
-            time.sleep(random.uniform(0.0, LIFE_S))
+        if victim(kind, server.pid, folder) is not None and len(finished(project)) >= some:
+            time.sleep(random.uniform(0.0, pause))
             if (pid := victim(kind, server.pid, folder)) is not None:
+                done = len(finished(project))
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                    struck = kind
+                    struck, moment = kind, MOMENTS[(done > 0) + (done == len(PASSING))]
             break
         time.sleep(0.005)
     try:
         server.wait(max(end - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:
         server.kill()
-        return struck, "hung", ["the server did not come to its end"]
-    return struck, *judged(folder, project, spool, kept)
+        return struck, moment, "hung", ["the server did not come to its end"]
+    return struck, moment, *judged(folder, project, spool, kept)
 
 
 def judged(folder: Path, project: Path, spool: Path, kept: Path) -> tuple[str, list[str]]:
@@ -153,7 +165,7 @@ def judged(folder: Path, project: Path, spool: Path, kept: Path) -> tuple[str, l
         time.sleep(0.02)
     if left:
         wrong.append(f"left behind: {left}")
-    finished = set((project / "finished").read_text().split()) if (project / "finished").exists() else set()
+    passed = set(finished(project))
     recovered = []
     for run, _, remove in runner.recover(spool):
         recovered.append(run)
@@ -162,27 +174,29 @@ def judged(folder: Path, project: Path, spool: Path, kept: Path) -> tuple[str, l
         from pytest_recall.store import shape  # noqa: PLC0415 - not before it is needed
 
         told = shape.load(Run, json.loads(kept.read_text()))
-        wrong += wrongs(told, finished)
+        wrong += wrongs(told, passed)
         return told.status.value, wrong + (["told twice"] if recovered else [])
     if not recovered:
         # Killed before its folder was there: then nothing can have been run.
-        return "never began", wrong + ([f"lost with {sorted(finished)} finished"] if finished else [])
-    return f"recovered: {recovered[0].status.value}", wrong + wrongs(recovered[0], finished)
+        return "never began", wrong + ([f"lost with {sorted(passed)} finished"] if passed else [])
+    return f"recovered: {recovered[0].status.value}", wrong + wrongs(recovered[0], passed)
 
 
-def wrongs(run: Run, finished: set[str]) -> list[str]:
-    """What *run* says that is not so; *finished* passed for certain, by their own word."""
+def wrongs(run: Run, passed: set[str]) -> list[str]:
+    """What *run* says that is not so; *passed* did so for certain."""
     told = {test.id.partition("::")[2]: test.outcome.value for test in run.tests}
     found = []
     if run.status is Status.PASSED:
         found.append("passed, with a failing test in it")
+    if run.status is Status.TIMED_OUT:
+        found.append("hung: it came to its limit, and none of its tests takes long")
     if told.get(FAILING, "failed") not in {"failed", "crashed", "not_run"}:
         found.append(f"{FAILING} is {told[FAILING]}")
-    lost = finished - {name for name, outcome in told.items() if outcome in {"passed", "crashed"}}
+    lost = passed - {name for name, outcome in told.items() if outcome in {"passed", "crashed"}}
     # The last word of a test may have been cut off with its process: one for each process that runs tests.
     if len(lost) > 2:
         found.append(f"lost: {sorted(lost)}")
-    invented = [name for name in PASSING if told.get(name) == "passed" and name not in finished]
+    invented = [name for name in PASSING if told.get(name) == "passed" and name not in passed]
     if invented:
         found.append(f"invented: {invented}")
     if run.status is Status.FAILED and len(told) + len(run.not_run) < len(PASSING) + 2:
@@ -200,7 +214,8 @@ def main() -> int:
     options = parser.parse_args()
     random.seed(options.seed)
     tally = json.loads(options.tally.read_text()) if options.tally and options.tally.exists() else {}
-    ways, wrong, lock = Counter(tally.get("ways", {})), tally.get("wrong", []), Lock()
+    ways, moments = Counter(tally.get("ways", {})), Counter(tally.get("moments", {}))
+    wrong, lock = tally.get("wrong", []), Lock()
     room = Path(tempfile.mkdtemp(prefix="kills-"))
     until = time.monotonic() + options.seconds
 
@@ -208,12 +223,14 @@ def main() -> int:
         if time.monotonic() > until:
             return
         folder = room / str(number)
-        struck, came, bad = trial(folder)
+        struck, moment, came, bad = trial(folder)
         with lock:
             ways[f"{struck} → {came}"] += 1
+            moments[f"{struck} {moment}"] += struck != NOBODY
             wrong.extend(f"{struck} → {came}: {text} ({folder})" for text in bad)
             if options.tally:
-                options.tally.write_text(json.dumps({"ways": dict(ways), "wrong": wrong}, indent=1))
+                told = {"ways": dict(ways), "moments": dict(moments), "wrong": wrong}
+                options.tally.write_text(json.dumps(told, indent=1))
         if not bad:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -221,9 +238,9 @@ def main() -> int:
         list(pool.map(one, range(options.trials)))
     if not wrong:
         shutil.rmtree(room, ignore_errors=True)
-    for way, times in sorted(ways.items()):
+    for way, times in [*sorted(ways.items()), *sorted((+moments).items())]:
         print(f"{times:6}  {way}")
-    print(f"{sum(ways.values())} kills, {len(wrong)} wrongs")
+    print(f"{moments.total()} kills, {len(wrong)} wrongs")
     print(*wrong, sep="\n")
     return bool(wrong)
 
