@@ -135,6 +135,8 @@ def build(
     if collect != "no":
         own += ["-qqq"]
     tests = selection(request, Path(target.root), by_module="--pyargs" in args)
+    if any("[" in test.partition("::")[0] for test in tests):
+        own += ["-p", "recall_probe.brackets"]
     return Command(
         [target.python, str(cargo / "recall_probe" / "guard.py"), str(run_folder)],
         surroundings(target, environ, request.env),

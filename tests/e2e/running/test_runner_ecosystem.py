@@ -79,6 +79,14 @@ TABLE = [
         for mode in ("load", "loadscope", "loadfile", "worksteal")
     ),
     Plugin(
+        name="xdist, a path with brackets",
+        needs="xdist",
+        files={"dir[1]/test_a.py": MIXED["test_a.py"], "dir/test_b.py": MIXED["test_b.py"]},
+        request={"parallel": 2, "tests": ("dir[1]/test_a.py::test_1",)},
+        status="passed",
+        counts={"passed": 1, "collected": 1},
+    ),
+    Plugin(
         name="xdist breaks over a worker that dies",  # as it does when it writes to one before it has read of its end
         needs="xdist",
         files=DIES

@@ -517,6 +517,22 @@ def test_any_folder_name_is_a_project(folder: str, make_project, run_project) ->
     assert run.terminations == (Finished(exit_code=1),)
 
 
+def test_path_with_brackets_is_itself_and_not_its_neighbour(make_project, run_project) -> None:
+    several = "import pytest\n@pytest.mark.parametrize('n', ['a[b]', 'c'])\ndef test_n(n): pass\ndef test_o(): pass\n"
+    project = make_project(
+        {"dir[1]/test_a.py": several, "dir/test_b.py": TWO, "test_[c].py": GOOD, "test_d.py": TWO}
+    )
+    asked = ("dir[1]/test_a.py::test_n[a[b]]", "dir[1]/test_a.py::test_o", "test_d.py::test_good")
+
+    some, _ = run_project(project, RunRequest(tests=(*asked, "test_[c].py"), timeout_s=30.0))
+    folder, _ = run_project(project, RunRequest(tests=("dir[1]",), timeout_s=30.0))
+
+    good = ("test_[c].py::test_good", "test_[c].py::test_better")
+    assert sorted(test.id for test in some.tests) == sorted((*asked, *good))
+    assert (some.status, folder.status) == (Status.PASSED, Status.PASSED)
+    assert folder.counts == {"passed": 3, "collected": 3}
+
+
 def test_run_leaves_nothing_in_the_project_but_bytecode(make_project, run_project) -> None:
     project = make_project({"test_a.py": TWO})
     before = set(project.rglob("*"))
