@@ -17,7 +17,6 @@ from recall_probe.stream import Stream, cut
 from recall_probe.whole import Whole
 
 _LEND = "import sys; sys.path.insert(0, %r); import recall_probe; del sys.path[0]"
-_LEND_S = 30.0
 
 
 class Session:
@@ -123,7 +122,8 @@ class Distributed:
         if not self._lend:  # it is installed there
             return
         cargo = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        gateway.remote_exec(_LEND % cargo).waitclose(_LEND_S)
+        # For as long as it takes, as xdist's own next question does: a limit would end the run of a busy machine.
+        gateway.remote_exec(_LEND % cargo).waitclose()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node, ids):
