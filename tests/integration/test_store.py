@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,9 +33,10 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
-from pytest_recall.store import recent
+from pytest_recall.store import client, glance, recent
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
+from pytest_recall.store.glance import Glance
 from pytest_recall.store.journal import Journal, new_id
 
 PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed
@@ -142,6 +146,7 @@ import asyncio, sys
 from pathlib import Path
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
+from pytest_recall.store.glance import Glance
 from pytest_recall.store.journal import Journal
 
 async def tell(store):
@@ -376,3 +381,137 @@ def test_index_that_another_process_holds_leaves_the_answers_to_the_journal(tmp_
             await drained(store)
 
     asyncio.run(story())
+
+
+def asked(store):
+    """All questions that need no Chroma, one at a time."""
+    return (
+        store.tests(),
+        store.tests(["test_a.py::test_1", "test_a.py::test_4", "test_b.py::test_new"]),
+        store.failures(),
+        store.failures(fingerprints=["fp1:000000000003"]),
+        store.runs(limit=10, status="passed"),
+    )
+
+
+def test_looking_back_starts_no_worker_however_many_runs_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "FAR", 1)  # the journal alone is not enough
+    folder = tmp_path / "c# 100%41?"  # which is no address
+
+    async def story():
+        async with opened(folder) as store:
+            for failing in ([1], [1, 3], [], [3], [1]):
+                store.keep(run(*failing))
+            await drained(store)
+        async with opened(folder) as store:
+            cold = [await question for question in asked(store)]
+            same = [await question for question in asked(store)]
+            assert not store._line.awake
+            assert not store.troubles
+            await store.status()
+            assert store._line.ready
+            assert [await question for question in asked(store)] == cold == same
+            assert [len(one) for one in cold] == [2, 2, 2, 1, 1]
+        assert not (folder / "chroma.old").exists()  # nor was anything made anew
+        assert list(tmp_path.iterdir()) == [folder]
+
+    asyncio.run(story())
+
+
+def test_runs_that_wait_are_in_an_answer_without_a_worker_and_many_of_them_start_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "FAR", 1)
+    monkeypatch.setattr(client, "_FEW", 3)
+
+    async def story():
+        async with opened(tmp_path / "s") as store:
+            store.keep(run(1))
+            store.keep(run(1))
+            await drained(store)
+        waiting = Store(Journal(tmp_path / "s"), Embedded(folder=str(tmp_path / "s")))  # it feeds nothing
+        waiting.keep(run(2))
+        async with opened(tmp_path / "s") as store:
+            assert {f.fingerprint for f in await store.failures()} == {"fp1:000000000001", "fp1:000000000002"}
+            assert {name[-1:] for name in await store.tests()} == {"1", "2"}
+            assert not store._line.awake
+        waiting.keep(run(3))
+        waiting.keep(run(4))
+        async with opened(tmp_path / "s") as store:
+            assert {name[-1:] for name in await store.tests()} == {"1", "2", "3", "4"}
+            assert store._feeding
+            await drained(store)
+
+    asyncio.run(story())
+
+
+def changed(**fields):
+    def change(index):
+        noted = json.loads((index / "recall.json").read_bytes())
+        (index / "recall.json").write_text(json.dumps(noted | fields))
+
+    return change
+
+
+def executed(statement):
+    def change(index):
+        with contextlib.closing(sqlite3.connect(index / "chroma.sqlite3")) as database, database:
+            assert database.execute(statement).rowcount > 0
+
+    return change
+
+
+def torn(index):
+    with (index / "chroma.sqlite3").open("r+b") as file:
+        for page in range(4, 40):
+            file.seek(4096 * page)
+            file.write(b"?" * 2048)
+
+
+HARMS = {
+    "a writer died": changed(state="dirty"),
+    "an earlier version made it": changed(schema=1),
+    "nothing is counted": changed(counts={}),
+    "no counts": changed(counts=None),
+    "no manifest": lambda index: (index / "recall.json").write_text("[]"),
+    "a record is gone": executed(
+        "delete from embeddings where id in (select id from embedding_metadata where key = 'exception' limit 1)"
+    ),
+    "a part of a record is gone": executed("delete from embedding_metadata where key = 'v0'"),
+    "writes are in the queue": executed("update max_seq_id set seq_id = 0"),
+    "another layout": executed("update segments set scope = 'OTHER'"),
+    "torn": torn,
+    "no database": lambda index: (index / "chroma.sqlite3").unlink(),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_index_that_is_not_whole_is_left_to_the_worker(whole_index, tmp_path, harm):
+    shutil.copytree(whole_index, tmp_path / "s")
+    glance = Glance(tmp_path / "s")
+    assert len(glance.answer("failures", fingerprints=None)["rows"]) == 2
+    HARMS[harm](tmp_path / "s" / "chroma")
+    assert glance.answer("failures", fingerprints=None) is None
+
+
+def test_index_that_is_in_use_is_left_to_the_worker(whole_index, tmp_path, monkeypatch):
+    monkeypatch.setattr(glance, "_WAIT_S", 0.01)
+    shutil.copytree(whole_index, tmp_path / "s")
+    with FileLock(tmp_path / "s" / "chroma.lock"):
+        assert Glance(tmp_path / "s").answer("tests", ids=None) is None
+    assert Glance(tmp_path / "s").answer("tests", ids=None)["rows"]
+    assert Glance(tmp_path / "s").answer("similar", text="x", limit=1) is None
+    assert Glance(tmp_path / "none").answer("tests", ids=None) is None
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture(scope="module")
+def whole_index(tmp_path_factory):
+    """A store whose two causes of failure are in the index."""
+    folder = tmp_path_factory.mktemp("whole") / "s"
+
+    async def make():
+        async with opened(folder) as store:
+            store.keep(run(1, 2))
+            await drained(store)
+
+    asyncio.run(make())
+    return folder

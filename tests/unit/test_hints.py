@@ -230,7 +230,7 @@ def test_a_loop_is_four_failures_alike_over_edits_of_one_session():
     assert "reached" not in hint.text
     assert rules(failing, Around(streak=streak(0, 3, 5))) == []
     assert rules(failing, Around(streak=streak(0, 3, 100, 103))) == []  # after a pause it is another session
-    same = tuple(replace(sample, revision="d") for sample in streak(0, 1, 2, 3, 4))
+    same = tuple(sample._replace(revision="d") for sample in streak(0, 1, 2, 3, 4))
     assert rules(failing, Around(streak=same)) == []  # repeated, not edited
 
 

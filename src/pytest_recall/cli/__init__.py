@@ -7,6 +7,7 @@ cases) is imported by the command that needs it, inside its function.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,8 @@ FAMILIES = (
     demonstrating,
 )
 
+_GARBAGE = 100_000  # values that Python's collector of cycles waits for
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the process's exit code."""
@@ -70,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _perform(options: argparse.Namespace) -> int:
     import anyio
 
+    # A look back makes 200,000 values that live to its end: not to be looked through again and again meanwhile.
+    gc.set_threshold(_GARBAGE)
     try:
         return int(anyio.run(options.act, options))
     except RecallError as error:

@@ -334,12 +334,15 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
     here, mine, others = past.here, list[Sample](), list[Sample]()
     if not here.revision:
         return ""
-    for revision in {s.revision for s in past.samples if s.revision}:
-        there = [s for s in past.samples if s.revision == revision and among(s) == among(here)]
-        own = [s for s in there if key(s) == key(here)]
-        if own and len(own) < len(there):
-            mine += own
-            others += [s for s in there if key(s) != key(here)]
+    own, group = key(here), among(here)
+    sides: dict[str, tuple[list[Sample], list[Sample]]] = {}
+    for sample in past.samples:
+        if sample.revision and among(sample) == group:
+            sides.setdefault(sample.revision, ([], []))[key(sample) != own].append(sample)
+    for same, other in sides.values():
+        if same and other:
+            mine += same
+            others += other
     known = {s.revision for s in mine}
     if here.revision not in known or min(len(mine), len(others)) < _PROVEN or both(mine) or both(others):
         return ""

@@ -142,7 +142,7 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
         for number, attempt in enumerate(test.attempts):
             if attempt.outcome not in _SILENT:
                 one = _sample(run, row, test.id, number, attempt)
-                found.setdefault(test.id, []).append(replace(one, sources=reached) if reached else one)
+                found.setdefault(test.id, []).append(one._replace(sources=reached) if reached else one)
     return found
 
 

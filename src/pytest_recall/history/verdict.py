@@ -150,7 +150,7 @@ def judge_groups(
             return _collected(test, failed_before)
         samples = now[test]
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
-            samples = [replace(s, group=cause.fingerprint) if s.outcome.bad else s for s in samples]
+            samples = [s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in samples]
         proof = proofs.get(test, NOTHING)
         past = fold(histories.get(test), test, (*before.get(test, ()), *proof.again, *proof.alone))
         return judge(

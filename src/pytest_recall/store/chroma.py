@@ -26,7 +26,6 @@ from pytest_recall.store.vectors import Vectors
 
 T = TypeVar("T")
 
-SCHEMA = 2  # 1: rows of tests told of each run themselves
 KINDS = ("runs", "outcomes", "tests", "failures", "transitions", "notes")
 VERSION = str(chromadb.__version__)
 
@@ -60,7 +59,7 @@ class Collections:
             self._client.get_or_create_collection(
                 f"{prefix}{kind}{suffix if kind in _SEARCHED else ''}",
                 embedding_function=None,  # or it would load, and download, a model
-                metadata={"schema": SCHEMA, "embedding": self._vectors.version},
+                metadata={"schema": records.SCHEMA, "embedding": self._vectors.version},
                 configuration={"hnsw": _SYNC | ({"space": "cosine"} if kind in _SEARCHED else {})},
             )
             for kind in KINDS

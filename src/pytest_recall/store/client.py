@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,10 +32,11 @@ from pytest_recall.model import (
 )
 from pytest_recall.store import codec, lore, records, shape
 from pytest_recall.store.backend import Backend
+from pytest_recall.store.folding import Folding
+from pytest_recall.store.glance import Glance
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
-from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
-from pytest_recall.store.rows import Rows
+from pytest_recall.store.recent import FAR, Recent
 
 _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
@@ -72,15 +73,15 @@ class Store:
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
         self._lore = lore.Lore(journal.folder)
+        self._glance = Glance(journal.folder)
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._feeding = self._again = self._kept = False
         self._error = ""
         self._slow = False  # the last question was not answered in time
-        self._rows = Rows()
+        self._folding = Folding(self._recent)
         self._known: tuple[str, list[str]] = ("", [])  # of tests: generation, packed rows
         self._seen: tuple[str, list[str]] = ("", [])  # of causes: generation, packed rows
-        self._folded: tuple[object, dict[str, TestHistory]] = (None, {})
 
     async def __aenter__(self) -> Self:
         self._line = Line(self.journal.folder, self.backend)
@@ -221,7 +222,7 @@ class Store:
             )
 
         near = [row for row in await asyncio.to_thread(self._recent.rows) if fits(row)]
-        if len(near) >= limit and not self.backend.shared:
+        if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
             return near[:limit]  # the journal keeps the newest: there is nothing newer in the index
         answer = await self._ask(
             "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
@@ -265,10 +266,10 @@ class Store:
             packed = self._known[1]
         else:
             packed = list(answer["rows"])
-            self._rows.leaves.add(answer["leaves"])
+            self._folding.leaves.add(answer["leaves"])
             if asked is None:
                 self._known = (answer["generation"], packed)
-        found = await asyncio.to_thread(self._fold, packed, asked)
+        found = await asyncio.to_thread(self._folding.tests, packed, asked)
         if fates:
             found = await asyncio.to_thread(fate.applied, found, fates)
         return found if wanted is None else {test: one for test, one in found.items() if test in wanted}
@@ -284,7 +285,7 @@ class Store:
             packed = self._seen[1]
         elif answer and asked is None:
             self._seen = (answer["generation"], packed)
-        return await asyncio.to_thread(self._merge, packed, asked, limit, whole=answer is not None)
+        return await asyncio.to_thread(self._folding.failures, packed, asked, limit, whole=answer is not None)
 
     async def similar(self, text: str, limit: int = 5) -> list[tuple[FailureHistory, float]]:
         """The causes whose text is nearest to *text*, nearest first, with a likeness up to 1.
@@ -369,17 +370,29 @@ class Store:
     async def _ask(
         self, do: str, *, only_index: bool = False, patience_s: float = 0.0, **arguments: Any
     ) -> Any:
-        """The worker's answer, or None when it cannot give one in time: then the journal answers.
+        """The index's answer, or None when there is none in time: then the journal answers.
 
         With *only_index* the journal cannot, so that waiting is worth it; *patience_s* says how long, where
         the caller asked for the index itself.
         """
-        enough = not only_index and self._journal_is_enough()
-        if self._line is None or (enough and not self._line.awake and self._can_wait()):
+        line, enough = self._line, not only_index and self._journal_is_enough()
+        if line is None or (enough and not line.awake and self._can_wait()):
             return None  # the journal's answer is as good, and there at once
+        told = None
+        if not (line.ready or self._error or self.backend.shared):
+            told = await asyncio.to_thread(self._glance.answer, do, **arguments)
+        if told is None:
+            return await self._ask_worker(line, do, enough=enough, patience_s=patience_s, **arguments)
+        if not self._can_wait():
+            self._feed_later()
+        return told
+
+    async def _ask_worker(
+        self, line: Line, do: str, *, enough: bool, patience_s: float, **arguments: Any
+    ) -> Any:
         patience = min(self._deadline_s, _HASTE_S if self._slow or enough else self._deadline_s)
         patience = patience_s or patience
-        question = self._line.call(do, limit_s=patience + _SLACK_S, **arguments)
+        question = line.call(do, limit_s=patience + _SLACK_S, **arguments)
         question.add_done_callback(self._answered)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(question), patience)
@@ -392,8 +405,8 @@ class Store:
             self._error = str(error)
             if not isinstance(error, Damaged):
                 return None
-            if patience_s and await self._mended(self._line, patience_s):
-                return await self._ask(do, only_index=only_index, **arguments)
+            if patience_s and await self._mended(line, patience_s):
+                return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
             self._feed_later("rebuild")
             return None
         self._error = ""
@@ -418,11 +431,15 @@ class Store:
                 self._feed_later()
 
     def _journal_is_enough(self) -> bool:
-        """Whether the index knows no run that the journal could not tell of just as well."""
+        """Whether the journal could tell of everything just as well as the index."""
         if self.backend.shared:
             return False
         settled = self.journal.settled()
         return self.journal.indexed() <= len(settled) < FAR and self._recent.hold(settled)
+
+    def _journal_has_all(self) -> bool:
+        """Whether the embedded index knows of no run that the journal has forgotten."""
+        return self.journal.indexed() <= len(self.journal.settled())
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""
@@ -467,54 +484,3 @@ class Store:
             # What is left when nothing was taken waits for a later version of ours.
             if (again or step.result()["taken"] or did == "rebuild") and self.journal.pending():
                 self._feed_later()
-
-    # --- adding what the index does not have yet --------------------------------------------
-
-    def _fold(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
-        packed = list(packed)
-        near = self._recent.entries(NEAR)
-        state = (
-            ids if ids is None else tuple(ids),
-            hash(tuple(packed)),
-            tuple(entry.row.id for entry in near),
-        )
-        if self._folded[0] == state:
-            return dict(self._folded[1])
-        known: dict[str, TestHistory] = {}
-        for text in packed:
-            history = self._rows.test(text)
-            if history is None:
-                continue
-            other = known.get(history.id)
-            known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
-        late = catching_up(known, near)
-        found = known | {test_id: trend.fold(known[test_id], test_id, more) for test_id, more in late.items()}
-        missing = self._missing(found, ids, near)
-        if missing:
-            samples: dict[str, list[Any]] = {}
-            for entry in self._recent.entries(FAR):
-                for test_id, more in entry.samples(missing).items():
-                    samples.setdefault(test_id, []).extend(more)
-            found |= {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
-        self._folded = (state, found)
-        return dict(found)
-
-    def _missing(self, found: dict[str, TestHistory], ids: list[str] | None, near: list[Entry]) -> set[str]:
-        if ids is not None:
-            return set(ids) - found.keys()
-        far = self._recent.entries(FAR) if not found else near
-        return interesting(far) - found.keys()
-
-    def _merge(
-        self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
-    ) -> list[FailureHistory]:
-        entries = self._recent.pending() if whole else self._recent.entries(FAR)
-        rows = [row for text in packed if (row := self._rows.cause(text)) is not None]
-        found: dict[str, FailureHistory] = {}
-        for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
-            key = failure.fingerprint
-            if fingerprints is None or key in fingerprints:
-                found[key] = trend.merge(found[key], failure) if key in found else failure
-        return sorted(
-            found.values(), key=lambda failure: (failure.last_seen, failure.fingerprint), reverse=True
-        )[:limit]

@@ -21,12 +21,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pytest_recall.errors import StoreUnavailable, quoted
-from pytest_recall.store import chroma
+from pytest_recall.store import chroma, database, records
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.chroma import Collections
+from pytest_recall.store.database import CLEAN, DIRTY, LOOKING, OPENING
 from pytest_recall.store.vectors import Vectors
-
-CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"
 
 _SLACK = 1 << 20  # bytes of empty pages
 _LARGEST_FILE = 4 << 30  # bytes; the worker's own limit on what it writes
@@ -67,7 +66,7 @@ class Guard:
         """The same, to write. An error inside leaves the mark, and the next use looks closely."""
         with self._locked():
             collections = self._ready()
-            manifest = self._manifest()
+            manifest = database.manifest(self._path)
             self._note(manifest | {"state": DIRTY}, sync=True)
             try:
                 yield collections
@@ -127,7 +126,7 @@ class Guard:
             yield
 
     def _ready(self) -> Collections:
-        manifest = self._manifest()
+        manifest = database.manifest(self._path)
         state = manifest.get("state", "")
         if self._opened is not None and state == CLEAN and manifest.get("generation") == self.generation:
             return self._opened
@@ -155,11 +154,11 @@ class Guard:
 
     def _check_maker(self, manifest: dict[str, Any]) -> None:
         schema, made = manifest.get("schema"), str(manifest.get("embedding"))
-        if isinstance(schema, int) and schema > chroma.SCHEMA:
+        if isinstance(schema, int) and schema > records.SCHEMA:
             raise StoreUnavailable(
                 "The index of past runs was made by a later version of pytest-recall; update this one."
             )
-        if schema != chroma.SCHEMA or (
+        if schema != records.SCHEMA or (
             made != self._vectors.version and made.startswith("recall-") and self._vectors.ours
         ):
             raise Damaged("an earlier version made it")
@@ -197,22 +196,22 @@ class Guard:
     def _look_at_database(self, *, closely: bool) -> None:
         """Give back what rewritten rows have left empty; *closely*, check all pages. Nobody else has it open."""
         # To be written to: a writer that was killed has left a journal of its own that is rolled back now.
-        with closing(sqlite3.connect(f"file:{self._path / 'chroma.sqlite3'}?mode=rw", uri=True)) as database:
-            if closely and (answer := database.execute("pragma quick_check(1)").fetchone()) != ("ok",):
+        with closing(database.opened(self._path / "chroma.sqlite3", "rw")) as opened:
+            if closely and (answer := opened.execute("pragma quick_check(1)").fetchone()) != ("ok",):
                 raise Damaged(f"its database is torn: {answer!s:.200}")
             empty, pages, size = (
-                database.execute(f"pragma {name}").fetchone()[0]
+                opened.execute(f"pragma {name}").fetchone()[0]
                 for name in ("freelist_count", "page_count", "page_size")
             )
             if empty * size > _SLACK and empty > pages // 4:
                 with suppress(sqlite3.OperationalError):  # another process has it open, or the disk is full
-                    database.execute("vacuum")
+                    opened.execute("vacuum")
 
     def _settle(self, collections: Collections, path: Path | None = None) -> None:
         generation = secrets.token_hex(8)
         note = {
             "state": CLEAN,
-            "schema": chroma.SCHEMA,
+            "schema": records.SCHEMA,
             "embedding": self._vectors.version,
             "generation": generation,
             "counts": collections.counts(),
@@ -220,13 +219,6 @@ class Guard:
         }
         self._note(note, path=path)
         self.generation = generation
-
-    def _manifest(self) -> dict[str, Any]:
-        try:
-            found = json.loads((self._path / "recall.json").read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
 
     def _note(self, manifest: dict[str, Any], *, path: Path | None = None, sync: bool = False) -> None:
         target = (path or self._path) / "recall.json"

@@ -88,6 +88,11 @@ class Line:
         """Whether there is a worker, or one is starting: else the next call waits for a second or two."""
         return self._process is not None
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a worker that has opened the index."""
+        return self._process is not None and not self._waking
+
     def close(self, *, hasty: bool = False) -> None:
         """End the worker: at once when it is idle (*hasty*: or still starting), else soon. Blocks for that long."""
         with self._lock:

@@ -30,6 +30,7 @@ from pytest_recall.store.calendar import LEAF, Calendar, Day, Days, pack, unpack
 
 Metadata = dict[str, str | int | float | bool]
 
+SCHEMA = 2  # 1: rows of tests told of each run themselves
 VALUE = 4_000  # bytes of one metadata string (the limit is 4,096)
 # Chroma indexes every string. SQLite keeps four of this length on a page of that index; a longer one takes a page.
 _DENSE = 950

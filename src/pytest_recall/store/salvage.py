@@ -10,30 +10,20 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pytest_recall.history import trend
 from pytest_recall.model import FailureHistory
-from pytest_recall.store import records
+from pytest_recall.store import database, records
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.records import Metadata
 
-_ROWS = """
-select e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value
-from collections c
-join segments s on s.collection = c.id
-join embeddings e on e.segment_id = s.id
-join embedding_metadata m on m.id = e.id
-where c.name = ?
-order by e.id
-"""
 _DOCUMENT = "chroma:document"
 
 
-def salvage(database: Path, collections: Collections, there: Collection[str]) -> int:
-    """Take over from *database* what concerns no run in *there*; returns of how many runs."""
+def salvage(path: Path, collections: Collections, there: Collection[str]) -> int:
+    """Take over from the database in *path* what concerns no run in *there*; returns of how many runs."""
     rows = 0
-    with suppress(sqlite3.Error, OSError), closing(_opened(database)) as old:
+    with suppress(sqlite3.Error, OSError), closing(database.opened(path, "rw")) as old:
         rows = _runs(old, collections, there)
         _tests(old, collections, there)
         _failures(old, collections)
@@ -117,21 +107,7 @@ def _lore(old: sqlite3.Connection, collections: Collections) -> None:
     collections.teach(rows)
 
 
-def _opened(database: Path) -> sqlite3.Connection:
-    # Writable, so that the transaction of a writer that died is rolled back.
-    return sqlite3.connect(f"file:{database}?mode=rw", uri=True)
-
-
 def _rows(old: sqlite3.Connection, kind: str) -> Iterator[tuple[str, Metadata]]:
     """The records of a collection, as far as its pages can be read."""
-    name, record = "", dict[str, Any]()
     with suppress(sqlite3.Error, UnicodeDecodeError):
-        for row_name, key, text, whole, real, flag in old.execute(_ROWS, (kind,)):
-            if row_name != name:
-                if record:
-                    yield name, record
-                name, record = row_name, {}
-            value = text if text is not None else whole if whole is not None else real
-            record[key] = bool(flag) if value is None else value
-    if record:
-        yield name, record
+        yield from database.rows(old, kind)

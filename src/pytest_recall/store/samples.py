@@ -87,20 +87,12 @@ def unpack(data: bytes, days: Days) -> TestHistory:
         else:
             when = _former(told, pieces)
         samples = [
-            Sample(
-                run=when[n].run,
-                at=when[n].at,
-                revision=when[n].revision,
-                environment=when[n].environment,
-                space=when[n].space,
-                outcome=_LETTERS[told.outcomes[n]],
-                duration_s=times[n],
-                fingerprint=told.causes[causes[n]][0],
-                group=told.causes[causes[n]][1],
-                attempt=attempts[n],
-                sources=told.sources[sources[n]],
+            Sample._make(
+                (*day, _LETTERS[letter], seconds, *told.causes[cause], attempt, told.sources[source])
             )
-            for n in range(count)
+            for day, letter, seconds, cause, attempt, source in zip(
+                when, told.outcomes, times, causes, attempts, sources, strict=True
+            )
         ]
     except (IndexError, KeyError) as error:
         raise shape.Misshapen("a history that refers to nothing") from error

@@ -1,4 +1,4 @@
-"""A frozen dataclass as plain JSON values and back: strict in reading, and derived from the type hints."""
+"""A frozen dataclass, or a named tuple, as plain JSON values and back: strict in reading, and derived from the type hints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Shape(NamedTuple):
 
 
 def dump(value: object) -> Any:
-    """*value*, a dataclass, as JSON values; fields that hold their default are left out.
+    """*value*, a dataclass or a named tuple, as JSON values; fields that hold their default are left out.
 
     Total: a number that JSON cannot carry is written as the nearest one that it can.
     """
@@ -53,7 +53,7 @@ def _shape(hint: Any) -> _Shape:
         return _MADE_OF[origin](args)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _enum(hint)
-    if isinstance(hint, type) and is_dataclass(hint):
+    if isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, tuple)):
         return _record(hint)
     raise TypeError(f"No shape for {hint!r}")  # a mistake in the model, found by the first test
 
@@ -204,7 +204,11 @@ def _union(options: tuple[Any, ...]) -> _Shape:
 
 def _record(kind: type) -> _Shape:
     hints = get_type_hints(kind)
-    parts = [(part.name, _shape(hints[part.name]), part.default) for part in fields(kind)]
+    if is_dataclass(kind):
+        defaults = {part.name: part.default for part in fields(kind)}
+    else:  # a named tuple
+        defaults = dict.fromkeys(hints, MISSING) | getattr(kind, "_field_defaults", {})
+    parts = [(name, _shape(hints[name]), default) for name, default in defaults.items()]
     required = frozenset(name for name, _, default in parts if default is MISSING)
 
     def write(value: Any) -> dict[str, Any]:

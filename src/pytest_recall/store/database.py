@@ -1,0 +1,90 @@
+"""What lies in the database of an embedded index, read without Chroma: the records of a collection, and the manifest beside it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+Record = dict[str, Any]
+
+CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"  # states of an index in its manifest
+
+_SEGMENT = """
+select s.id
+from collections c
+join segments s on s.collection = c.id
+where c.name = ? and s.scope = 'METADATA'
+"""
+_ROWS = """
+select e.embedding_id, m.key, m.string_value, m.int_value, m.float_value, m.bool_value
+from embeddings e
+join embedding_metadata m on m.id = e.id
+where e.segment_id = ? {}
+order by e.id
+"""
+_NAMED = "and e.embedding_id in (select value from json_each(?))"
+_KEYED = """and e.id in (
+    select k.id from embedding_metadata k
+    where k.key = 'key' and k.string_value in (select value from json_each(?))
+)"""
+# Chroma takes what was written from its queue when it is next asked.
+_WAITING = """
+select count(*)
+from embeddings_queue q
+join collections c on q.topic like '%/' || c.id
+join segments s on s.collection = c.id
+left join max_seq_id m on m.segment_id = s.id
+where c.name = ? and s.scope = 'METADATA' and q.seq_id > coalesce(m.seq_id, 0)
+"""
+
+
+def opened(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
+    """The database in *path*, which must be there; "rw" also rolls back what a writer that died has begun."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
+
+
+def manifest(index: Path) -> Record:
+    """What was noted of the index in that folder when it was last written; nothing where that cannot be read."""
+    try:
+        found = json.loads((index / "recall.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def waiting(database: sqlite3.Connection, kind: str) -> int:
+    """How many writes to that collection are in Chroma's queue, and not in its records yet."""
+    return int(database.execute(_WAITING, (kind,)).fetchone()[0])
+
+
+def count(database: sqlite3.Connection, kind: str) -> int:
+    """How many records that collection has."""
+    asked = f"select count(*) from embeddings where segment_id in ({_SEGMENT})"  # noqa: S608 - all of it is ours
+    return int(database.execute(asked, (kind,)).fetchone()[0])
+
+
+def rows(
+    database: sqlite3.Connection,
+    kind: str,
+    *,
+    names: Iterable[str] | None = None,
+    keys: Iterable[str] | None = None,
+) -> Iterator[tuple[str, Record]]:
+    """The records of a collection with their names: all, or those with one of these *names*, or these values of `key`."""
+    segment = database.execute(_SEGMENT, (kind,)).fetchone() or ("",)
+    chosen = names if names is not None else keys
+    only = "" if chosen is None else _NAMED if names is not None else _KEYED
+    values = () if chosen is None else (json.dumps(list(chosen)),)
+    name, record = "", Record()
+    for row_name, key, text, whole, real, flag in database.execute(_ROWS.format(only), (*segment, *values)):
+        if row_name != name:
+            if record:
+                yield name, record
+            name, record = row_name, {}
+        value = text if text is not None else whole if whole is not None else real
+        record[key] = bool(flag) if value is None else value
+    if record:
+        yield name, record

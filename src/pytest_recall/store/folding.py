@@ -1,0 +1,72 @@
+"""What the index says of tests and causes, and what the journal knows beside it, as one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pytest_recall.history import trend
+from pytest_recall.model import FailureHistory, TestHistory
+from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
+from pytest_recall.store.rows import Rows
+
+
+class Folding:
+    """Packed rows of the index, and the newest runs of the journal, which may not be in them yet."""
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
+        self._rows = Rows()
+        self._last: tuple[object, dict[str, TestHistory]] = (None, {})
+        self.leaves = self._rows.leaves  # of the calendars that rows of tests refer to
+
+    def tests(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
+        """Histories by test, of these *ids* or of all that are worth one."""
+        packed = list(packed)
+        near = self._recent.entries(NEAR)
+        state = (
+            ids if ids is None else tuple(ids),
+            hash(tuple(packed)),
+            tuple(entry.row.id for entry in near),
+        )
+        if self._last[0] == state:
+            return dict(self._last[1])
+        known: dict[str, TestHistory] = {}
+        for text in packed:
+            history = self._rows.test(text)
+            if history is None:
+                continue
+            other = known.get(history.id)
+            known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
+        late = catching_up(known, near)
+        found = known | {test_id: trend.fold(known[test_id], test_id, more) for test_id, more in late.items()}
+        missing = self._missing(found, ids, near)
+        if missing:
+            samples: dict[str, list[Any]] = {}
+            for entry in self._recent.entries(FAR):
+                for test_id, more in entry.samples(missing).items():
+                    samples.setdefault(test_id, []).extend(more)
+            found |= {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+        self._last = (state, found)
+        return dict(found)
+
+    def failures(
+        self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
+    ) -> list[FailureHistory]:
+        """Causes, the latest first; *whole*: the rows tell of every run but those of the inbox."""
+        entries = self._recent.pending() if whole else self._recent.entries(FAR)
+        rows = [row for text in packed if (row := self._rows.cause(text)) is not None]
+        found: dict[str, FailureHistory] = {}
+        for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
+            key = failure.fingerprint
+            if fingerprints is None or key in fingerprints:
+                found[key] = trend.merge(found[key], failure) if key in found else failure
+        return sorted(
+            found.values(), key=lambda failure: (failure.last_seen, failure.fingerprint), reverse=True
+        )[:limit]
+
+    def _missing(self, found: dict[str, TestHistory], ids: list[str] | None, near: list[Entry]) -> set[str]:
+        if ids is not None:
+            return set(ids) - found.keys()
+        far = self._recent.entries(FAR) if not found else near
+        return interesting(far) - found.keys()
