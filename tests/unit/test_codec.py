@@ -14,10 +14,21 @@ from hypothesis import strategies as st
 
 from pytest_recall import suite
 from pytest_recall.errors import UnreadableRun
-from pytest_recall.model import Attempt, Failure, Fingerprint, Finished, Outcome, Run, RunRow, Sample
+from pytest_recall.model import (
+    Attempt,
+    Collector,
+    Cost,
+    Failure,
+    Fingerprint,
+    Finished,
+    Outcome,
+    Run,
+    RunRow,
+    Sample,
+)
 from pytest_recall.model import Test as Ran
 from pytest_recall.model import TestHistory as History
-from pytest_recall.store import calendar, codec, records, samples, shape
+from pytest_recall.store import calendar, codec, columns, records, samples, shape
 
 TEXT = st.text(st.characters(), max_size=12)
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
@@ -239,6 +250,61 @@ def test_run_too_large_to_keep_loses_texts_and_keeps_outcomes(monkeypatch):
     assert [test.outcome for test in kept.tests] == [Outcome.FAILED] * 20
     assert kept.tests[0].failures[0].fingerprint == print_
     assert "too large" in kept.notes[-1]
+
+
+def test_run_of_large_reasons_and_collectors_keeps_outcomes_too(monkeypatch):
+    print_ = Fingerprint(group="g", strict="s", loose="l")
+    failure = Failure(phase="collect", exception="E", message="m", fingerprint=print_, text="x" * 40_000)
+    collectors = tuple(Collector(id=f"c{n}", outcome=Outcome.ERROR, failure=failure) for n in range(20))
+    skipped = (Attempt(outcome=Outcome.SKIPPED, reason="r" * 40_000),)
+    tests = tuple(Ran(id=f"t{n}", attempts=skipped) for n in range(20))
+    monkeypatch.setattr(codec, "MOST", 60_000)
+    kept = returned(a_run(tests, collectors=collectors))
+    assert kept.counts == a_run(tests, collectors=collectors).counts
+    assert kept.collectors[0].failure.fingerprint == print_
+    assert kept.tests[0].attempts[0].reason == "r" * 100
+
+
+def test_costs_that_no_column_holds_are_kept_as_the_nearest_that_one_does():
+    costs = (
+        Cost(phase="setup", cpu_s=float("nan"), peak_kb=2**50, grown_kb=-(2**50), output=2**31),
+        Cost(phase="call", cpu_s=float("inf"), peak_kb=-1, output=-(2**40)),
+    )
+    attempts = (Attempt(outcome=Outcome.PASSED, costs=costs),)
+    failed = Ran(id="t0", attempts=(Attempt(outcome=Outcome.FAILED),))
+    kept = returned(a_run((failed, Ran(id="t1", attempts=attempts), Ran(id="t2", attempts=attempts))))
+    assert kept.tests[1].attempts[0].costs == kept.tests[2].attempts[0].costs
+    setup, call = kept.tests[1].attempts[0].costs
+    assert (setup.cpu_s, setup.peak_kb, setup.grown_kb, setup.output) == (0.0, 2**31 - 1, 0, 2**31 - 1)
+    assert 0.9e6 < call.cpu_s < 1e6
+    assert (call.phase, call.peak_kb, call.output) == ("call", 0, 0)
+
+
+def test_two_tests_in_one_place_are_no_run():
+    run = a_run(plain_suite(300), environment=replace(BASE.environment, workers=2))
+    packed = codec.pack(run)
+    places = columns.pack("i", columns.steps([0, 0, *range(2, 300)]))
+    torn = packed.columns[: 6 * 300] + places + packed.columns[6 * 300 + len(places) :]
+    assert codec.Record(packed, rosters(packed)).run().tests.ids == run.tests.ids
+    with pytest.raises(UnreadableRun, match="one place"):
+        codec.Record(replace(packed, columns=torn), rosters(packed))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"tests":1,"rest":[],"run":[]}',
+        b'{"tests":1,"rest":[7],"run":{}}',
+        b'{"tests":1,"rest":[[0,[[]]]],"run":{}}',
+        b'{"tests":2,"places":true,"rest":[[9,[]]],"run":{}}',
+    ],
+)
+def test_what_is_no_run_cannot_be_made_lean(head):
+    with pytest.raises(UnreadableRun):
+        codec.lean(codec.Packed(head=head, columns=b""))
 
 
 @settings(deadline=None, max_examples=150)

@@ -46,7 +46,7 @@ def test_tests_come_out_of_their_columns_as_they_went_in(told):
     assert {one.id for one in packed.others} >= {t.id for t in tests if t.attempts and t.outcome.bad}
     assert list(packed.among({"a", "no such"})) == [test for test in tests if test.id == "a"]
     whole = [test for test in tests if test.attempts]
-    expected = [(test.id, pytest.approx(test.attempts[-1].duration_s)) for test in whole]
+    expected = [(test.id, pytest.approx(test.attempts[-1].duration_s, nan_ok=True)) for test in whole]
     assert list(suite.Tests.of(whole).durations()) == expected
 
 
@@ -101,6 +101,15 @@ def test_durations_of_runs_stand_side_by_side_whatever_tests_each_had():
     ids, (first, second) = beside([one, Seconds(["c", "a"], array("d", [4.0, 5.0]))])
     assert ids == ["a", "b", "c"]
     assert (first[0], list(second[::2]), isnan(second[1])) == (1.0, [5.0, 4.0], True)
+
+
+def test_of_two_tests_with_one_name_now_the_one_that_passed_is_told():
+    run = Seconds(["old", "new", "gone", "b"], array("d", [1.0, nan, 2.0, 3.0]))
+    names = {"old": "new", "gone": ""}
+    now = run.renamed(lambda test: names.get(test, test))
+    assert (dict(now), list(now.ids)) == ({"new": 1.0, "b": 3.0}, ["new", "b"])
+    _, (first, second) = beside([now, Seconds(["b", "new"], array("d", [4.0, 5.0]))])
+    assert (list(first), list(second)) == ([1.0, 3.0], [5.0, 4.0])
 
 
 def test_large_results_are_let_go_sooner_but_the_newest_is_kept():

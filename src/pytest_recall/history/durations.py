@@ -22,13 +22,17 @@ class Seconds(Mapping[str, float]):
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {test: at for at, test in enumerate(self.ids) if test}
+        return {test: at for at, test in enumerate(self.ids)}
 
     def renamed(self, name: Callable[[str], str]) -> Seconds:
         """The same under other names; without those whose name is empty."""
-        ids = [name(test) for test in self.ids]
-        kept = [seconds if test else _NOT for test, seconds in zip(ids, self.column, strict=True)]
-        return Seconds(ids, array("d", kept))
+        found: dict[str, float] = {}
+        for test, seconds in zip(map(name, self.ids), self.column, strict=True):
+            if test and math.isnan(
+                found.get(test, _NOT)
+            ):  # of two that have one name now, the one that passed
+                found[test] = seconds
+        return Seconds(list(found), array("d", found.values()))
 
     def __getitem__(self, test: str) -> float:
         at = self._place(test)
@@ -53,7 +57,7 @@ def beside(runs: Sequence[Seconds]) -> tuple[Sequence[str], list[array[float]]]:
     first = runs[0].ids
     if all(one.ids is first or one.ids == first for one in runs):
         return first, [one.column for one in runs]
-    ids = list(dict.fromkeys(test for one in runs for test in one.ids if test))
+    ids = list(dict.fromkeys(test for one in runs for test in one.ids))
     places = {test: at for at, test in enumerate(ids)}
     return ids, [_moved(one, places) for one in runs]
 
@@ -61,6 +65,5 @@ def beside(runs: Sequence[Seconds]) -> tuple[Sequence[str], list[array[float]]]:
 def _moved(one: Seconds, places: Mapping[str, int]) -> array[float]:
     column = array("d", [_NOT]) * len(places)
     for test, seconds in zip(one.ids, one.column, strict=True):
-        if test:
-            column[places[test]] = seconds
+        column[places[test]] = seconds
     return column

@@ -412,8 +412,10 @@ class Collections:
             )
 
     def _update(self, collection: Any, rows: Sequence[tuple[str, Metadata]]) -> None:
+        # Each field costs a write to two indexes of Chroma's; one that is not sent stays as it is.
         for part in _parts(rows, _BATCH):
-            collection.update(ids=[name for name, _ in part], metadatas=[record for _, record in part])
+            changing = [{k: v for k, v in record.items() if k not in records.STEADY} for _, record in part]
+            collection.update(ids=[name for name, _ in part], metadatas=changing)
 
     def _by_id(self, collection: Any, ids: Sequence[str]) -> list[Metadata]:
         found: list[Metadata] = []

@@ -281,11 +281,18 @@ def lean(packed: Packed) -> Packed:
     """The same run without what only the journal keeps.
 
     That is what was installed, of plain tests times, workers and order, and of failures pytest's own rendering.
+    Raises `UnreadableRun` for whatever is not a run of ours.
     """
-    head = parse(packed.head)
+    try:
+        return replace(packed, head=render(_leaner(parse(packed.head), packed.columns)), columns=b"")
+    except (*_PARSE_ERRORS, AttributeError) as error:
+        raise _unreadable(error) from error
+
+
+def _leaner(head: Any, data: bytes) -> Any:
     count = head["tests"]
     if head.pop("places", False):
-        places = _Columns({**head, "places": True}, packed.columns, count).places or ()
+        places = _Columns({**head, "places": True}, data, count).places or ()
         head["rest"] = sorted([places[at], attempts] for at, attempts in head["rest"])
     for part in ("workers", "orders", "costs"):
         head.pop(part, None)
@@ -295,7 +302,7 @@ def lean(packed: Packed) -> Packed:
     for failure in failures:
         for part in ("text", "locals", "captured"):
             failure.pop(part, None)
-    return replace(packed, head=render(head), columns=b"")
+    return head
 
 
 def parse(data: bytes) -> Any:
@@ -396,9 +403,9 @@ def _packed_costs(head: dict[str, Any], tests: Tests) -> list[bytes]:
     numbers = [
         columns.steps([seat for seat, _ in costs]),
         [_COSTED.index(cost.phase) for _, cost in costs],
-        [min(cost.peak_kb, _WIDEST) for _, cost in costs],
-        [min(cost.grown_kb, _WIDEST) for _, cost in costs],
-        [min(cost.output, _WIDEST) for _, cost in costs],
+        [max(0, min(cost.peak_kb, _WIDEST)) for _, cost in costs],
+        [max(0, min(cost.grown_kb, _WIDEST)) for _, cost in costs],
+        [max(0, min(cost.output, _WIDEST)) for _, cost in costs],
     ]
     times = columns.pack_seconds(min(cost.cpu_s, columns.LONGEST_S * 0.99) for _, cost in costs)
     return [*(columns.pack("i", each) for each in numbers), times]
@@ -436,6 +443,8 @@ class _Columns:
         self._orders: Sequence[int] | None = None
         if head.get("places"):
             self.places = _within(accumulate(self._integers(count)), count)
+            if len(set(self.places)) != count:
+                raise shape.Misshapen("two tests in one place")
         if "workers" in head:
             self._seats = _within(self._integers(plain), len(self._workers))
         if head.get("orders"):
@@ -467,10 +476,11 @@ class _Columns:
         plain.seats = _spread(array("i", self._seats or bytes(4 * (count - len(told)))), told)
         plain.workers = list(self._workers)
         if self._costed:
-            rows = [place for place in range(count) if place not in frozenset(told)] if told else range(count)
+            other = frozenset(told)
+            rows = [place for place in range(count) if place not in other]
             self._cost(0)
             plain.costs = {
-                rows[seat]: costs for seat, costs in (self._costs or {}).items() if seat < len(rows)
+                rows[seat]: costs for seat, costs in (self._costs or {}).items() if 0 <= seat < len(rows)
             }
         return plain
 

@@ -30,6 +30,9 @@ from pytest_recall.store.calendar import LEAF, Calendar, Day, Days, pack, unpack
 
 Metadata = dict[str, str | int | float | bool]
 
+STEADY = frozenset(
+    {"key", "test", "writer", "exception"}
+)  # fields that stay what they were when a row changes
 SCHEMA = 2  # 1: rows of tests told of each run themselves
 VALUE = 4_000  # bytes of one metadata string (the limit is 4,096)
 # Chroma indexes every string. SQLite keeps four of this length on a page of that index; a longer one takes a page.
@@ -77,14 +80,10 @@ def test_key(test_id: str) -> str:
 def test_record(history: TestHistory, writer: str, calendar: Calendar) -> Metadata:
     """The row of a test; `days` names the leaves of the calendar that it needs."""
     packed, numbers = samples.pack(history, calendar)
-    last = history.samples[-1] if history.samples else None
     return {
         "key": test_key(history.id),
         "test": ascii_text(history.id),
         "writer": writer,
-        "at": last.at if last else 0.0,
-        "last": last.outcome.value if last else "",
-        "bad": sum(sample.outcome.bad for sample in history.samples),
         "days": f"{calendar.name}:{_ranges({number // LEAF for number in numbers})}",
         **cut(deflate(packed)),
     }
@@ -178,8 +177,6 @@ def failure_record(failure: FailureHistory, writer: str) -> Metadata:
     return {
         "key": cause_key(failure.fingerprint),
         "writer": writer,
-        "at": failure.last_seen,
-        "count": failure.count,
         "exception": ascii_text(failure.exception)[:200],
         **_cut_first(failure, replace(fitting, message=failure.message[:_FITTING])),
     }
