@@ -331,20 +331,14 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
 
     Only samples with the same *among* are set against each other, twice on either side at least.
     """
-    here, mine, others = past.here, list[Sample](), list[Sample]()
-    if not here.revision:
-        return ""
-    own, group = key(here), among(here)
-    sides: dict[str, tuple[list[Sample], list[Sample]]] = {}
-    for sample in past.samples:
-        if sample.revision and among(sample) == group:
-            sides.setdefault(sample.revision, ([], []))[key(sample) != own].append(sample)
-    for same, other in sides.values():
-        if same and other:
-            mine += same
-            others += other
-    known = {s.revision for s in mine}
-    if here.revision not in known or min(len(mine), len(others)) < _PROVEN or both(mine) or both(others):
+    own, group = key(past.here), among(past.here)
+    set_against = [(s, key(s) == own) for s in past.samples if s.revision and among(s) == group]
+    here, elsewhere = ({s.revision for s, same in set_against if same is side} for side in (True, False))
+    if past.here.revision not in here & elsewhere:
+        return ""  # nearly always
+    mine = [s for s, same in set_against if same and s.revision in elsewhere]
+    others = [s for s, same in set_against if not same and s.revision in here]
+    if min(len(mine), len(others)) < _PROVEN or both(mine) or both(others):
         return ""
     if mine[0].outcome.bad is others[0].outcome.bad:
         return ""

@@ -221,9 +221,9 @@ class Store:
                 and scope in ("", row.scope)
             )
 
-        near = [row for row in await asyncio.to_thread(self._recent.rows) if fits(row)]
+        near = await asyncio.to_thread(self._recent.rows, fits, limit)
         if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
-            return near[:limit]  # the journal keeps the newest: there is nothing newer in the index
+            return near  # the journal keeps the newest: there is nothing newer in the index
         answer = await self._ask(
             "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
         )

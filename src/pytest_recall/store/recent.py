@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,12 +81,19 @@ class Recent:
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._held = 0
 
-    def rows(self) -> list[RunRow]:
-        """Every run of the journal in one line."""
+    def rows(self, fits: Callable[[RunRow], bool], most: int) -> list[RunRow]:
+        """The newest runs that fit, in one line each, at most *most*."""
+        found: list[RunRow] = []
         with self._lock:
             paths = self._journal.paths()
-            self._rows = {path.stem: row for path in paths if (row := self._row(path)) is not None}
-            return list(self._rows.values())
+            there = {path.stem for path in paths}
+            self._rows = {name: row for name, row in self._rows.items() if name in there}
+            for path in paths:
+                if len(found) >= most:
+                    break
+                if (row := self._row(path)) is not None and fits(row):
+                    found.append(row)
+        return found
 
     def entries(self, most: int) -> list[Entry]:
         """The newest runs, at most *most*, and no more than fit the memory set aside for them."""
@@ -127,11 +134,11 @@ class Recent:
             return entry
 
     def _row(self, path: Path) -> RunRow | None:
-        if (known := self._rows.get(path.stem)) is not None:
-            return known
-        with suppress(UnreadableRun):
-            return self._journal.row(path)
-        return None
+        known = self._rows.get(path.stem)
+        if known is None:
+            with suppress(UnreadableRun):
+                known = self._rows[path.stem] = self._journal.row(path)
+        return known
 
 
 def interesting(entries: Sequence[Entry]) -> set[str]:
