@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import statistics
@@ -22,7 +23,9 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import get_args
 
+from pytest_recall.answers.views import View
 from pytest_recall.model import (
     Attempt,
     Environment,
@@ -150,26 +153,15 @@ async def timed(ask: Callable[[], Awaitable[object]], times: int = 9) -> tuple[f
     return spent[0], statistics.median(spent[1:])
 
 
-COLD = """
-import asyncio, sys, time
-start = time.perf_counter()
-from pathlib import Path
-from pytest_recall.store.backend import Embedded
-from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal
-
-async def main():
-    async with Store(Journal(Path(sys.argv[1])), Embedded(folder=sys.argv[1]), deadline_s=60) as store:
-        await getattr(store, sys.argv[2])()
-        print(time.perf_counter() - start)
-
-asyncio.run(main())
-"""
-
-
-def cold(folder: Path, what: str) -> float:
-    """Seconds from the start of a new process's imports to its answer."""
-    return float(subprocess.check_output([sys.executable, "-c", COLD, str(folder), what]))
+def cold(folder: Path, view: str, subject: str) -> tuple[float, float]:
+    """Seconds of a command from its start to its end, on the clock and of CPU, with its worker's."""
+    environ = {**os.environ, "PYTEST_RECALL_STORE_FOLDER": str(folder)}
+    command = [sys.executable, "-m", "pytest_recall", "history", view, *filter(None, [subject]), "--json"]
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    burnt = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return time.perf_counter() - start, burnt
 
 
 async def measure(tests: int, runs: int, folder: Path, workers: int) -> None:
@@ -222,8 +214,11 @@ async def measure(tests: int, runs: int, folder: Path, workers: int) -> None:
         await store.rebuild()
         print(f"Looking closely {verified:.2f} s, rebuilding {time.perf_counter() - start:.1f} s. ")
         print(f"Journal {status.journal_bytes / 1e6:.1f} MB, index {status.index_bytes / 1e6:.1f} MB. ")
-    for what in ("runs", "tests", "failures"):
-        print(f"Cold `{what}`: {cold(folder, what):.2f} s. ")
+    print("\n| a cold command | on the clock | CPU |\n| --- | --- | --- |")
+    subjects = {"test": flaky, "similar": "ValueError kind 7: value mismatch in module 7"}
+    for view in get_args(View):
+        clock, cpu = cold(folder, view, subjects.get(view, ""))
+        print(f"| `history {view}` | {clock:.2f} s | {cpu:.2f} s |")
 
 
 def outcomes(history: TestHistory) -> list[tuple[str, Outcome]]:
