@@ -45,7 +45,7 @@ class Reporting:
         self._config, self._stream, self._describer = config, stream, describer
         self._json_report, self._notes = json_report, notes
         self._evidence, self._raised = None, {}  # of the tests that run in this process
-        self._plain = None  # the type of those reports whose word is known where they passed
+        self._plain = False  # whether the word on a plain report that passed is known
         self._passed = []  # such reports, until something else is told or their test has ended
         self._running = {}
         self._alone = False  # nothing but pytest's own code lies between two tests
@@ -175,7 +175,7 @@ class Reporting:
         if not self._alone:
             self._config.pluginmanager.register(Ends(self), "recall-ends")
         if _from(_OWN_WORDS, hook.pytest_report_teststatus.get_hookimpls()):
-            self._plain = TestReport
+            self._plain = True
         yield
         last, self._last = self._last, None
         if last is not None:
@@ -201,7 +201,7 @@ class Reporting:
 
     def _green(self, nodeid):
         """That each phase of *nodeid* passed, and there is nothing more to tell; "" where that is not so."""
-        if len(self._passed) != 3 or self._running:
+        if not self._plain or len(self._passed) != 3 or self._running:
             return ""
         setup, call, teardown = self._passed
         if (setup.when, call.when, teardown.when) != _PHASES or "wasxfail" in call.__dict__:
@@ -225,7 +225,7 @@ class Reporting:
 
         pytest 9 changes the outcome of a test whose subtests failed while it is reported.
         """
-        if type(report) is self._plain and report.outcome == "passed" and not self._raised:
+        if type(report) is TestReport and report.outcome == "passed" and not self._raised:
             self._passed.append(report)
             return
         self._settle()
@@ -277,7 +277,7 @@ class Reporting:
 
     def _asked(self, report, running):
         """Whether what passed may be called by another name: xpassed, or failed for its subtests."""
-        return self._plain is None or running.subtests is not None or hasattr(report, "wasxfail")
+        return not self._plain or running.subtests is not None or hasattr(report, "wasxfail")
 
     def _phase(self, report, plain, category, running):
         stream = self._stream

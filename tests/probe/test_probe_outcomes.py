@@ -289,6 +289,17 @@ def test_a_report_that_a_hook_turns_into_a_failure_is_one(probe, when, test):
     assert "1 failed" in ran.output or "1 error" in ran.output
 
 
+def test_a_report_is_looked_at_last_also_where_a_plugin_has_words_of_its_own(probe):
+    hooks = """
+        def pytest_report_teststatus(report): pass
+        def pytest_runtest_logreport(report):
+            if (report.nodeid, report.when) == ("test_x.py::test_b", "call"):
+                report.outcome, report.longrepr = "failed", "left a thread behind"
+        """
+    probe.write({"conftest.py": hooks, "test_x.py": "def test_a(): pass\ndef test_b(): pass\n"})
+    assert probe.run().verdicts() == {"test_a": ["passed"], "test_b": ["failed"]}
+
+
 def test_internal_error_of_a_plugin_is_told_and_keeps_what_finished(probe):
     probe.write(
         {

@@ -16,7 +16,7 @@ DAEMONS = f"""
 
     def test_starts_daemons(tmp_path):
         code = {SLEEPER!r}
-        note = "import os; open(os.path.join({{!r}}, str(os.getpid())), 'w').close();".format(os.environ["NOTES"])
+        note = "import os; open(os.path.join({{!r}}, str(os.getpid())), 'w').close();".format(os.path.relpath(os.environ["NOTES"]))
         subprocess.Popen([sys.executable, "-c", note + code])
         subprocess.Popen([sys.executable, "-c", note + code], start_new_session=True)
         double = "import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0);"
