@@ -22,10 +22,11 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from pytest_recall.history.fingerprint import document, fingerprint, normalise
+from pytest_recall.history.fingerprint import document, fingerprint, first_line, normalise
+from pytest_recall.history.similar import matches
 from pytest_recall.history.trend import fold
 from pytest_recall.history.verdict import Verdict, judge
-from pytest_recall.model import Failure, Frame, Outcome, Sample, TestHistory
+from pytest_recall.model import Failure, FailureHistory, Frame, Outcome, Sample, TestHistory
 
 MISSED: list[str] = []
 
@@ -119,6 +120,7 @@ def recurrence(a: Sequence[Case], b: Sequence[Case]) -> None:
     )
 
 
+NEAR = 75  # as app.py asks the store
 Similarity = Callable[[Sequence[str], Sequence[str]], list[list[float]]]
 
 
@@ -165,23 +167,40 @@ def retrieval(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     def whole(case: Case) -> str:
         return normalise(case.whole, root=case.root)
 
-    ways: list[tuple[str, Callable[[Case], str], Similarity, bool]] = [
-        ("TF-IDF, whole normalised text", whole, tfidf, False),
-        ("TF-IDF, document", doc, tfidf, False),
-        ("embedding, document", doc, embedded, False),
-        ("group, loose, then embedding of the document", doc, embedded, True),
+    def message(case: Case) -> str:
+        return f"{case.failure.exception}: {case.failure.message}"
+
+    def line(case: Case) -> str:
+        last = case.failure.frames[-1:]
+        placed = "".join(f"{frame.path}: {frame.source}" for frame in last)
+        return f"{case.failure.exception}: {first_line(case.failure.message)}\n{placed}"
+
+    def pasted(case: Case) -> str:
+        return f"{message(case)}\n{case.failure.text}"
+
+    # The last of these is a known failure's look-up, the others what somebody may paste. All but the first three go
+    # the product's way: the nearest vectors, of which `matches` makes the answer.
+    ways: list[tuple[str, Callable[[Case], str], Callable[[Case], str], Similarity, bool | None]] = [
+        ("TF-IDF, whole normalised text", whole, whole, tfidf, None),
+        ("TF-IDF, document", doc, doc, tfidf, None),
+        ("vector of the document", doc, doc, embedded, None),
+        ("ours, exception and message pasted", doc, message, embedded, False),
+        ("ours, first line and its place pasted", doc, line, embedded, False),
+        ("ours, everything pasted", doc, pasted, embedded, False),
+        ("ours, a failure with its fingerprint", doc, doc, embedded, True),
     ]
     rows = []
-    for name, text, similarity, tiers in ways:
-        scores = similarity([text(case) for case in a], [text(case) for case in b])
-        ranks = [rank(case, line, a, tiers=tiers) for case, line in zip(b, scores, strict=True)]
+    for name, text, asked, similarity, tiers in ways:
+        queries = [asked(case) for case in b]
+        scores = similarity([text(case) for case in a], queries)
+        ranks = [rank(*one, a, tiers=tiers) for one in zip(b, queries, scores, strict=True)]
         ranks = [r for r in ranks if r]
         first, fifth = (fmean(r <= most for r in ranks) for most in (1, 5))
         rows.append((name, first, fifth, fmean(1 / r for r in ranks), len(ranks)))
     table(
         f"Does it find another test broken by the same cause?{where}",
         ("way", "hit@1", "hit@5", "MRR", "queries"),
-        rows,
+        [*rows, ("the most that any text could", *ceiling(a, b, doc), "", rows[0][-1])],
     )
     yardstick, ours = rows[0], rows[-1]
     must(f"hit@1 beside TF-IDF{where}", ours[1], yardstick[1])
@@ -190,16 +209,50 @@ def retrieval(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     must(f"hit@5{where}", ours[2], 0.97)
 
 
-def rank(case: Case, scores: Sequence[float], known: Sequence[Case], *, tiers: bool) -> int:
-    """The place, from 1, of the first other test with the same cause; 0 where there is none."""
+def rank(case: Case, text: str, scores: Sequence[float], known: Sequence[Case], *, tiers: bool | None) -> int:
+    """The place, from 1, of the first other test with the same cause; 0 where there is none.
 
-    def score(n: int) -> tuple[float, float]:
-        ours, theirs = case.failure.fingerprint, known[n].failure.fingerprint
-        return (2 * (ours.group == theirs.group) + (ours.loose == theirs.loose)) * tiers, scores[n]
-
+    By *scores*; unless *tiers* is None by what the product makes of the nearest, with the fingerprint or without.
+    """
     others = [n for n, one in enumerate(known) if one.project == case.project and one.test != case.test]
-    ordered = sorted(others, key=score, reverse=True)
+    ordered = sorted(others, key=lambda n: scores[n], reverse=True)
+    if tiers is not None:
+        near = [(cause(known[n], n), scores[n]) for n in ordered[:NEAR]]
+        own = case.failure.fingerprint if tiers else None
+        found = matches(text, near, fingerprint=own, test=case.test, root=case.root)
+        first = [int(match.failure.first_run) for match in found]
+        shown = set(first)
+        ordered = [*first, *(n for n in ordered if n not in shown)]
     return next((place for place, n in enumerate(ordered, 1) if known[n].mutant == case.mutant), 0)
+
+
+def cause(case: Case, number: int) -> FailureHistory:
+    """*case* as the store knows it."""
+    failure = case.failure
+    inside = [frame for frame in failure.frames if frame.project] or list(failure.frames)
+    return FailureHistory(
+        fingerprint=failure.fingerprint.group,
+        exception=failure.exception,
+        message=failure.message[:1_000],  # as it keeps them
+        path=inside[-1].path if inside else "",
+        source=inside[-1].source if inside else "",
+        tests=(case.test,),
+        first_seen=0.0,
+        last_seen=0.0,
+        first_run=str(number),
+        last_run="",
+    )
+
+
+def ceiling(a: Sequence[Case], b: Sequence[Case], text: Callable[[Case], str]) -> tuple[float, float]:
+    """What nobody can beat: one test that fails with one text for several causes gets one answer, best for most of them."""
+    alike: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for case in b:
+        if any((one.mutant, one.test != case.test) == (case.mutant, True) for one in a):
+            alike[case.project, case.test, text(case)][case.mutant] += 1
+    counts = [sorted(causes.values(), reverse=True) for causes in alike.values()]
+    asked = sum(map(sum, counts))
+    return sum(one[0] for one in counts) / asked, sum(sum(one[:5]) for one in counts) / asked
 
 
 # --- simulated pasts ---------------------------------------------------------------------------

@@ -52,6 +52,12 @@ def test_same_fingerprint_goes_before_any_likeness():
     assert matches(PASTED, [(TAX, 0.1)], fingerprint=asked, test="t.py::a")[0].tier == "strict"
 
 
+def test_words_decide_between_vectors_that_know_little_and_yield_to_one_that_knows():
+    asked = "BadRebate: rebate below zero"
+    assert [match.failure for match in matches(asked, [(TAX, 0.30), (REBATE, 0.25)])] == [REBATE, TAX]
+    assert [match.failure for match in matches(asked, [(TAX, 0.95), (REBATE, 0.60)])] == [TAX, REBATE]
+
+
 def test_without_a_word_in_common_only_a_near_vector_counts():
     (found,) = matches("¿?", [(REBATE, 0.5), (TAX, 0.3)])
     assert (found.tier, found.words, found.likeness) == ("vector", (), 0.5)

@@ -15,7 +15,7 @@ from pytest_recall.model import FailureHistory, Fingerprint
 
 Tier = Literal["strict", "group", "lexical", "vector"]
 
-_TIERS: tuple[Tier, ...] = ("strict", "group", "lexical", "vector")
+_SAME: tuple[Tier, ...] = ("strict", "group")
 _MOST_WORDS = 6  # shown
 _LEAST_SHARED = 0.5  # of the telling words of a cause: more than that is a lexical match
 _LEAST_WORDS = 2
@@ -24,6 +24,9 @@ _LEAST_WORDS = 2
 # chance. Measured on the data of benchmarks/judgement.py.
 _LEAST_LIKE = 0.05
 _LEAST_WORDLESS = 0.4
+# What the words in common add to the vectors' likeness, where the vectors know nothing. The nearer the nearest, the less:
+# a whole traceback is well placed by its vector, one line of an error is not.
+_WORDS = 0.5
 _TEXT = 20_000  # characters
 
 _WORD = re.compile(r"[^\W\d][\w.]*\w")
@@ -56,7 +59,8 @@ def matches(
 ) -> list[Match]:
     """The causes in *near* (found by fingerprint or by vector, each with its likeness), the surest first.
 
-    What is near only because nothing is nearer is left out.
+    After the same fingerprint, vector and words are added: neither finds alone what both do. What is near only
+    because nothing is nearer is left out.
 
     *text* is what was asked for: a failure's document or a pasted error; *fingerprint* and *test*
     are the failure's, where it is one.
@@ -64,19 +68,36 @@ def matches(
     asked = _words(normalise(text[:_TEXT], root=root))
     known = [_words(_told(failure)) for failure, _ in near]
     spread = Counter(word for words in known for word in words)
-    found = []
+    telling = {word: math.log(1 + len(near) / number) for word, number in spread.items()}
+    most = _length(telling.get(word, 0.0) for word in asked)
+    doubt = 1.0 - max((likeness for _, likeness in near), default=1.0)
+    found: list[tuple[float, Match]] = []
     for (failure, likeness), words in zip(near, known, strict=True):
-        weights = {word: math.log(1 + len(near) / spread[word]) for word in words}
-        shared = sorted((word for word in words if word in asked), key=lambda word: -weights[word])
-        share = sum(weights[word] for word in shared) / (sum(weights.values()) or 1.0)
+        shared = sorted((word for word in words if word in asked), key=lambda word: -telling[word])
+        share = sum(telling[word] for word in shared) / (sum(telling[word] for word in words) or 1.0)
         tier = _same(failure, fingerprint, test) or (
             "lexical" if share >= _LEAST_SHARED and len(shared) >= _LEAST_WORDS else "vector"
         )
         if tier == "vector" and likeness < (_LEAST_LIKE if shared else _LEAST_WORDLESS):
             continue
-        sure = 1.0 if tier in {"strict", "group"} else likeness
-        found.append(Match(tier=tier, failure=failure, likeness=sure, words=tuple(shared[:_MOST_WORDS])))
-    return sorted(found, key=lambda match: (_TIERS.index(match.tier), -match.likeness))
+        same = tier in _SAME
+        match = Match(
+            tier=tier,
+            failure=failure,
+            likeness=1.0 if same else likeness,
+            words=tuple(shared[:_MOST_WORDS]),
+        )
+        both = _length(telling[word] for word in shared) ** 2
+        alike = both / (most * _length(telling[word] for word in words) or 1.0)  # the cosine of their words
+        found.append((likeness + _WORDS * doubt * alike, match))
+    found.sort(
+        key=lambda each: (_SAME.index(each[1].tier) if each[1].tier in _SAME else len(_SAME), -each[0])
+    )
+    return [match for _, match in found]
+
+
+def _length(weights: Iterable[float]) -> float:
+    return math.sqrt(sum(weight * weight for weight in weights))
 
 
 def _same(failure: FailureHistory, fingerprint: Fingerprint | None, test: str) -> Tier | None:
