@@ -184,29 +184,40 @@ class Plain:
 
     def add(self, attempts: Sequence[Attempt]) -> bool:
         """Append a row; whether it holds all there is to tell of these *attempts* at a test."""
-        one = attempts[0] if attempts else _NONE
-        fits = (
+        one = attempts[0] if len(attempts) == 1 else _NONE
+        nothing_else = not (
+            one.failures or one.repetition or one.reason or one.subtests or one.properties or one.context
+        )
+        seconds = (one.setup_s, one.call_s, one.teardown_s)
+        if (
             one.outcome is Outcome.PASSED
             and one.phase == "call"
-            and not (
-                one.failures or one.repetition or one.reason or one.subtests or one.properties or one.context
-            )
-            and 0 <= one.setup_s < self.LONGEST_S
-            and 0 <= one.call_s < self.LONGEST_S
-            and 0 <= one.teardown_s < self.LONGEST_S
-            and 0 <= one.order < self.LAST
-            and len(attempts) == 1
-        )
-        if not fits:
-            one = _NONE
-        elif one.costs:
-            self.costs[len(self.orders)] = one.costs
-        self.setup_s.append(one.setup_s)
-        self.call_s.append(one.call_s)
-        self.teardown_s.append(one.teardown_s)
-        self.orders.append(one.order)
-        self.seats.append(self._seat(one.worker))
-        return fits
+            and nothing_else
+            and self.passed(seconds, one.order, one.worker)
+        ):
+            if one.costs:
+                self.costs[len(self.orders) - 1] = one.costs
+            return True
+        self.passed((0.0, 0.0, 0.0), 0, "")
+        return False
+
+    def passed(self, seconds: tuple[float, float, float], order: int, worker: str) -> bool:
+        """Append the row of a test that passed after *seconds* of setup, call and teardown; whether such a row can hold it."""
+        setup, call, teardown = seconds
+        longest = self.LONGEST_S
+        if not (
+            0 <= setup < longest
+            and 0 <= call < longest
+            and 0 <= teardown < longest
+            and 0 <= order < self.LAST
+        ):
+            return False
+        self.setup_s.append(setup)
+        self.call_s.append(call)
+        self.teardown_s.append(teardown)
+        self.orders.append(order)
+        self.seats.append(self._seat(worker))
+        return True
 
     def attempt(self, row: int) -> Attempt:
         """The one attempt of the test in that row."""

@@ -50,13 +50,28 @@ def test_tests_come_out_of_their_columns_as_they_went_in(told):
     assert list(suite.Tests.of(whole).durations()) == expected
 
 
-@given(st.lists(st.tuples(NAMES, st.sampled_from(["expect", "came", "record"]), ATTEMPT)))
+@given(st.lists(st.tuples(NAMES, st.sampled_from(["expect", "came", "record", "passed"]), ATTEMPT)))
 def test_roll_knows_who_is_missing_and_all_that_came_of_the_others(steps):
     roll, waiting, told = Roll(), {}, {}
     for name, step, attempt in steps:
         if step == "record":
             told[name] = (*told.get(name, ()), attempt)
             roll.record(name, (*roll.get(name, ()), attempt))
+        elif step == "passed":
+            seconds = (attempt.setup_s, attempt.call_s, attempt.teardown_s)
+            kept = roll.passed(name, seconds, attempt.order, attempt.worker)
+            plain = Attempt(
+                outcome=Outcome.PASSED,
+                setup_s=attempt.setup_s,
+                call_s=attempt.call_s,
+                teardown_s=attempt.teardown_s,
+                worker=attempt.worker,
+                order=attempt.order,
+            )
+            assert kept == (name not in told and suite.Plain().add((plain,)))
+            if kept:
+                told[name] = (plain,)
+                waiting[name] = max(waiting.get(name, 0) - 1, 0)
         elif step == "expect":
             waiting[name] = waiting.get(name, 0) + 1
             roll.expect(name)

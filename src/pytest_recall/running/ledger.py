@@ -7,8 +7,9 @@ once. What failures weigh is bounded over the whole run: 5,000 failing tests tel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pytest_recall.history.fingerprint import fingerprint
@@ -30,43 +31,38 @@ _RERUN = frozenset({"rerun", "retried"})
 
 
 class Running:
-    """A test that has started and not finished."""
+    """A test that has started and not finished, and what is known by now of the attempt under way.
 
-    __slots__ = (
-        "call",
-        "call_ok",
-        "decided",
-        "failures",
-        "order",
-        "phase",
-        "properties",
-        "reason",
-        "rerun",
-        "setup",
-        "since",
-        "subtests",
-        "teardown",
-        "tries",
-        "worker",
-    )
+    What most tests never differ in is kept by the class: a test costs a few microseconds in all.
+    """
+
+    rerun = False  # what came until now was an attempt that will be made again
+    tries = 0  # attempts that were recorded
+    told = False  # whether there was more of it than that it started
+    decided: Outcome | None = None
+    phase: Phase = "call"
+    call_ok = False
+    reason = ""
+    setup = call = teardown = 0.0  # seconds
+    failures: tuple[Failure, ...] = ()
+    subtests: Mapping[Outcome, int] = MappingProxyType({})
+    properties: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, order: int, worker: str, since: float) -> None:
         self.order = order
         self.worker = worker
         self.since = since  # by our own clock
-        self.rerun = False  # what came until now was an attempt that will be made again
-        self.tries = 0  # attempts that were recorded
-        self.reset()
 
-    def reset(self) -> None:
-        self.decided: Outcome | None = None
-        self.phase: Phase = "call"
-        self.call_ok = False
-        self.reason = ""
-        self.setup = self.call = self.teardown = 0.0  # seconds
-        self.failures: list[Failure] = []
-        self.subtests: dict[Outcome, int] = {}
-        self.properties: tuple[tuple[str, str], ...] = ()
+    def again(self) -> Running:
+        """The attempt is recorded, and will be made again."""
+        following = Running(self.order, self.worker, self.since)
+        following.rerun = following.told = True
+        following.tries = self.tries
+        return following
+
+    def count(self, outcome: Outcome, number: int) -> None:
+        """So many subtests ended like that."""
+        self.subtests = {**self.subtests, outcome: self.subtests.get(outcome, 0) + number}
 
 
 class Launch:
@@ -172,6 +168,7 @@ class Ledger:
 
     def _reported(self, event: events.PhaseEnd) -> None:
         state = self.running.get(event.id) or self._start(event.id, event.worker)
+        state.told = True
         state.worker = event.worker or state.worker
         # The attempt that will be made again may still tell of its teardown.
         state.rerun = state.rerun and (event.when, event.outcome) == ("teardown", "passed")
@@ -184,10 +181,11 @@ class Ledger:
             del self.running[event.id]
         elif event.outcome in _RERUN or event.status in _RERUN:
             self._record(event.id, state, state.decided or Outcome.FAILED, last=False)
-            state.reset()
-            state.rerun = True
+            self.running[event.id] = state.again()
 
     def _finished(self, event: events.Finish) -> None:
+        if self._passed(event):
+            return
         if event.call is not None:
             self._called(event, event.call)
         state = self.running.pop(event.id, None)
@@ -201,7 +199,7 @@ class Ledger:
         state.setup += event.setup
         state.teardown += event.teardown
         if event.subtests:
-            _count(state.subtests, Outcome.PASSED, event.subtests)
+            state.count(Outcome.PASSED, event.subtests)
         if state.decided is not None:
             outcome = state.decided
         elif state.call_ok:
@@ -210,6 +208,21 @@ class Ledger:
         else:  # pytest says it is done, and it was never called
             outcome = Outcome.NOT_RUN
         self._close(event.id, state, outcome)
+
+    def _passed(self, event: events.Finish) -> bool:
+        """Whether that the test passed is all there is to tell, as of nearly all; then that is all there is to do."""
+        test, call, launch = event.id, event.call, self.launch
+        state = self.running.get(test)
+        if state is None or state.told or call is None or not event.torn_down or event.subtests:
+            return False
+        if launch.repetition or test in self._blamed or self.telling.waits(test):
+            return False
+        seconds = (event.setup, call, event.teardown)
+        if not self.attempts.passed(test, seconds, state.order, event.worker or state.worker):
+            return False
+        del self.running[test]
+        launch.closed += 1
+        return True
 
     def _called(self, event: events.Finish, seconds: float) -> None:
         """The call that passed, of which nothing else was told."""
@@ -349,7 +362,7 @@ class Ledger:
 
     def _subtest(self, event: events.PhaseEnd, state: Running) -> None:
         outcome = _outcome(event, "call")
-        _count(state.subtests, outcome, 1)
+        state.count(outcome, 1)
         if outcome.bad:
             self._fail(event, "call", state)
             if state.decided is None or not state.decided.bad:
@@ -359,7 +372,7 @@ class Ledger:
         if len(state.failures) < _MOST_FAILURES:
             fault = event.fault or _NO_FAULT._replace(message=event.reason)
             failure = self._failure(when, fault, event.id, event.sections, event.subtest or "")
-            state.failures.append(failure)
+            state.failures = (*state.failures, failure)
 
     def _close(self, test: str, state: Running, outcome: Outcome) -> None:
         """The test has come to its end in this launch."""
@@ -389,7 +402,7 @@ class Ledger:
             worker=state.worker,
             order=state.order,
             reason=state.reason,
-            failures=tuple(state.failures),
+            failures=state.failures,
             subtests=tuple(sorted(state.subtests.items())),
             properties=state.properties,
             context=context,
@@ -491,10 +504,6 @@ class Ledger:
         events.Cost: _cost,
         events.Told: _nothing,
     }
-
-
-def _count(counts: dict[Outcome, int], outcome: Outcome, number: int) -> None:
-    counts[outcome] = counts.get(outcome, 0) + number
 
 
 _NO_FAULT = Fault("", "", (), "", "", ())

@@ -34,9 +34,8 @@ class Roll(Mapping[str, _Attempts]):
     def came(self, test: str) -> None:
         """It has come once."""
         number = self._numbers.get(test)
-        if number is not None and self._expected[number]:
-            self._expected[number] -= 1
-            self.left -= not self._expected[number]
+        if number is not None:
+            self._came(number)
 
     def expects(self, test: str) -> bool:
         number = self._numbers.get(test)
@@ -68,10 +67,18 @@ class Roll(Mapping[str, _Attempts]):
         if row >= 0:
             self.told[row] = attempts
             return
-        row = self._rows[number] = len(self._run)
-        self._run.append(number)
         if not self._plain.add(attempts):
-            self.told[row] = attempts
+            self.told[len(self._run)] = attempts
+        self._append(number)
+
+    def passed(self, test: str, seconds: tuple[float, float, float], order: int, worker: str) -> bool:
+        """It has come: its one attempt passed, and this is all there is to tell of it. Whether that could be kept."""
+        number = self._number(test)
+        if self._rows[number] >= 0 or not self._plain.passed(seconds, order, worker):
+            return False
+        self._append(number)
+        self._came(number)
+        return True
 
     def __getitem__(self, test: str) -> _Attempts:
         row = self._rows[self._numbers[test]]
@@ -88,6 +95,15 @@ class Roll(Mapping[str, _Attempts]):
 
     def __len__(self) -> int:
         return len(self._run)
+
+    def _append(self, number: int) -> None:
+        self._rows[number] = len(self._run)
+        self._run.append(number)
+
+    def _came(self, number: int) -> None:
+        if self._expected[number]:
+            self._expected[number] -= 1
+            self.left -= not self._expected[number]
 
     def _number(self, test: str) -> int:
         number = self._numbers.get(test)

@@ -102,9 +102,13 @@ class Telling:
             )
             costs.append((event.attempt, cost))
 
+    def waits(self, test: str) -> bool:
+        """Whether *test* has told something that no attempt has taken."""
+        return test in self._waiting or test in self._costs
+
     def take(self, test: str, attempt: int, *, last: bool) -> tuple[tuple[Entry, ...], tuple[Cost, ...]]:
         """What *test* told in that attempt; of its *last* one also what is left of it."""
-        if test not in self._waiting and test not in self._costs:
+        if not self.waits(test):
             return (), ()
         waiting = self._waiting.pop(test, ())
         costs = self._costs.pop(test, ())
