@@ -19,8 +19,8 @@ _GUARDED = sys.platform == "linux"  # somebody stands behind the supervisor (`re
 _KILL_SECONDS = 12.0  # the supervisor gives up after 10
 _CHUNK = 2**20
 _MUCH = 2**15  # half of what a pipe holds at least
-_POLL_SECONDS = 0.25  # until a killed guard is noticed
-_RESTING = 0.1  # between two looks at what was printed
+_POLL_SECONDS = 0.5  # until a killed guard is noticed
+_RESTING = 0.25  # between two looks at what was printed: each of these looks costs us 0.3 ms
 
 
 class PosixTree:

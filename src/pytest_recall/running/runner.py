@@ -54,7 +54,7 @@ from pytest_recall.running.spool import RunFolder, Spool, write
 
 __all__ = ["discover", "recover", "run"]
 
-_TICK = 0.2  # between two looks at the facts; the end of a launch is noticed at once
+_TICK = 0.25  # between two looks at the facts; the end of a launch is noticed at once
 _PROGRESS = 0.1
 _SPILL = 1.0
 _GRACE = 1.5  # for teardowns, once a limit is reached
