@@ -60,22 +60,24 @@ class Collecting:
 
     def _list(self, items):
         files = {}
+        lists, counts = self._wanted != "names", self._wanted != "ids"
         for item in items:
             path, name, param = _split(item.nodeid)
-            tests = files.setdefault(path, {})
+            tests = files.get(path)
+            if tests is None:
+                tests = files[path] = {}
             about = tests.get(name)
             if about is None:
-                about = tests[name] = self._about(item)
-            if param is not None and self._wanted != "names":
+                about = tests[name] = self._about(item) if counts else {}
+            if param is not None and lists:
                 about.setdefault("params", []).append(param)
-            about["n"] = about.get("n", 0) + 1
+            if counts:
+                about["n"] = about.get("n", 0) + 1
         for path, tests in files.items():
-            for part in _parts(tests, keep_numbers=self._wanted != "ids"):
+            for part in _parts(tests):
                 self._stream.fact("file", id=path, tests=part)
 
     def _about(self, item):
-        if self._wanted == "ids":
-            return {}
         about = {"line": (item.location[1] or 0) + 1}
         if self._wanted == "full":
             marks = {mark.name for mark in item.iter_markers() if mark.name not in _SILENT_MARKS}
@@ -95,22 +97,20 @@ def _fixtures(item, names):
 
 def _split(nodeid):
     """File, name (`Class::method`) and the text between the brackets, if there are any."""
-    nodeid = node_id(nodeid)
-    path, _, name = nodeid.partition("::")
-    if name.endswith("]") and "[" in name:
+    path, _, name = node_id(nodeid).partition("::")
+    if name[-1:] == "]" and "[" in name:
         name, _, param = name[:-1].partition("[")
         return path, name, param
     return path, name, None
 
 
-def _parts(tests, keep_numbers):
+def _parts(tests):
     """*tests* in pieces of about 1 MB: a function with very many parameters may be in several."""
     part, size = {}, 0
     for name, about in tests.items():
-        params = about.pop("params", [])
-        number = about.pop("n")
-        if keep_numbers and number > 1:
-            about["n"] = number
+        params = about.pop("params", ())
+        if about.get("n") == 1:
+            del about["n"]
         part[name] = about
         size += len(name) + 200
         for param in params:

@@ -97,3 +97,43 @@ def test_long_ids_differ_where_their_whole_does(letter, length):
 @given(st.floats() | st.none() | st.text() | st.integers())
 def test_durations_are_numbers_that_json_has(value):
     assert json.loads(json.dumps(seconds(value), allow_nan=False)) >= 0
+
+
+def test_lines_come_into_their_file_and_into_no_others_whatever_is_done_to_the_descriptor(tmp_path):
+    import os
+
+    path, foreign = tmp_path / "events.jsonl", tmp_path / "mine.txt"
+    stream, other = Stream(str(path)), Stream(str(path))
+    foreign.write_bytes(b"x" * 10_000)
+
+    def closed():
+        os.close(stream._fd)
+
+    def replaced(flags, place):
+        os.close(stream._fd)
+        descriptor = os.open(foreign, flags)
+        assert descriptor == stream._fd
+        os.lseek(descriptor, place, os.SEEK_SET)
+
+    deeds = [
+        closed,
+        lambda: replaced(os.O_RDWR, 0),
+        lambda: replaced(os.O_RDONLY, 77),
+        lambda: replaced(os.O_RDWR | os.O_APPEND, 10_000),
+        lambda: os.dup2(os.pipe()[1], stream._fd),
+        lambda: os.lseek(stream._fd, 5, os.SEEK_SET),
+        lambda: other.fact("note", text="of another process"),
+        lambda: None,
+    ]
+    told = 0
+    for deed in deeds:
+        for again in deeds:
+            for each in (deed, again):
+                each()
+                told += each is deeds[6]
+                for _ in range(2):
+                    stream.fact("end")
+                    told += 1
+    assert len(lines(path)) == told
+    assert stream.lost == other.lost == 0
+    assert foreign.read_bytes() == b"x" * 10_000
