@@ -140,9 +140,10 @@ def test_attempts_of_a_rerun_are_apart(plain, needs):
 def test_facts_until_a_crash_are_kept(plain):
     plain.write({"test_x.py": "import os\ndef test_a(): pass\ndef test_b(): os.kill(os.getpid(), 9)\n"})
     assert plain.run("--recall").returncode == -9
-    *before, started = plain.facts()
+    facts = plain.facts()
+    [started] = of(facts, "start", id="test_x.py::test_b")
     # In one fact, or in two where another plugin may do something in between.
-    [ended] = [started.pop("was")] if "was" in started else [[f["id"]] for f in of(before, "finish")]
+    [ended] = [started.pop("was")] if "was" in started else [[f["id"]] for f in of(facts, "finish")]
     assert ended[0] == "test_x.py::test_a"
     assert started == {"e": "start", "t": started["t"], "id": "test_x.py::test_b"}
 
