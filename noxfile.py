@@ -40,6 +40,7 @@ ECOSYSTEM = (
         "pytest-trio",
         "twisted",
         "pytest-django",
+        "django",  # which pytest-django does not ask for
         "pytest-bdd",
         "hypothesis",
         "pytest-benchmark",

@@ -222,7 +222,7 @@ TABLE = [
     ),
     Plugin(
         name="django",
-        needs="pytest_django",
+        needs="pytest_django django",
         files=ini("DJANGO_SETTINGS_MODULE = settings", "pythonpath = .")
         | {
             "settings.py": """
@@ -239,8 +239,9 @@ TABLE = [
                     django_user_model.objects.create(username="one")
                     assert django_user_model.objects.count() == 1
 
-                def test_without_leave(django_user_model):
-                    django_user_model.objects.count()
+                def test_without_leave():
+                    from django.contrib.auth.models import User
+                    User.objects.count()
 
                 class TestOwn(TestCase):
                     def test_count(self):
