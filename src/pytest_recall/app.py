@@ -62,9 +62,7 @@ _APART = verdict.Judgement(
     evidence="seen only in a run that was cut short, or broken as a whole",
     action="Run it alone.",
 )
-# Causes that words are compared with: few words are placed badly by their vector. The store asks for four times as many,
-# and no backend gives more than 300.
-_NEAR = 75
+_NEAR = 75  # causes that words are compared with; the store asks for four times as many, and 300 is the most
 VERIFIED = 20  # tests that one `verify` reruns
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 

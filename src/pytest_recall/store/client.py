@@ -33,7 +33,6 @@ from pytest_recall.model import (
 from pytest_recall.store import codec, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.folding import Folding
-from pytest_recall.store.glance import Glance
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, Recent
@@ -73,7 +72,6 @@ class Store:
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
         self._lore = lore.Lore(journal.folder)
-        self._glance = Glance(journal.folder)
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._feeding = self._again = self._kept = False
@@ -380,12 +378,17 @@ class Store:
             return None  # the journal's answer is as good, and there at once
         told = None
         if not (line.ready or self._error or self.backend.shared):
-            told = await asyncio.to_thread(self._glance.answer, do, **arguments)
+            told = await asyncio.to_thread(self._glanced, do, **arguments)
         if told is None:
             return await self._ask_worker(line, do, enough=enough, patience_s=patience_s, **arguments)
         if not self._can_wait():
             self._feed_later()
         return told
+
+    def _glanced(self, do: str, **arguments: Any) -> dict[str, Any] | None:
+        from pytest_recall.store.glance import Glance  # noqa: PLC0415 - SQLite, which a server rarely needs
+
+        return Glance(self.journal.folder).answer(do, **arguments)
 
     async def _ask_worker(
         self, line: Line, do: str, *, enough: bool, patience_s: float, **arguments: Any
