@@ -1,5 +1,6 @@
 """The stream's own promises: one whole line a fact, texts that anybody can carry, ids cut the same everywhere."""
 
+import itertools
 import json
 
 from hypothesis import given
@@ -110,30 +111,33 @@ def test_lines_come_into_their_file_and_into_no_others_whatever_is_done_to_the_d
         os.close(stream._fd)
 
     def replaced(flags, place):
-        os.close(stream._fd)
         descriptor = os.open(foreign, flags)
-        assert descriptor == stream._fd
         os.lseek(descriptor, place, os.SEEK_SET)
+        os.dup2(descriptor, stream._fd)
+        os.close(descriptor)
+
+    def piped():
+        reading, writing = os.pipe()
+        os.dup2(writing, stream._fd)
+        os.close(reading)
+        os.close(writing)
 
     deeds = [
         closed,
         lambda: replaced(os.O_RDWR, 0),
         lambda: replaced(os.O_RDONLY, 77),
         lambda: replaced(os.O_RDWR | os.O_APPEND, 10_000),
-        lambda: os.dup2(os.pipe()[1], stream._fd),
+        piped,
         lambda: os.lseek(stream._fd, 5, os.SEEK_SET),
         lambda: other.fact("note", text="of another process"),
         lambda: None,
     ]
     told = 0
-    for deed in deeds:
-        for again in deeds:
-            for each in (deed, again):
-                each()
-                told += each is deeds[6]
-                for _ in range(2):
-                    stream.fact("end")
-                    told += 1
+    for each in [deed for pair in itertools.product(deeds, deeds) for deed in pair]:
+        each()
+        stream.fact("end")
+        stream.fact("end")
+        told += 2 + (each is deeds[6])
     assert len(lines(path)) == told
     assert stream.lost == other.lost == 0
     assert foreign.read_bytes() == b"x" * 10_000
