@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 
 from pytest_recall.history.fingerprint import document, fingerprint, first_line, normalise
-from pytest_recall.history.similar import matches
+from pytest_recall.history.similar import NEAR, likest, matches
 from pytest_recall.history.trend import fold
 from pytest_recall.history.verdict import Verdict, judge
 from pytest_recall.model import Failure, FailureHistory, Frame, Outcome, Sample, TestHistory
@@ -120,7 +120,6 @@ def recurrence(a: Sequence[Case], b: Sequence[Case]) -> None:
     )
 
 
-NEAR = 75  # as app.py asks the store
 Similarity = Callable[[Sequence[str], Sequence[str]], list[list[float]]]
 
 
@@ -207,6 +206,36 @@ def retrieval(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     must(f"hit@5 beside TF-IDF{where}", ours[2], yardstick[2])
     must(f"hit@1{where}", ours[1], 0.90)
     must(f"hit@5{where}", ours[2], 0.97)
+
+
+def resemblance(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
+    """What the answer of a run says of a failure whose fingerprint is new: of a cause that came with another one, and of a new one."""
+    scores = embedded(*([document(case.failure, root=case.root) for case in cases] for cases in (a, b)))
+    told: dict[bool, list[bool | None]] = {True: [], False: []}  # whether it is right; None: nothing is said
+    for case, line in zip(b, scores, strict=True):
+        own = case.failure.fingerprint.group
+        others = [n for n, one in enumerate(a) if one.project == case.project]
+        others = [n for n in others if a[n].failure.fingerprint.group != own]
+        for came in (True, False):
+            known = [n for n in others if came or a[n].mutant != case.mutant]
+            nearest = sorted(known, key=lambda n: line[n], reverse=True)[:NEAR]
+            if came and case.mutant not in {a[n].mutant for n in nearest}:
+                continue
+            best = likest(
+                document(case.failure, root=case.root),
+                [(cause(a[n], n), line[n]) for n in nearest],
+                root=case.root,
+            )
+            told[came].append(a[int(best.failure.first_run)].mutant == case.mutant if best else None)
+    rows = []
+    for came, kind in ((True, "came with another fingerprint"), (False, "never came")):
+        said = [right for right in told[came] if right is not None]
+        rows.append((kind, len(told[came]), len(said) / len(told[came]), fmean(said) if said else 0.0))
+    table(
+        f"A fingerprint that is new: what is it like?{where}", ("its cause", "asked", "told", "right"), rows
+    )
+    must(f"likeness of causes that came{where}", rows[0][3], 0.65)
+    must(f"likeness of causes that never came{where}", -rows[1][2], -0.20)
 
 
 def rank(case: Case, text: str, scores: Sequence[float], known: Sequence[Case], *, tiers: bool | None) -> int:
@@ -407,11 +436,13 @@ def main() -> int:
     print(f"{len(cases)} failures of {len({case.mutant for case in cases})} mutants.")
     recurrence(a, b)
     retrieval(a, b)
+    resemblance(a, b)
     if asked.more:
         more = [read_case(line) for line in asked.more.read_text("utf-8").splitlines()]
         names = ", ".join(dict.fromkeys(case.project for case in more))
         retrieval(more, more, f" ({names})")
         retrieval([*a, *more], [*b, *more], " (all projects)")
+        resemblance(more, more, f" ({names})")
     with (data / "flakeflagger.csv").open(encoding="utf-8", newline="") as file:
         counts = [(int(row["NumFailingRuns"]), int(row["NumPassingRuns"])) for row in csv.DictReader(file)]
     rates = [failing / (failing + passing) for failing, passing in counts]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import learning, survey
+from pytest_recall import learning, resembling, survey
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import similar, trend, verdict
@@ -62,7 +62,6 @@ _APART = verdict.Judgement(
     evidence="seen only in a run that was cut short, or broken as a whole",
     action="Run it alone.",
 )
-_NEAR = 75  # causes that words are compared with; the store asks for four times as many, and 300 is the most
 VERIFIED = 20  # tests that one `verify` reruns
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 
@@ -215,6 +214,8 @@ class App:
     async def _run(
         self, space: Workspace, request: RunRequest, origin: Origin, confirm: int, job: Job[Report]
     ) -> Report:
+        if origin.space == "agent":  # a server stays, a command does not wait for likeness
+            space.store.wake()
         request = await self._narrow(space, request)
         run = await self._execute(space, request, origin, job.id, job)
         if run.status is Status.USAGE_ERROR and request.tests:
@@ -396,8 +397,7 @@ class App:
     async def similar(self, project: str, text: str, *, limit: int = 5) -> list[similar.Match]:
         """Known causes that are like *text*, the surest first, each with what it has in common."""
         space = await self.workspaces.get(project)
-        near = await space.store.similar(text, max(limit, _NEAR))
-        return similar.matches(text, near, root=str(space.root))[:limit]
+        return await resembling.similar(space, text, limit)
 
     # --- elsewhere --------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -213,22 +213,30 @@ class Remembered:
 
 async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembered:
     """What is known of *causes* of failure in *run*: how each was mended before, and what was said."""
-    prints = [cause.fingerprint for cause in causes if cause.fingerprint]
+    own = {name: frozenset(cause.tests) for cause in causes for name in cause.known_by}
+    prints = list(own)
     tests = [test for cause in causes for test in cause.tests[:20]]
     known = await space.store.transitions(fingerprints=prints, limit=1_000) if prints else []
     about = [run.id, *prints, *tests, *(_plain(test) for test in tests)]
-    by_cause = {
-        cause.fingerprint: [one for one in known if one.fingerprint == cause.fingerprint] for cause in causes
-    }
-    own = {cause.fingerprint: frozenset(cause.tests) for cause in causes}
     return Remembered(
-        fixes={name: best for name, all_of_it in by_cause.items() if (best := _best(all_of_it, own[name]))},
+        fixes={
+            cause.fingerprint: best
+            for cause in causes
+            if (best := best_of([one for one in known if one.fingerprint in cause.known_by], cause.tests))
+        },
         fixed=fixes.confirmed(
             [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
         ),
         weakened=_weakly([one for one in known if one.test in own[one.fingerprint]]),
         notes=await said(space, list(dict.fromkeys(about))),
     )
+
+
+async def mended(space: Workspace, fingerprints: Sequence[str]) -> dict[str, Transition]:
+    """What mended these causes before, of those that were."""
+    known = await space.store.transitions(fingerprints=fingerprints, limit=1_000) if fingerprints else []
+    best = {name: best_of(one for one in known if one.fingerprint == name) for name in fingerprints}
+    return {name: one for name, one in best.items() if one}
 
 
 async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
@@ -244,8 +252,8 @@ def _weakly(known: Sequence[Transition]) -> frozenset[str]:
     }
 
 
-def _best(known: Sequence[Transition], own: frozenset[str]) -> Transition | None:
-    """The one to show: a fix rather than a weakened test, of this very test rather than another, proven, late."""
+def best_of(known: Iterable[Transition], own: Collection[str] = ()) -> Transition | None:
+    """The one to show: a fix rather than a weakened test, of one of the tests *own*, proven, late."""
     standing = [one for one in known if one.state in _STANDING]
     return min(
         standing,

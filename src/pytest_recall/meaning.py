@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_recall import learning
+from pytest_recall import learning, resembling
 from pytest_recall.errors import listed, quoted
-from pytest_recall.history import compare, groups, trend, verdict
+from pytest_recall.history import compare, groups, similar, trend, verdict
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, Transition
 from pytest_recall.proof import kept
 from pytest_recall.store import records
@@ -25,8 +26,8 @@ class Explained:
 
     group: groups.Group
     judgement: verdict.Judgement
-    seen: FailureHistory | None  # before this run
-    fix: Transition | None = None  # what mended it before
+    seen: similar.Match | None  # before this run; by the fingerprint, or else what it is like
+    fix: Transition | None = None  # what mended that before
     notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
     hints: tuple[Hint, ...] = ()  # what to do about it, the surest first
 
@@ -60,10 +61,12 @@ async def explain(space: Workspace, run: Run) -> Report:
     causes = groups.group(run)
     bad = [test_id for cause in causes for test_id in cause.tests][:_JUDGED]
     histories = await space.store.tests(bad) if bad else {}
-    prints = [cause.fingerprint for cause in causes if cause.fingerprint]
+    prints = [name for cause in causes for name in cause.known_by]
     known = await space.store.failures(fingerprints=prints) if prints else []
-    seen = {failure.fingerprint: _before(failure, run.id) for failure in known if failure.first_run < run.id}
+    seen = _seen(causes, known, run)
     learnt = await learning.recall(space, run, causes)
+    like = await resembling.alike(space, run, causes, seen)
+    mended = await learning.mended(space, [match.failure.fingerprint for match in like.values()])
     proven = await kept.of(space, run)
     alike = {test for failure in known for test in failure.tests} - set(bad)
     judgements = verdict.judge_groups(
@@ -79,17 +82,19 @@ async def explain(space: Workspace, run: Run) -> Report:
     from pytest_recall import advice, suggestions  # noqa: PLC0415 - no server needs them before its first failure
 
     advised = await advice.advise(space, run, causes, histories, earlier)
-    said = [learnt.about(cause.fingerprint, *cause.tests) for cause in causes]
+    said = [learnt.about(*cause.known_by, *cause.tests) for cause in causes]
     explained = tuple(
         Explained(
             group=cause,
             judgement=judgement,
-            seen=seen.get(cause.fingerprint),
-            fix=learnt.fixes.get(cause.fingerprint),
+            seen=match,
+            fix=learnt.fixes.get(cause.fingerprint)
+            or (mended.get(match.failure.fingerprint) if match else None),
             notes=tuple(note for note in notes if not suggestions.ours(note)),
             hints=suggestions.known(hints, notes),
         )
         for cause, judgement, hints, notes in zip(causes, judgements, advised.causes, said, strict=True)
+        for match in [seen.get(cause.fingerprint) or like.get(cause.fingerprint)]
     )
     difference = compare.compare(earlier, run) if earlier else None
     weakened = await learning.weakened(space, run, difference.newly_passing[:_JUDGED]) if difference else {}
@@ -109,6 +114,18 @@ async def explain(space: Workspace, run: Run) -> Report:
             *space.store.troubles,
         ),
     )
+
+
+def _seen(
+    causes: Sequence[groups.Group], known: Iterable[FailureHistory], run: Run
+) -> dict[str, similar.Match]:
+    """What is known from before *run* of those *causes* that came before, by their fingerprints."""
+    earlier = {one.fingerprint: _before(one, run.id) for one in known if one.first_run < run.id}
+    return {
+        cause.fingerprint: similar.same(earlier[came[0]], cause.tests)
+        for cause in causes
+        if (came := [name for name in cause.known_by if name in earlier])
+    }
 
 
 def _before(known: FailureHistory, run_id: str) -> FailureHistory:

@@ -4,10 +4,12 @@ The parent stays behind as supervisor (`supervise.py`) and never imports the pro
 pytest. Nothing is passed on in environment variables, so nothing leaks into what the tests start.
 """
 
+import importlib.util
 import json
 import os
 import signal
 import sys
+import types
 
 
 def main(run_dir):
@@ -80,14 +82,27 @@ def _run(run_dir, cfg, put):
     # `-p no:recall`: where pytest-recall-plugin is installed its entry point would register us twice.
     # One word with `=`: a second word that is an existing path would move pytest's rootdir.
     sys.argv[1:] = ["-p", "no:recall", "-p", "recall_probe.plugin", "--recall-run-dir=" + run_dir, *args]
-    import runpy  # as `python -m pytest` does, so that multiprocessing's spawn finds the same __main__
-
+    code, main = _main_module("pytest.__main__")
+    sys.modules["__main__"], sys.argv[0] = main, main.__file__
     try:
-        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+        exec(code, main.__dict__)
     except Exception as error:  # pytest itself failed: a plugin that cannot be imported, …
         started = {"type": type(error).__name__, "path": "", "message": str(error)[:2000], "cause": None}
         put(os.path.join(run_dir, "startup.json"), started)
         raise
+
+
+def _main_module(name):
+    """What `python -m` makes of the module *name*: its code, and the module `__main__` that it is run in.
+
+    As runpy does, without three frames of its own below everything that the tests do: whoever walks the stack by
+    `inspect.stack()` looks through all modules, again and again, for each frame that comes from no file.
+    """
+    spec = importlib.util.find_spec(name)
+    main = types.ModuleType("__main__")
+    main.__file__, main.__cached__, main.__spec__ = spec.origin, spec.cached, spec
+    main.__loader__, main.__package__ = spec.loader, spec.parent
+    return spec.loader.get_code(name), main
 
 
 if __name__ == "__main__":

@@ -96,6 +96,38 @@ async def test_a_returning_failure_is_met_with_what_mended_it(shop, connect):
         assert "fixes" not in other
 
 
+async def test_a_new_failure_is_met_with_what_mended_one_that_is_much_like_it(shop, connect):
+    money = shop / "shop" / "money.py"
+    async with connect(shop) as agent:
+        edit(money, 'RATES = {"EUR": 1.0, "USD": 1.1}', NO_DOLLARS)
+        [dollars] = (await agent.call("run_tests"))["failures"]
+        edit(money, NO_DOLLARS, WITH_DOLLARS)
+        assert (await agent.call("run_tests"))["status"] == "passed"
+        like = await agent.call(
+            "test_history", view="similar", text="KeyError: 'USD'"
+        )  # the index is at hand
+        assert [one["fingerprint"] for one in like["failures"]] == [dollars["fingerprint"]]
+
+        edit(money, '"EUR": 1.0, ', "")
+        red = await agent.call("run_tests")
+        [cause] = red["failures"]
+        assert cause["fingerprint"] != dollars["fingerprint"]
+        seen = cause["seen_before"]
+        assert (seen["tier"], seen["fingerprint"], seen["runs"]) == ("lexical", dollars["fingerprint"], 1)
+        assert seen["similarity"] > 0.8
+        assert "RATES" in seen["matched"]
+        assert f"-{NO_DOLLARS}\n+{WITH_DOLLARS}" in cause["fix"]["hunk"]
+        assert cause["verdict"] != "recurred"
+
+        (shop / "tests" / "test_other.py").write_text("def test_it():\n    raise OSError('no room left')\n")
+        causes = (await agent.call("run_tests", tests=["tests/test_other.py"]))["failures"]
+        assert "seen_before" not in causes[0]
+        assert "fix" not in causes[0]
+        again = await agent.call("run_tests", tests=["tests/test_other.py"])
+        assert again["failures"][0]["seen_before"]["tier"] == "strict"
+        assert "fingerprint" not in again["failures"][0]["seen_before"]
+
+
 async def test_a_flip_of_a_flaky_test_is_no_fix(shop, connect):
     (shop / "tests" / "test_luck.py").write_text(
         "from pathlib import Path\n"

@@ -14,7 +14,8 @@ LOOK = """
         config = request.config
         seen = {
             "argv": sys.argv, "path": sys.path, "environ": sorted(os.environ), "cwd": os.getcwd(),
-            "main": sys.modules["__main__"].__spec__.name, "stdin": sys.stdin.fileno() if False else None,
+            "main": [str(getattr(sys.modules["__main__"], name)) for name in ("__name__", "__file__", "__package__")],
+            "spec": sys.modules["__main__"].__spec__.name, "stdin": sys.stdin.fileno() if False else None,
             "sigint": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "verbose": config.option.verbose, "root": str(config.rootdir), "faulthandler": faulthandler.is_enabled(),
             "columns": os.environ.get("COLUMNS"), "hooks": sys.dont_write_bytecode, "prefix": sys.pycache_prefix
@@ -76,6 +77,20 @@ def test_ignored_sigint_is_not_handed_on(probe):
     finally:
         signal.signal(signal.SIGINT, old)
     assert launched.end().rc == 2
+
+
+def test_a_walk_up_the_stack_meets_no_frame_without_a_file(probe):
+    """`inspect` looks through all modules for each such frame, and has two of them under plain pytest."""
+    probe.write(
+        {
+            "test_walk.py": """
+            import inspect
+            def test_walk():
+                assert [each.filename for each in inspect.stack() if each.filename.startswith("<")] == []
+            """
+        }
+    )
+    assert probe.run().verdicts() == {"test_walk": ["passed"]}
 
 
 @pytest.mark.parametrize("workers", [0, 1])

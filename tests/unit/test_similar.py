@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pytest_recall.history.similar import matches
+from pytest_recall.history.similar import likest, matches, same
 from pytest_recall.model import FailureHistory, Fingerprint
 
 
@@ -75,3 +75,17 @@ def test_hostile_text_takes_linear_time():
     for unit in ("a.", "a", ".", "a b ", "_"):
         matches(unit * 200_000, [(cause("f", unit * 1_000), 0.1)])
     assert time.process_time() - begin < 2.0
+
+
+def test_unasked_only_what_is_near_by_vector_and_by_words_is_told():
+    assert likest(PASTED, [(TAX, 0.99), (REBATE, 0.85)]) is None  # the likest shares no words
+    assert likest(PASTED, [(REBATE, 0.79)]) is None
+    found = likest(PASTED, [(TAX, 0.5), (REBATE, 0.81)])
+    assert found
+    assert (found.failure, found.tier, found.likeness) == (REBATE, "lexical", 0.81)
+    assert likest(PASTED, []) is None
+
+
+def test_a_cause_that_broke_this_test_is_known_more_strictly_than_one_of_another():
+    assert same(TAX, ["t.py::b", "t.py::a"]).tier == "strict"
+    assert same(TAX, ["t.py::b"]).tier == "group"

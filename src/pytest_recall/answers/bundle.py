@@ -148,7 +148,7 @@ async def _cause(app: App, project: str, explained: Explained) -> dict[str, Any]
             {"rule": one.rule, "text": one.text, "evidence": one.evidence, "worked": one.worked}
             for one in explained.hints
         ],
-        "seen_before": history.cause_line(explained.seen).model_dump() if explained.seen else None,
+        "seen_before": history.similar_line(explained.seen).model_dump() if explained.seen else None,
         "fix": learnt.fix(explained.fix, hunk=_HUNK, intents=10, files=50).model_dump()
         if explained.fix
         else None,

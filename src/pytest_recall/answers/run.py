@@ -15,12 +15,12 @@ from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.excerpt import excerpt
 from pytest_recall.answers.learnt import Fix
 from pytest_recall.answers.text import clean, first_ids, head, middle, refusal, short_path, tail, unnamed
+from pytest_recall.history.similar import Match
 from pytest_recall.jobs import Job
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import (
     Crashed,
     Failure,
-    FailureHistory,
     Finished,
     InternalError,
     Interrupted,
@@ -40,6 +40,7 @@ ONE, MORE, EACH, MOST = (
     8_000,
 )  # of a concise one: with one cause, for a few more, for many, at most
 FULL = 60_000
+_MATCHED = 4  # words that a cause shares with what it is like
 
 _THREAD = re.compile(r"\n(?=(?:Current t|T)hread )")
 
@@ -48,10 +49,15 @@ _PLAIN = WithJsonSchema({"type": "object"})
 
 
 class Seen(BaseModel):
+    """The cause before this run; by `lexical`, another one with a `fingerprint` of its own that is much like it."""
+
     first: str
     last: str
     runs: int
+    tier: str = ""
     fingerprint: str = ""
+    similarity: float | None = None
+    matched: list[str] = []
 
 
 class FailureGroup(BaseModel):
@@ -403,7 +409,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         verdict=judgement.verdict.value if judgement.verdict else "",
         evidence=head(judgement.evidence, 240),
         action=head(judgement.action, 300) if level.frames else "",  # it may be a command
-        seen_before=_seen(explained.seen),
+        seen_before=_seen(explained.seen, group.fingerprint, words=_MATCHED if level.frames else 1),
         fix=learnt.fix(explained.fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
         if explained.fix and level.fixed
         else None,
@@ -450,10 +456,17 @@ def _captured(failure: Failure, most: int) -> str:
     return tail("\n".join(parts), most)
 
 
-def _seen(known: FailureHistory | None) -> Seen | None:
-    if known is None:
+def _seen(match: Match | None, own: str, *, words: int) -> Seen | None:
+    if match is None:
         return None
-    return Seen(first=day(known.first_seen), last=day(known.last_seen), runs=known.count)
+    known = match.failure
+    seen = Seen(first=day(known.first_seen), last=day(known.last_seen), runs=known.count, tier=match.tier)
+    if known.fingerprint != own:
+        seen.fingerprint = known.fingerprint
+    if match.words:
+        seen.similarity = round(match.likeness, 2)
+        seen.matched = [head(word, 40) for word in match.words[:words]]
+    return seen
 
 
 def _stacks(run: Run, most: int) -> str:

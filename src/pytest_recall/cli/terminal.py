@@ -24,7 +24,7 @@ from pytest_recall.answers.logs import LogsAnswer
 from pytest_recall.answers.moving import ExportAnswer, ImportAnswer
 from pytest_recall.answers.observed import InventoryAnswer, MetricsAnswer
 from pytest_recall.answers.overview import ReportAnswer
-from pytest_recall.answers.run import FailureGroup, RunAnswer
+from pytest_recall.answers.run import FailureGroup, RunAnswer, Seen
 from pytest_recall.answers.storing import StoreAnswer
 from pytest_recall.answers.text import at_a_shell
 from pytest_recall.answers.views import (
@@ -133,6 +133,8 @@ def _failure(group: FailureGroup) -> Iterator[RenderableType]:
     if says := ": ".join(part for part in (group.verdict.replace("_", " "), told) if part):
         yield Text(f"  {plain(says)}", style="yellow")
     yield from (Text(plain(f"  → {hint}"), style="yellow") for hint in group.hints)
+    if group.seen_before:
+        yield Text(plain(f"  {_seen(group.seen_before)}"), style="cyan")
     if group.fix:
         yield from _fix(group.fix)
     yield from _notes(group.notes, "  ")
@@ -146,6 +148,12 @@ def _indented(text: str, indent: str) -> Text:
 
 def _notes(notes: Sequence[str], indent: str = "") -> Iterator[RenderableType]:
     yield from (Text(plain(f"{indent}{note}"), style="cyan") for note in notes)
+
+
+def _seen(seen: Seen) -> str:
+    words = ", ".join(seen.matched)
+    what = f"like {seen.fingerprint} ({seen.tier} {seen.similarity:.2f}: {words})" if words else "seen before"
+    return f"{what}, in {_number(seen.runs, 'run')}, last {seen.last}"
 
 
 def _fix(fix: Fix) -> Iterator[RenderableType]:

@@ -9,6 +9,7 @@ from pytest_recall.history.fingerprint import digest, ended, first_line, normali
 from pytest_recall.model import Failure, FailureHistory, Outcome, Phase, Run, TimedOut
 
 _ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+_KNOWN_BY = 20  # fingerprints of one group that are looked up
 _TELLING = 16  # characters; `KeyError: 'id'` may come from anywhere
 
 
@@ -26,6 +27,11 @@ class Group:
     failure: Failure | None
     tests: tuple[str, ...]  # in order of the run, each once
     also: tuple[str, ...] = ()  # the other fingerprints in it
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """The fingerprints that memory may know it by, its own first; not all, where there are many."""
+        return (self.fingerprint, *self.also[:_KNOWN_BY]) if self.fingerprint else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ from pytest_recall.model import FailureHistory, Fingerprint
 
 Tier = Literal["strict", "group", "lexical", "vector"]
 
+NEAR = 75  # causes that words are compared with; the store asks for four times as many, and 300 is the most
+
 _SAME: tuple[Tier, ...] = ("strict", "group")
 _MOST_WORDS = 6  # shown
 _LEAST_SHARED = 0.5  # of the telling words of a cause: more than that is a lexical match
@@ -27,6 +29,9 @@ _LEAST_WORDLESS = 0.4
 # What the words in common add to the vectors' likeness, where the vectors know nothing. The nearer the nearest, the less:
 # a whole traceback is well placed by its vector, one line of an error is not.
 _WORDS = 0.5
+# Unasked only what is as near as this is told, by words too: where its cause had come with another fingerprint, seven of
+# ten such have it; of failures with a new cause one in seven is told of another so near (benchmarks/judgement.py).
+_SURE = 0.8
 _TEXT = 20_000  # characters
 
 _WORD = re.compile(r"[^\W\d][\w.]*\w")
@@ -94,6 +99,18 @@ def matches(
         key=lambda each: (_SAME.index(each[1].tier) if each[1].tier in _SAME else len(_SAME), -each[0])
     )
     return [match for _, match in found]
+
+
+def likest(text: str, near: Sequence[tuple[FailureHistory, float]], *, root: str = "") -> Match | None:
+    """The one of *near* that a failure with this document may be told to be like; None where that would be a guess."""
+    best = next(iter(matches(text, near, root=root)), None)
+    return best if best and best.tier == "lexical" and best.likeness >= _SURE else None
+
+
+def same(failure: FailureHistory, tests: Iterable[str]) -> Match:
+    """The cause itself, known by its fingerprint, of a failure of these *tests*."""
+    same: Tier = "strict" if set(failure.tests).intersection(tests) else "group"
+    return Match(tier=same, failure=failure, likeness=1.0)
 
 
 def _length(weights: Iterable[float]) -> float:

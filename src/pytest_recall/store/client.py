@@ -117,6 +117,10 @@ class Store:
         """Keep *note*: durable when this returns. Raises `StoreUnavailable` when the disk refuses."""
         self.learn([note])
 
+    def wake(self) -> None:
+        """Start the worker behind all questions: the next run that is kept needs it, and so may its answer."""
+        self._feed_later()
+
     async def feed(self) -> int:
         """Take the inbox into the index now; returns how many runs. What hinders it is in `troubles`."""
         taken = 0
@@ -285,15 +289,22 @@ class Store:
             self._seen = (answer["generation"], packed)
         return await asyncio.to_thread(self._folding.failures, packed, asked, limit, whole=answer is not None)
 
-    async def similar(self, text: str, limit: int = 5) -> list[tuple[FailureHistory, float]]:
+    async def similar(
+        self, text: str, limit: int = 5, *, patient: bool = True
+    ) -> list[tuple[FailureHistory, float]]:
         """The causes whose text is nearest to *text*, nearest first, with a likeness up to 1.
 
-        Empty without the index: the journal alone does not search by likeness.
+        Empty without the index: the journal alone does not search by likeness. Who is not *patient* asks only a worker
+        that is there already, of what it has taken in.
         """
-        with suppress(TimeoutError):  # what waits is looked at, too
-            await asyncio.wait_for(self.feed(), _PATIENT_S)
+        if patient:
+            with suppress(TimeoutError):  # what waits is looked at, too
+                await asyncio.wait_for(self.feed(), _PATIENT_S)
+        elif self._line is None or not self._line.ready:
+            return []
+        patience = _PATIENT_S if patient else 0.0
         answer = await self._ask(
-            "similar", only_index=True, patience_s=_PATIENT_S, text=text[:100_000], limit=4 * limit
+            "similar", only_index=True, patience_s=patience, text=text[:100_000], limit=4 * limit
         )
         found: dict[str, tuple[FailureHistory, float]] = {}
         for value, score in answer or ():
