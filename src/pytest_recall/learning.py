@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -218,11 +219,16 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
     tests = [test for cause in causes for test in cause.tests[:20]]
     known = await space.store.transitions(fingerprints=prints, limit=1_000) if prints else []
     about = [run.id, *prints, *tests, *(_plain(test) for test in tests)]
+    by_print = _by_print(known)
     return Remembered(
         fixes={
             cause.fingerprint: best
             for cause in causes
-            if (best := best_of([one for one in known if one.fingerprint in cause.known_by], cause.tests))
+            if (
+                best := _best(
+                    [one for name in cause.known_by for one in by_print[name]], own.get(cause.fingerprint, ())
+                )
+            )
         },
         fixed=fixes.confirmed(
             [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
@@ -235,8 +241,14 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
 async def mended(space: Workspace, fingerprints: Sequence[str]) -> dict[str, Transition]:
     """What mended these causes before, of those that were."""
     known = await space.store.transitions(fingerprints=fingerprints, limit=1_000) if fingerprints else []
-    best = {name: best_of(one for one in known if one.fingerprint == name) for name in fingerprints}
-    return {name: one for name, one in best.items() if one}
+    return {name: best for name, all_of_it in _by_print(known).items() if (best := _best(all_of_it))}
+
+
+def _by_print(known: Iterable[Transition]) -> defaultdict[str, list[Transition]]:
+    found: defaultdict[str, list[Transition]] = defaultdict(list)
+    for one in known:
+        found[one.fingerprint].append(one)
+    return found
 
 
 async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
@@ -252,8 +264,8 @@ def _weakly(known: Sequence[Transition]) -> frozenset[str]:
     }
 
 
-def best_of(known: Iterable[Transition], own: Collection[str] = ()) -> Transition | None:
-    """The one to show: a fix rather than a weakened test, of one of the tests *own*, proven, late."""
+def _best(known: Sequence[Transition], own: Collection[str] = ()) -> Transition | None:
+    """The one to show: a fix rather than a weakened test, of this very test rather than another, proven, late."""
     standing = [one for one in known if one.state in _STANDING]
     return min(
         standing,

@@ -109,8 +109,8 @@ def likest(text: str, near: Sequence[tuple[FailureHistory, float]], *, root: str
 
 def same(failure: FailureHistory, tests: Iterable[str]) -> Match:
     """The cause itself, known by its fingerprint, of a failure of these *tests*."""
-    same: Tier = "strict" if set(failure.tests).intersection(tests) else "group"
-    return Match(tier=same, failure=failure, likeness=1.0)
+    own = set(failure.tests).intersection(tests)
+    return Match(tier="strict" if own else "group", failure=failure, likeness=1.0)
 
 
 def _length(weights: Iterable[float]) -> float:
