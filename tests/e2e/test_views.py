@@ -93,6 +93,17 @@ async def test_a_cause_counts_as_seen_before_only_in_other_runs(make_project, co
         assert "seen_before" not in again["run"]["failures"][0]
 
 
+async def test_a_cause_is_known_by_any_of_its_fingerprints(make_project, connect):
+    source = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_one(n): assert n == 3\n"
+    async with connect(make_project({"test_a.py": source})) as agent:
+        [second] = (await agent.call("run_tests", tests=["test_a.py::test_one[2]"]))["failures"]
+        [both] = (await agent.call("run_tests"))["failures"]
+        assert len(both["tests"]) == 2
+        assert both["fingerprint"] != second["fingerprint"]
+        seen = both["seen_before"]
+        assert (seen["tier"], seen["fingerprint"], seen["runs"]) == ("strict", second["fingerprint"], 1)
+
+
 async def test_tests_that_are_gone_are_marked_when_asked(make_project, connect):
     project = make_project({"test_a.py": "def test_one(): assert 0\ndef test_two(): assert 0\n"})
     async with connect(project) as agent:
