@@ -127,7 +127,7 @@ def test_run_whose_server_was_killed_is_told_by_the_next_process(make_project, t
     )
     spool = tmp_path / "spool"
 
-    _kill_server(project, spool, project / "started", spool / "lost" / "output")
+    _kill_server(project, spool, project / "started", filled=spool / "lost" / "output")
 
     ((run, files, remove),) = runner.recover(spool)
     assert left_behind() == []
@@ -184,16 +184,20 @@ def test_folder_of_a_torn_story_is_removed(tmp_path) -> None:
     assert not folder.exists()
 
 
-def _kill_server(project: Path, spool: Path, *when: Path) -> None:
-    """Run *project* in a server that is killed as soon as the files of *when* are there."""
+def _kill_server(project: Path, spool: Path, *when: Path, filled: Path | None = None) -> None:
+    """Run *project* in a server that is killed as soon as the files of *when* are there, and something is in *filled*."""
     script = project.parent / "server.py"
     script.write_text(textwrap.dedent(SERVER))
     server = subprocess.Popen([sys.executable, str(script), str(project), str(spool)], cwd="/")
     try:
-        _until(lambda: all(path.exists() for path in when), server)
+        _until(lambda: all(path.exists() for path in when) and (filled is None or _lines(filled) > 1), server)
     finally:
         server.kill()
         server.wait()
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _until(fact: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
