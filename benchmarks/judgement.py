@@ -17,7 +17,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -213,20 +213,25 @@ def resemblance(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     scores = embedded(*([document(case.failure, root=case.root) for case in cases] for cases in (a, b)))
     told: dict[bool, list[bool | None]] = {True: [], False: []}  # whether it is right; None: nothing is said
     for case, line in zip(b, scores, strict=True):
-        own = case.failure.fingerprint.group
-        others = [n for n, one in enumerate(a) if one.project == case.project]
-        others = [n for n in others if a[n].failure.fingerprint.group != own]
+        groups = defaultdict(list)  # as the store keeps them
+        for n, one in enumerate(a):
+            if (one.project, one.failure.fingerprint.group) != (case.project, case.failure.fingerprint.group):
+                groups[one.project, one.failure.fingerprint.group].append(n)
+        of_it = {key: {a[n].mutant for n in group} for key, group in groups.items() if key[0] == case.project}
         for came in (True, False):
-            known = [n for n in others if came or a[n].mutant != case.mutant]
-            nearest = sorted(known, key=lambda n: line[n], reverse=True)[:NEAR]
-            if came and case.mutant not in {a[n].mutant for n in nearest}:
+            known = [key for key, mutants in of_it.items() if came or case.mutant not in mutants]
+            if came and not any(case.mutant in of_it[key] for key in known):
                 continue
-            best = likest(
-                document(case.failure, root=case.root),
-                [(cause(a[n], n), line[n]) for n in nearest],
-                root=case.root,
-            )
-            told[came].append(a[int(best.failure.first_run)].mutant == case.mutant if best else None)
+            near = [
+                (
+                    replace(cause(a[groups[key][0]], at), tests=tuple(a[n].test for n in groups[key])),
+                    max(line[n] for n in groups[key]),
+                )
+                for at, key in enumerate(known)
+            ]
+            near = sorted(near, key=lambda each: each[1], reverse=True)[:NEAR]
+            best = likest(document(case.failure, root=case.root), near, tests=[case.test], root=case.root)
+            told[came].append(case.mutant in of_it[known[int(best.failure.first_run)]] if best else None)
     rows = []
     for came, kind in ((True, "came with another fingerprint"), (False, "never came")):
         said = [right for right in told[came] if right is not None]
@@ -234,8 +239,8 @@ def resemblance(a: Sequence[Case], b: Sequence[Case], where: str = "") -> None:
     table(
         f"A fingerprint that is new: what is it like?{where}", ("its cause", "asked", "told", "right"), rows
     )
-    must(f"likeness of causes that came{where}", rows[0][3], 0.65)
-    must(f"likeness of causes that never came{where}", -rows[1][2], -0.20)
+    must(f"likeness of causes that came{where}", rows[0][3], 0.85)
+    must(f"likeness of causes that never came{where}", -rows[1][2], -0.10)
 
 
 def rank(case: Case, text: str, scores: Sequence[float], known: Sequence[Case], *, tiers: bool | None) -> int:

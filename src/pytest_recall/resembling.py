@@ -22,7 +22,7 @@ async def similar(space: Workspace, text: str, limit: int) -> list[Match]:
 async def alike(
     space: Workspace, run: Run, causes: Sequence[Group], known: Mapping[str, Match]
 ) -> dict[str, Match]:
-    """What those of the first *causes* of *run* that are not *known* are most like, by their fingerprints; few are.
+    """What the first *causes* of *run* that are not *known* are much like, by their fingerprints: other tests' causes.
 
     Asks only an index that is at hand: nobody waits for this.
     """
@@ -34,6 +34,6 @@ async def alike(
         text = document(cause.failure, root=run.rootdir)
         near = await space.store.similar(text, NEAR, patient=False)
         before = [each for each in near if each[0].first_run < run.id and each[0].fingerprint not in here]
-        if best := likest(text, before, root=run.rootdir):
+        if best := likest(text, before, tests=cause.tests, root=run.rootdir):
             found[cause.fingerprint] = best
     return found

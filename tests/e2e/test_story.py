@@ -97,7 +97,9 @@ async def test_a_returning_failure_is_met_with_what_mended_it(shop, connect):
 
 
 async def test_a_new_failure_is_met_with_what_mended_one_that_is_much_like_it(shop, connect):
-    money = shop / "shop" / "money.py"
+    money, tests = shop / "shop" / "money.py", shop / "tests" / "test_cart.py"
+    edit(tests, '([1, 2], "EUR") == 3', '([10, 20], "EUR") == 30')
+    edit(tests, 'round(total([10, 20], "USD"), 2) == 33', 'total([10, 20], "USD") >= 33')
     async with connect(shop) as agent:
         edit(money, 'RATES = {"EUR": 1.0, "USD": 1.1}', NO_DOLLARS)
         [dollars] = (await agent.call("run_tests"))["failures"]
@@ -114,7 +116,7 @@ async def test_a_new_failure_is_met_with_what_mended_one_that_is_much_like_it(sh
         assert cause["fingerprint"] != dollars["fingerprint"]
         seen = cause["seen_before"]
         assert (seen["tier"], seen["fingerprint"], seen["runs"]) == ("lexical", dollars["fingerprint"], 1)
-        assert seen["similarity"] > 0.8
+        assert seen["similarity"] >= 0.85
         assert "RATES" in seen["matched"]
         assert f"-{NO_DOLLARS}\n+{WITH_DOLLARS}" in cause["fix"]["hunk"]
         assert cause["verdict"] != "recurred"

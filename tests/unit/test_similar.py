@@ -78,12 +78,24 @@ def test_hostile_text_takes_linear_time():
 
 
 def test_unasked_only_what_is_near_by_vector_and_by_words_is_told():
-    assert likest(PASTED, [(TAX, 0.99), (REBATE, 0.85)]) is None  # the likest shares no words
-    assert likest(PASTED, [(REBATE, 0.79)]) is None
-    found = likest(PASTED, [(TAX, 0.5), (REBATE, 0.81)])
+    assert (
+        likest(PASTED, [(TAX, 0.99), (REBATE, 0.86)], tests=["t.py::b"]) is None
+    )  # the likest shares no words
+    assert likest(PASTED, [(REBATE, 0.84)], tests=["t.py::b"]) is None
+    found = likest(PASTED, [(TAX, 0.5), (REBATE, 0.86)], tests=["t.py::b"])
     assert found
-    assert (found.failure, found.tier, found.likeness) == (REBATE, "lexical", 0.81)
-    assert likest(PASTED, []) is None
+    assert (found.failure, found.tier, found.likeness) == (REBATE, "lexical", 0.86)
+    assert likest(PASTED, [], tests=["t.py::b"]) is None
+
+
+def test_one_test_fails_for_several_causes_in_much_the_same_words():
+    assert likest(PASTED, [(REBATE, 0.99)], tests=["t.py::b", "t.py::a[1]"]) is None
+    other = cause(
+        "fp1:other", "rebate -3 below zero", source="return self.total - rebate", tests=("t.py::c",)
+    )
+    found = likest(PASTED, [(REBATE, 0.99), (other, 0.9)], tests=["t.py::a"])
+    assert found
+    assert found.failure is other
 
 
 def test_a_cause_that_broke_this_test_is_known_more_strictly_than_one_of_another():

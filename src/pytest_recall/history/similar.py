@@ -29,9 +29,9 @@ _LEAST_WORDLESS = 0.4
 # What the words in common add to the vectors' likeness, where the vectors know nothing. The nearer the nearest, the less:
 # a whole traceback is well placed by its vector, one line of an error is not.
 _WORDS = 0.5
-# Unasked only what is as near as this is told, by words too: where its cause had come with another fingerprint, seven of
-# ten such have it; of failures with a new cause one in seven is told of another so near (benchmarks/judgement.py).
-_SURE = 0.8
+# Unasked only what is as near as this is told, by words too, and of other tests: one test fails for several causes in much
+# the same words. Nine of ten that are told have the cause (benchmarks/judgement.py).
+_SURE = 0.85
 _TEXT = 20_000  # characters
 
 _WORD = re.compile(r"[^\W\d][\w.]*\w")
@@ -101,9 +101,15 @@ def matches(
     return [match for _, match in found]
 
 
-def likest(text: str, near: Sequence[tuple[FailureHistory, float]], *, root: str = "") -> Match | None:
-    """The one of *near* that a failure with this document may be told to be like; None where that would be a guess."""
-    best = next(iter(matches(text, near, root=root)), None)
+def likest(
+    text: str, near: Sequence[tuple[FailureHistory, float]], *, tests: Iterable[str], root: str = ""
+) -> Match | None:
+    """The one of *near* that a failure of *tests* with this document may be told to be like; None where that is a guess."""
+    own = set(map(_function, tests))
+    others = [
+        (failure, likeness) for failure, likeness in near if own.isdisjoint(map(_function, failure.tests))
+    ]
+    best = next(iter(matches(text, others, root=root)), None)
     return best if best and best.tier == "lexical" and best.likeness >= _SURE else None
 
 
@@ -111,6 +117,10 @@ def same(failure: FailureHistory, tests: Iterable[str]) -> Match:
     """The cause itself, known by its fingerprint, of a failure of these *tests*."""
     own = set(failure.tests).intersection(tests)
     return Match(tier="strict" if own else "group", failure=failure, likeness=1.0)
+
+
+def _function(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def _length(weights: Iterable[float]) -> float:
