@@ -36,6 +36,21 @@ GROUP = FailureGroup(
     hints=[HINT],
 )
 RUN = RunAnswer(run_id="r", status="failed", failures=[GROUP], notes=["diagnosis: of the run"])
+SEEN = FailureGroup(
+    error="KeyError", seen_before=Seen(first="2026", last="2026-03-02", runs=2, tier="strict")
+)
+ALIKE = FailureGroup(
+    error="KeyError",
+    seen_before=Seen(
+        first="2026",
+        last="2026",
+        runs=1,
+        tier="lexical",
+        fingerprint="fp1:b",
+        similarity=0.91,
+        matched=["RATES", "money"],
+    ),
+)
 CAUSE = CauseLine(
     fingerprint="fp1:a",
     error="KeyError",
@@ -58,6 +73,13 @@ CAUSE = CauseLine(
                 "run --only failed --confirm 3",
             ],
         ),
+        (
+            RunAnswer(run_id="r", status="failed", failures=[SEEN, ALIKE]),
+            [
+                "seen before, in 2 runs, last 2026-03-02",
+                "like fp1:b (lexical 0.91: RATES, money), in 1 run, last 2026",
+            ],
+        ),
         (RunView(view="run", run=RUN), [NOTE, HINT, "diagnosis: of the run"]),
         (
             OfTest(
@@ -72,7 +94,7 @@ CAUSE = CauseLine(
             ["run.json  (9 bytes left out)", "run r is in b.tgz"],
         ),
     ],
-    ids=["run", "view run", "view test", "view failures", "logs", "bundle"],
+    ids=["run", "seen before", "view run", "view test", "view failures", "logs", "bundle"],
 )
 def test_it_is_shown_as_text(answer, told, capsys):
     terminal.show(answer)
