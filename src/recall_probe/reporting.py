@@ -282,7 +282,7 @@ class Reporting:
         return not self._plain or running.subtests is not None or hasattr(report, "wasxfail")
 
     def _skipped(self, report, when, running):
-        """What `_phase` would tell, at a third of its price: some suites skip thousands."""
+        """What `_phase` would tell, at less than half of its price: some suites skip thousands."""
         if when not in ("setup", "call") or running.call is not None or hasattr(report, "worker_id"):
             self._phase(report, True, "skipped", running)
             return
