@@ -27,7 +27,8 @@ class Explained:
     group: groups.Group
     judgement: verdict.Judgement
     seen: similar.Match | None  # before this run; by the fingerprint, or else what it is like
-    fix: Transition | None = None  # what mended that before
+    fix: Transition | None = None  # what mended it before
+    fix_alike: Transition | None = None  # what mended the other cause that it is like
     notes: tuple[Note, ...] = ()  # what was said of it or of its tests, the latest first
     hints: tuple[Hint, ...] = ()  # what to do about it, the surest first
 
@@ -88,8 +89,8 @@ async def explain(space: Workspace, run: Run) -> Report:
             group=cause,
             judgement=judgement,
             seen=match,
-            fix=learnt.fixes.get(cause.fingerprint)
-            or (mended.get(match.failure.fingerprint) if match else None),
+            fix=learnt.fixes.get(cause.fingerprint),
+            fix_alike=mended.get(match.failure.fingerprint) if match else None,
             notes=tuple(note for note in notes if not suggestions.ours(note)),
             hints=suggestions.known(hints, notes),
         )

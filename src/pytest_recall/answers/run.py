@@ -396,6 +396,7 @@ def _some(ids: Sequence[str], level: _Level) -> list[str]:
 
 def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
     group, judgement = explained.group, explained.judgement
+    fix = explained.fix or explained.fix_alike  # `seen_before` tells whose it is
     failure = group.failure
     frame = failure.at if failure else None
     return FailureGroup(
@@ -410,8 +411,8 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         evidence=head(judgement.evidence, 240),
         action=head(judgement.action, 300) if level.frames else "",  # it may be a command
         seen_before=_seen(explained.seen, group.fingerprint, words=_MATCHED if level.frames else 1),
-        fix=learnt.fix(explained.fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
-        if explained.fix and level.fixed
+        fix=learnt.fix(fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
+        if fix and level.fixed
         else None,
         notes=learnt.notes(explained.notes, number=level.notes, most=level.note),
         hints=learnt.hints(explained.hints[: level.hints], most=level.hint),
