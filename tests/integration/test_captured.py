@@ -16,7 +16,8 @@ from pytest_recall import ci
 from pytest_recall.errors import UnreadableRun
 from pytest_recall.model import Outcome, Run, Status
 from pytest_recall.running import captured, revision
-from pytest_recall.store.codec import Roster, pack, unpack
+from pytest_recall.store.codec import pack, unpack
+from pytest_recall.store.roster import Roster
 
 ROOT = Path(__file__).parents[2]
 Kept = list[Run]

@@ -29,6 +29,7 @@ from pytest_recall.model import (
 from pytest_recall.model import Test as Ran
 from pytest_recall.model import TestHistory as History
 from pytest_recall.store import calendar, codec, columns, records, samples, shape
+from pytest_recall.store.roster import Roster, digest_of, node_ids
 
 TEXT = st.text(st.characters(), max_size=12)
 NUMBER = st.floats(-1e9, 1e9, allow_nan=False)
@@ -116,12 +117,17 @@ def same(kept: Run, was: Run) -> bool:
 
 
 def rosters(packed: codec.Packed):
-    def look_up(digest: str) -> codec.Roster:
+    def look_up(digest: str) -> Roster:
         roster = b"".join(packed.listed.pieces())
-        assert digest == packed.digest == codec.roster_digest(roster)
-        return codec.Roster(codec.roster_ids(codec.parse(roster)))
+        assert digest == packed.digest == digest_of(roster)
+        return Roster(node_ids(codec.parse(roster)))
 
     return look_up
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=())), max_size=20))
+def test_a_list_of_ids_has_one_name_whatever_its_letters(ids: list[str]) -> None:
+    assert b"".join(Roster(tuple(ids)).pieces()) == codec.render(ids)  # also of a lone surrogate
 
 
 def returned(run: Run) -> Run:
@@ -341,7 +347,7 @@ def test_hostile_bytes_are_refused_or_read_but_never_more(data):
         place[data.draw(st.sampled_from([*place, *names]))] = data.draw(junk)
         packed = replace(packed, head=json.dumps(head).encode())
     try:
-        run = codec.unpack(packed, lambda _: codec.Roster(("a", "b", "c", "x")))
+        run = codec.unpack(packed, lambda _: Roster(("a", "b", "c", "x")))
     except UnreadableRun:
         return
     assert all(type(test.id) is str and test.attempts for test in run.tests)
@@ -361,7 +367,7 @@ def test_hostile_bytes_are_refused_or_read_but_never_more(data):
 )
 def test_malformed_head_is_one_clear_error(head):
     with pytest.raises(UnreadableRun):
-        codec.unpack(codec.Packed(head=head, columns=b""), lambda _: codec.Roster(()))
+        codec.unpack(codec.Packed(head=head, columns=b""), lambda _: Roster(()))
 
 
 SAMPLES = any_of(Sample).flatmap(  # every field, also one that is new

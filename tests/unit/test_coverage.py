@@ -27,6 +27,7 @@ from pytest_recall.model import (
 )
 from pytest_recall.running import covering
 from pytest_recall.store import codec, shape
+from pytest_recall.store.roster import Roster
 
 MEASURED = Coverage(
     percent=91.25,
@@ -152,13 +153,11 @@ def test_a_percentage_that_is_none_is_refused():
 def test_history_keeps_it_and_reads_what_older_versions_kept():
     here = run(coverage=MEASURED)
     packed = codec.pack(here)
-    assert codec.unpack(packed, lambda _: codec.Roster(())) == here
+    assert codec.unpack(packed, lambda _: Roster(())) == here
     assert trend.row(here).coverage == 91.25
     older = json.loads(packed.head)
     del older["run"]["coverage"], older["run"]["request"]["coverage"]
-    before = codec.unpack(
-        codec.Packed(head=json.dumps(older).encode(), columns=b""), lambda _: codec.Roster(())
-    )
+    before = codec.unpack(codec.Packed(head=json.dumps(older).encode(), columns=b""), lambda _: Roster(()))
     assert before.coverage is None
     assert before.request == RunRequest()
     row = shape.dump(trend.row(here))

@@ -13,10 +13,8 @@ import math
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
 
@@ -24,6 +22,7 @@ from pytest_recall.errors import UnreadableRun
 from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Attempt, Cost, Outcome, Phase, Run
 from pytest_recall.store import columns, shape, thin
+from pytest_recall.store.roster import Listed, Roster, Rosters, digest_of, files_of, node_ids
 from pytest_recall.suite import NO_TESTS, Plain, Test, Tests
 
 FORMAT = 2
@@ -32,8 +31,6 @@ MOST = 64 << 20  # bytes of a run, a roster or columns, unpacked
 
 _WIDEST = 2**31 - 1
 _INLINE = 200  # ids; a shorter roster is not worth a place of its own
-_DIGEST_SIZE = 16
-_PIECE = 2_000  # ids that are rendered at once
 _MANY = 8  # of so many tests one: then all of a column are made
 
 _PARSE_ERRORS = (ValueError, RecursionError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
@@ -54,63 +51,6 @@ class Packed:
     listed: Roster | None = None  # as the run that was packed had it
 
 
-class Roster:
-    """The node ids of a run, and where each of them stands. They are there once: 200,000 take 20 MB."""
-
-    def __init__(self, ids: tuple[str, ...]) -> None:
-        self.ids = ids
-
-    @cached_property
-    def files(self) -> list[str]:
-        """The files of the tests, sorted."""
-        return _files(self.ids)
-
-    @cached_property
-    def digest(self) -> str:
-        """The name of what `pieces` make."""
-        whole = blake2b(digest_size=_DIGEST_SIZE)
-        self._size = 0
-        for piece in self.pieces():
-            self._size += len(piece)
-            whole.update(piece)
-        return whole.hexdigest()
-
-    @property
-    def size(self) -> int:
-        """Bytes of all `pieces`."""
-        return self._size if self.digest else 0
-
-    def pieces(self) -> Iterator[bytes]:
-        """The ids as they are stored: what `render` would make of the list, a part at a time."""
-        yield b"["
-        for at in range(0, len(self.ids), _PIECE):
-            yield (b"," if at else b"") + render(self.ids[at : at + _PIECE])[1:-1]
-        yield b"]"
-
-    def place(self, test_id: str) -> int | None:
-        slots = self._slots
-        at = hash(test_id) % len(slots)
-        while (place := slots[at]) >= 0:
-            if self.ids[place] == test_id:
-                return place
-            at = (at + 1) % len(slots)
-        return None
-
-    @cached_property
-    def _slots(self) -> array[int]:
-        """Places by the hashes of their ids, with the next free slot for those that share one: a dict takes eight times as much."""
-        slots = array("i", [-1]) * (2 * len(self.ids) + 1)
-        for place, test_id in enumerate(self.ids):
-            at = hash(test_id) % len(slots)
-            while slots[at] >= 0:
-                at = (at + 1) % len(slots)
-            slots[at] = place
-        return slots
-
-
-Rosters = Callable[[str], Roster]  # by digest; raises UnreadableRun
-
-
 class Record:
     """A stored run, opened but not yet made into values: cheap for a few tests of many."""
 
@@ -125,7 +65,7 @@ class Record:
                     "A stored run was written by a later version of pytest-recall; update this one."
                 )
             digest = head.get("roster")
-            self._roster = rosters(digest) if digest else Roster(roster_ids(head["ids"]))
+            self._roster = rosters(digest) if digest else Roster(node_ids(head["ids"]))
             self._count = len(self._roster.ids)
             self._rest = _rest(head["rest"], self._count)
             self._columns = _Columns(head, packed.columns, self._count)
@@ -212,27 +152,6 @@ class Record:
         return tuple([shape.load(Attempt, each) for each in told])
 
 
-class Listed:
-    """The list of node ids that was packed last, since the next run of a suite has the same. Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._last = Roster(())
-
-    def alike(self, run: Run) -> Run:
-        """*run* with the ids that are there already, where they are the same."""
-        ids = self._last.ids
-        if run.tests.ids != ids:
-            return run
-        return replace(run, tests=Tests(ids, run.tests.told, run.tests.plain))
-
-    def of(self, ids: tuple[str, ...]) -> Roster:
-        """The roster of *ids*."""
-        last = self._last
-        if last.ids != ids:
-            last = self._last = Roster(ids)
-        return last
-
-
 def pack(run: Run, listed: Listed | None = None) -> Packed:
     """*run* as bytes. Never fails for its size: texts of failures are dropped until it fits."""
     listed = listed or Listed()
@@ -270,9 +189,9 @@ def received(values: Mapping[str, str]) -> Run:
     )
 
     def rosters(digest: str) -> Roster:
-        if roster_digest(roster) != digest:
+        if digest_of(roster) != digest:
             raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
-        return Roster(roster_ids(parse(roster)))
+        return Roster(node_ids(parse(roster)))
 
     return unpack(packed, rosters)
 
@@ -316,17 +235,6 @@ def render(value: object) -> bytes:
     """The inverse of `parse`."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.encode("utf-8", "surrogatepass")
-
-
-def roster_ids(value: Any) -> tuple[str, ...]:
-    """*value* as node ids, checked."""
-    if not isinstance(value, list) or not set(map(type, value)) <= {str}:
-        raise shape.Misshapen("node ids that are no texts")
-    return tuple(value)
-
-
-def roster_digest(roster: bytes) -> str:
-    return blake2b(roster, digest_size=_DIGEST_SIZE).hexdigest()
 
 
 # --- packing --------------------------------------------------------------------------------
@@ -379,6 +287,8 @@ def _number(value: Any) -> int:
 
 
 def _packed_workers(head: dict[str, Any], tests: Tests) -> list[bytes]:
+    if tests.plain.workers in ([], [""]):
+        return []
     seats = tests.unless_told(tests.plain.seats)
     used = list(dict.fromkeys(seats))
     workers = [tests.plain.workers[seat] for seat in used]
@@ -411,14 +321,10 @@ def _packed_costs(head: dict[str, Any], tests: Tests) -> list[bytes]:
     return [*(columns.pack("i", each) for each in numbers), times]
 
 
-def _files(ids: Iterable[str]) -> list[str]:
-    return sorted({name.partition("::")[0] for name in ids})
-
-
 def _digests(reach: tuple[tuple[str, str], ...], ids: Sequence[str]) -> dict[str, list[str]]:
     """*reach* without its files, where these are known from the ids."""
     known = dict(reach)
-    files = _files(ids) if known else []
+    files = files_of(ids) if known else []
     exact = tuple([(path, known[path]) for path in files if known.get(path)]) == reach
     return {"reach": [known.get(path, "") for path in files]} if known and exact else {}
 
@@ -434,7 +340,7 @@ class _Columns:
             raise shape.Misshapen("a roster of another run")
         plain = count - len(head["rest"])
         self._data = data if data or not head.get("lean") else bytes(6 * plain)
-        self._workers = roster_ids(head.get("workers", [""]))
+        self._workers = node_ids(head.get("workers", [""]))
         times = memoryview(self._data)
         self._times = [times[2 * n * plain : 2 * (n + 1) * plain] for n in range(3)]
         self._at = 6 * plain
@@ -558,7 +464,7 @@ def _rest(value: Any, count: int) -> dict[int, list[Any]]:
 
 
 def _reach(value: Any, roster: Roster) -> tuple[tuple[str, str], ...]:
-    digests = roster_ids(value)
+    digests = node_ids(value)
     if len(digests) != len(roster.files):
         raise shape.Misshapen("a reach of other files")
     return tuple([(path, digest) for path, digest in zip(roster.files, digests, strict=True) if digest])

@@ -30,6 +30,7 @@ from pytest_recall.history import trend
 from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
 from pytest_recall.store import codec, shape
+from pytest_recall.store.roster import Listed, Roster, digest_of, node_ids
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -64,8 +65,8 @@ class Journal:
         self.runs = folder / "runs"
         self._rosters = folder / "rosters"
         self._broken = folder / "broken"
-        self._unpacked: OrderedDict[str, codec.Roster] = OrderedDict()
-        self._listed = codec.Listed()
+        self._unpacked: OrderedDict[str, Roster] = OrderedDict()
+        self._listed = Listed()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -239,7 +240,7 @@ class Journal:
         places = (self.inbox / f"{run_id}{_SUFFIX}", self.runs / f"{run_id}{_SUFFIX}")
         return next((path for path in places if path.exists()), None)
 
-    def _keep_roster(self, roster: codec.Roster) -> None:
+    def _keep_roster(self, roster: Roster) -> None:
         self._at_hand(roster.digest, roster)
         if roster.digest in self._sound:
             return
@@ -251,7 +252,7 @@ class Journal:
         os.utime(path)  # in use: a sweep in another process lets it be
         self._sound.add(roster.digest)
 
-    def _at_hand(self, digest: str, roster: codec.Roster) -> None:
+    def _at_hand(self, digest: str, roster: Roster) -> None:
         self._unpacked[digest] = roster
         self._unpacked.move_to_end(digest)
         if len(self._unpacked) > _ROSTERS:
@@ -266,7 +267,7 @@ class Journal:
             place(path, data)
         os.utime(path)
 
-    def roster(self, digest: str) -> codec.Roster:
+    def roster(self, digest: str) -> Roster:
         """The list of node ids of that digest. Raises `UnreadableRun`."""
         if digest in self._unpacked:
             self._unpacked.move_to_end(digest)
@@ -274,7 +275,7 @@ class Journal:
         data = _unpacked_roster(self._rosters / digest, digest) if _DIGEST.fullmatch(digest) else None
         if data is None:
             raise UnreadableRun(f"The list of tests {quoted(digest)} of a run is missing or damaged.")
-        roster = codec.Roster(codec.roster_ids(codec.parse(data)))
+        roster = Roster(node_ids(codec.parse(data)))
         self._at_hand(digest, roster)
         return roster
 
@@ -419,7 +420,7 @@ def _checked_roster(packed: bytes, digest: str) -> bytes | None:
         data = zlib.decompressobj().decompress(packed, codec.MOST)
     except zlib.error:
         return None
-    return data if codec.roster_digest(data) == digest else None
+    return data if digest_of(data) == digest else None
 
 
 def _names(folder: Path) -> list[str]:
