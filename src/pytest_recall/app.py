@@ -149,7 +149,7 @@ class App:
     # --- discover ---------------------------------------------------------------------------
 
     async def discover(self, project: str, request: RunRequest, *, full: bool = False) -> Found:
-        """What pytest would collect, when it is this one's turn. An unchanged tree is answered from its last one."""
+        """What pytest would collect, once it is its turn; of an unchanged tree, what it did last time."""
         space = await self.workspaces.get(project)
         if request.tests:
             request = command.by_module(request, await run_sync(space.target))
@@ -191,15 +191,15 @@ class App:
         work = partial(self._run, space, request, origin, confirm)
         return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
 
-    async def report(self, project: str, run_id: str) -> Report:
-        """A finished run of the past and what it means now.
+    async def report(self, project: str, run_id: str, *, patient: bool = False) -> Report:
+        """A finished run and what it means now; *patient*: a cold index is waited for.
 
         Raises:
             UnknownRun: no run has that id, or a run that is still going on has it.
         """
         space = await self.workspaces.holding(project, run_id)
         run = await self._known(space, run_id)
-        return await explain(space, run)
+        return await explain(space, run, patient=patient)
 
     async def files(self, project: str, run_id: str) -> RunFiles:
         """Output and JSON report of a run. Raises UnknownRun where neither was kept."""
@@ -361,7 +361,7 @@ class App:
         return await (await self.workspaces.get(project)).store.runs(**filters)
 
     async def told(self, project: str, test_id: str, run_id: str) -> tuple[Attempt | None, tuple[Entry, ...]]:
-        """The attempt that decided that test in that run, and what was told around all of the run's tests."""
+        """The attempt that decided that test in that run, and what was told around all of its tests."""
         space = await self.workspaces.get(project)
         run = await space.store.run(run_id)
         found = next(run.tests.among([test_id]), None) if run else None

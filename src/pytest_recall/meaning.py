@@ -50,10 +50,10 @@ class Report:
         return len(self.run.tests)
 
 
-async def explain(space: Workspace, run: Run) -> Report:
+async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Report:
     """What *run* means, by what was known of its tests and what was proven since.
 
-    An answer never waits long for the store.
+    An answer never waits long for the store, and for likeness only where it is *patient*.
     """
     row = trend.row(run)
     rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
@@ -66,7 +66,7 @@ async def explain(space: Workspace, run: Run) -> Report:
     known = await space.store.failures(fingerprints=prints) if prints else []
     seen = _seen(causes, known, run)
     learnt = await learning.recall(space, run, causes)
-    like = await resembling.alike(space, run, causes, seen)
+    like = await resembling.alike(space, run, causes, seen, patient=patient)
     mended = await learning.mended(space, [match.failure.fingerprint for match in like.values()])
     proven = await kept.of(space, run)
     alike = {test for failure in known for test in failure.tests} - set(bad)

@@ -20,11 +20,11 @@ async def similar(space: Workspace, text: str, limit: int) -> list[Match]:
 
 
 async def alike(
-    space: Workspace, run: Run, causes: Sequence[Group], known: Mapping[str, Match]
+    space: Workspace, run: Run, causes: Sequence[Group], known: Mapping[str, Match], *, patient: bool
 ) -> dict[str, Match]:
     """What the first *causes* of *run* that are not *known* are much like, by their fingerprints: other tests' causes.
 
-    Asks only an index that is at hand: nobody waits for this.
+    Who is not *patient* asks only an index that is at hand.
     """
     here = {match.failure.fingerprint for match in known.values()}
     found: dict[str, Match] = {}
@@ -32,7 +32,7 @@ async def alike(
         if cause.failure is None:
             continue
         text = document(cause.failure, root=run.rootdir)
-        near = await space.store.similar(text, NEAR, patient=False)
+        near = await space.store.similar(text, NEAR, patient=patient)
         before = [each for each in near if each[0].first_run < run.id and each[0].fingerprint not in here]
         if best := likest(text, before, tests=cause.tests, root=run.rootdir):
             found[cause.fingerprint] = best

@@ -3,8 +3,10 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +122,12 @@ async def test_a_new_failure_is_met_with_what_mended_one_that_is_much_like_it(sh
         assert "RATES" in seen["matched"]
         assert f"-{NO_DOLLARS}\n+{WITH_DOLLARS}" in cause["fix"]["hunk"]
         assert cause["verdict"] != "recurred"
+        shown = await anyio.run_process(
+            [sys.executable, "-m", "pytest_recall", "report", "--project", str(shop), "-o", "-"]
+        )
+        page = shown.stdout.decode()
+        assert f"Like <code>{dollars['fingerprint']}</code> (" in page  # it is another's past and fix
+        assert f"-{NO_DOLLARS}" not in page
 
         (shop / "tests" / "test_other.py").write_text("def test_it():\n    raise OSError('no room left')\n")
         causes = (await agent.call("run_tests", tests=["tests/test_other.py"]))["failures"]

@@ -88,7 +88,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
         raise UnknownRun(
             f"No run is kept yet{narrowed}. `pytest-recall run` makes one, `import` takes one in."
         )
-    last = await app.report(project, rows[0].id)
+    last = await app.report(project, rows[0].id, patient=True)
     known = await _known(space, asked.space, since)
     moments = _moments(rows)
     whole = {moment.run_id for moment in moments if moment.whole}
