@@ -22,9 +22,10 @@ class Evidence:
         """Said by the worker itself: a controller hears of it later, and not from whom."""
         stream = self._stream
         before = self._reporting.before(nodeid) if self._reporting is not None else ""
-        self._measuring.begun(nodeid)
+        now = stream.now()
+        self._measuring.begun(nodeid, now)
         stream.line(
-            '{"e":"start","t":%s,"id":%s%s%s' % (stream.stamp(), stream.id(nodeid), before, self._tail)
+            '{"e":"start","t":%s,"id":%s%s%s' % (stream.stamp(now), stream.id(nodeid), before, self._tail)
         )
 
     def told(self, report):

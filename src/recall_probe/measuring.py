@@ -1,6 +1,7 @@
 """What each phase of a test cost beside time: CPU, memory, console output; and which test is running, for `recording`.
 
-A phase that took less than 5 ms and printed nothing is not told of: what could be said of it is noise.
+A phase that took less than 5 ms and printed nothing is not told of: what could be said of it is noise. Reading the CPU's clock
+costs 1 us, so it is read for what is told, and else at most every 5 ms: what lies between is taken for busy.
 """
 
 import importlib.util
@@ -32,7 +33,7 @@ class Measuring:
     def __init__(self, path, stream, worker=None):
         self._path, self._stream = path, stream
         self._recorder = Recorder(path, worker, main=True)
-        self._cpu, self._quick = self._cpu_s(), 0.0  # at the last look; seconds of quick phases since then
+        self._cpu, self._looked = self._cpu_s(), stream.now()  # at the last look
         self._peak = self._peak_kb()
         self.raised = {}  # (node id, phase) → the item and the call that ended in an exception
 
@@ -48,10 +49,11 @@ class Measuring:
         if os.environ.get(ADDRESS) == self._path:
             del os.environ[ADDRESS]
 
-    def begun(self, nodeid):
-        """The test *nodeid* begins."""
+    def begun(self, nodeid, now):
+        """The test *nodeid* begins *now*."""
         self._recorder.enter(nodeid)
-        self._cpu, self._quick = self._cpu_s(), 0.0
+        if now - self._looked > _QUIET_S:
+            self._cpu, self._looked = self._cpu_s(), now
 
     @pytest.hookimpl
     def pytest_runtest_makereport(self, item, call):
@@ -65,13 +67,11 @@ class Measuring:
         if here is None or following is None:
             return
         try:
-            if call.duration < _QUIET_S and not item._report_sections:
-                # Reading the clock costs 0.8 us, which a quick phase is not worth: it is taken for busy all its time.
-                self._quick += call.duration
-            else:
-                cpu = self._cpu_s()
-                self._tell(item, call, here, cpu - self._cpu - self._quick, call.duration >= _QUIET_S)
-                self._cpu, self._quick = cpu, 0.0
+            if call.duration >= _QUIET_S or item._report_sections:
+                cpu, now = self._cpu_s(), self._stream.now()
+                before = max(now - self._looked - call.duration, 0.0)
+                self._tell(item, call, here, cpu - self._cpu - before, call.duration >= _QUIET_S)
+                self._cpu, self._looked = cpu, now
         except Exception:  # of a clock that the test has patched, or an item of a foreign kind
             pass
         if following == "setup":

@@ -11,6 +11,7 @@ import os
 import time
 
 ID_MOST = 8000
+_CURRENT = os.SEEK_CUR
 
 
 class Stream:
@@ -62,9 +63,9 @@ class Stream:
         """Seconds since the epoch."""
         return self._epoch + self._clock()
 
-    def stamp(self):
+    def stamp(self, now=None):
         """`now` as a number of JSON, rounded as `fact` does; formatting a float takes ten times as long."""
-        return "%de-4" % ((self._epoch + self._clock()) * 10000 + 0.5)
+        return "%de-4" % ((self.now() if now is None else now) * 10000 + 0.5)
 
     def id(self, nodeid):
         """*nodeid* as JSON, bounded; the same one is asked for several times in a row."""
@@ -94,11 +95,16 @@ class Stream:
             data = b"\n" + data
         written = 0
         try:
-            known = self._is_where_it_was()
+            # Where our last line ended: to stand there, another's descriptor would have to by chance. Asking costs a fifth
+            # of a look at the file; where others write to it too, it is looked at each time.
+            try:
+                known = self._seek(self._fd, 0, _CURRENT) == self._end
+            except OSError:
+                known = False
             if not known:
                 self._check()
             written = self._write(self._fd, data)
-            self._end = self._end + written if known else self._seek(self._fd, 0, os.SEEK_CUR)
+            self._end = self._end + written if known else self._seek(self._fd, 0, _CURRENT)
         except Exception:  # disk full, file size limit: the run goes on, and `lost` says so
             pass
         if written == len(data):
@@ -106,16 +112,6 @@ class Stream:
         else:
             self._torn = self._torn or written > 0
             self.lost += data[max(written, 1) :].count(b"\n")
-
-    def _is_where_it_was(self):
-        """Whether the descriptor stands where our last line ended: to be another's it would have to be there by chance.
-
-        Asking costs a fifth of a look at the file; where others write to it too, it is looked at each time.
-        """
-        try:
-            return self._seek(self._fd, 0, os.SEEK_CUR) == self._end
-        except OSError:
-            return False
 
     def _check(self):
         try:
