@@ -240,6 +240,12 @@ def test_path_out_of_the_project_is_refused(test: str, project: Path) -> None:
         selection(project, test)
 
 
+@pytest.mark.parametrize("test", [f"{'a' * 300}/test_x.py", "tests/test_shop.py/x", f"{'a' * 300}::test_a"])
+def test_path_that_no_file_system_has_is_unknown(test: str, project: Path) -> None:
+    with pytest.raises(BadRequest, match="there is no"):
+        selection(project, test)
+
+
 def test_path_that_only_a_symlink_keeps_inside_is_refused(project: Path) -> None:
     (project / "deep" / "er").mkdir(parents=True)
     (project / "link").symlink_to("deep/er")

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_recall.errors import BadRequest, UnknownTest, listed, quoted
 from pytest_recall.model import RunRequest, Target
 from pytest_recall.running import options
-from pytest_recall.running.roots import Roots
+from pytest_recall.running.roots import Roots, exists
 from pytest_recall.running.target import environment, site_packages
 
 _MOST_TESTS = 20_000
@@ -241,7 +241,7 @@ def _located(test: str, root: Path, *, by_module: bool) -> str:
     if test.startswith(("-", "@")):
         raise BadRequest(f"tests: {quoted(test)} would read as an option. Options belong into args.")
     name, colons, rest = test.partition("::")
-    if by_module and _MODULE.fullmatch(name) and not (root / name).exists():
+    if by_module and _MODULE.fullmatch(name) and not exists(root / name):
         return test
     places = Roots(root).places(name)
     if not places:
@@ -263,7 +263,7 @@ def _unknown(test: str, name: str, root: Path) -> str:
     if alike := Roots(root).alike(name)[:3]:
         return f"tests: there is no {quoted(test)} in {quoted(str(root))}. Did you mean {listed(alike)}?"
     parent = (root / name).parent
-    where = parent if parent.is_dir() and parent.resolve().is_relative_to(root.resolve()) else root
+    where = parent if exists(parent) and parent.is_dir() and parent.resolve().is_relative_to(root.resolve()) else root
     try:
         known = sorted(item.name for item in where.iterdir() if not item.name.startswith("."))[:5_000]
     except OSError:

@@ -33,11 +33,11 @@ class Roots:
         """The files or folders within the project that *name* means: one, none, or several in a monorepo."""
         for base in (self._root, *self._root.parents):
             place = base / name
-            if _exists(place) and (base == self._root or place.is_relative_to(self._root)):
+            if exists(place) and (base == self._root or place.is_relative_to(self._root)):
                 return [place]
         if ".." in Path(name).parts or Path(name).is_absolute():
             return []
-        return [base / name for base in self._below if _exists(base / name)]
+        return [base / name for base in self._below if exists(base / name)]
 
     def alike(self, name: str) -> list[str]:
         """Paths of the project that *name* may have been meant for: a file's name without its folder, or a dotted module."""
@@ -78,7 +78,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
         )
 
 
-def _exists(place: Path) -> bool:
+def exists(place: Path) -> bool:
     try:
         return place.exists()
     except (OSError, ValueError):  # a name longer than the file system's limit
