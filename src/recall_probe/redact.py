@@ -27,19 +27,23 @@ _KEY_BLOCK = re.compile(
     re.DOTALL,
 )
 _HOOK = re.compile(r"(hooks\.slack\.com/(?:services|workflows)/)[\w/-]+")
+# JSON within JSON has its quotes behind backslashes.
 _HEADER = re.compile(
-    r"((?:\bauthorization|\bx-api-key|\bcookie)[\"']?\s{0,4}[:=]\s{0,4}[\"']?)"
-    r"((?:bearer|basic|digest|token)\s{1,4})?[^\s\"',;][^\n\"']{0,2000}",
+    r"((?:\bauthorization|\bx-api-key|\bcookie)\\{0,8}[\"']?\s{0,4}[:=]\s{0,4}\\{0,8}[\"']?)"
+    r"((?:bearer|basic|digest|token)\s{1,4})?[^\s\"',;\\][^\n\"'\\]{0,2000}",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _USER = re.compile(r"(://)(?:[^\s/@:]{0,200}:[^\s/@]{1,300}|[^\s/@:]{16,300})@")
+_NAMES = r"passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
 _NAMED = re.compile(
-    r"((?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
-    r"(?:s|_?hash|_?value|_?key|_?id)?[\"']?\s{0,4}(?::=?|=(?!=))\s{0,4})"
-    r"(\"[^\"\n]{1,2000}|'[^'\n]{1,2000}|[^\s\"',;&]+)",
+    rf"((?:{_NAMES})(?:s|_?hash|_?value|_?key|_?id)?\\{{0,8}}[\"']?\s{{0,4}}(?::=?|=(?!=))\s{{0,4}})"
+    r"(\"(?:[^\"\n\\]|\\.){1,2000}|'(?:[^'\n\\]|\\.){1,2000}"
+    r"|\\{1,8}[\"'](?:[^\"'\n\\]|\\[^\"'\n]){1,2000}|(?:[^\s\"',;&\\]|\\+(?![\"'\\]))+)",
     re.IGNORECASE,
 )
+# Of a variable, a header, a property: also `dbPassword`.
+_SECRET = re.compile(rf"(?:^|[_.-]|(?<=[a-z0-9])(?=[A-Z]))(?i:{_NAMES}|authorization|cookie)s?$")
 
 
 def redact(text: str) -> str:
@@ -53,6 +57,12 @@ def redact(text: str) -> str:
     return _ALONE.sub(MARK, text)
 
 
+def secret(name: str) -> bool:
+    """Whether what has this *name* is one, whatever it looks like."""
+    return _SECRET.search(name[-200:]) is not None
+
+
 def _value(found: re.Match[str]) -> str:
-    quote = found[2][0] if found[2][0] in "\"'" else ""
+    value = found[2].lstrip("\\")
+    quote = found[2][: len(found[2]) - len(value)] + value[:1] if value[:1] in ("'", '"') else ""
     return f"{found[1]}{quote}{MARK}"

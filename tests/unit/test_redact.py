@@ -1,12 +1,13 @@
 """No secret of a known shape is ever kept; what is no secret stays as it was; time grows with the text alone."""
 
+import json
 import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_recall.redact import MARK, redact
+from pytest_recall.redact import MARK, redact, secret
 
 # Put together here, so that no file of this repository looks as if it held one.
 SECRETS = {
@@ -33,6 +34,10 @@ NAMED = [
     "postgresql://admin:hunter2secret@db.example.org/shop",
     "https://hunter2secrethunter2secret@example.org/",
     "https://hooks.slack.com/services/T00/B00/hunter2secret",
+    r'{"arguments": "{\"password\": \"hunter2secret\", \"city\": \"Rome\"}"}',
+    r'{"headers": "{\"Authorization\": \"Basic hunter2secret\"}"}',
+    r'password="a\"hunter2secret"',
+    r"password=\\hunter2secret\x",
 ]
 PLAIN = [
     "The cart rounds half down: use Decimal, see shop/cart.py:31.",
@@ -55,6 +60,24 @@ def test_a_secret_is_known_by_what_stands_before_it(text):
     told = redact(f"look: {text} there")
     assert "hunter2secret" not in told
     assert MARK in told
+
+
+def test_json_within_json_stays_what_it_was():
+    inner = {"password": "hunter2secret", "city": "Rome"}
+    told = json.loads(redact(json.dumps({"arguments": json.dumps(inner)})))
+    assert json.loads(told["arguments"]) == {"password": MARK, "city": "Rome"}
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "db_password", "accessToken", "apiKey", "Set-Cookie", "authorization"]
+)
+def test_a_secret_is_known_by_its_own_name(name):
+    assert secret(name)
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "monkey", "primary_key", "password_length", "author", ""])
+def test_what_is_no_secret_s_name(name):
+    assert not secret(name)
 
 
 def test_a_private_key_goes_whole_and_so_does_half_of_one():
