@@ -29,6 +29,7 @@ class Measuring:
     _cpu_s = staticmethod(time.process_time)
     _usage = staticmethod(resource.getrusage) if resource else None
     _self = resource.RUSAGE_SELF if resource else None
+    _frame = staticmethod(sys._getframe)
 
     def __init__(self, path, stream, worker=None):
         self._path, self._stream = path, stream
@@ -67,7 +68,7 @@ class Measuring:
         if here is None or following is None:
             return
         try:
-            if call.duration >= _QUIET_S or item._report_sections:
+            if (call.duration >= _QUIET_S or item._report_sections) and not self._within(call):
                 cpu, now = self._cpu_s(), self._stream.now()
                 before = max(now - self._looked - call.duration, 0.0)
                 self._tell(item, call, here, cpu - self._cpu - before, call.duration >= _QUIET_S)
@@ -75,11 +76,21 @@ class Measuring:
         except Exception:  # of a clock that the test has patched, or an item of a foreign kind
             pass
         if following == "setup":
+            here.over = True
             extra = getattr(item, "_json_report_extra", None)
             if extra and extra.get("metadata"):
                 self._recorder.say("metadata", "json_metadata", extra["metadata"], {})
             here.attempt = (here.attempt or 0) + 1
         here.phase = following
+
+    def _within(self, call):
+        """Whether that is a subtest's: its call is no phase, and the one that it is part of goes on."""
+        frame = self._frame(2) if call.when == "call" else None
+        while frame is not None:
+            if frame.f_code.co_name == "from_call" and frame.f_globals.get("__name__") == "_pytest.runner":
+                return True
+            frame = frame.f_back
+        return False
 
     def _tell(self, item, call, here, cpu, slow):
         output = sum(

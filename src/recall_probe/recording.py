@@ -10,7 +10,6 @@ import importlib.util
 import itertools
 import json
 import os
-import re
 import sys
 import types
 
@@ -24,10 +23,8 @@ ADDRESS = "RECALL_CONTEXT"  # in the environment of what tests start: where they
 
 _ENTRIES_MOST, _SIZE_MOST = 200, 100000  # of one attempt
 _FIELDS_MOST, _NAME_MOST, _TEXT_MOST, _STEPS_MOST = 30, 200, 4000, 8
+_PHASES = ("setup", "call", "teardown")
 _FIXTURES = {"pytest_fixture_setup", "finish"}  # pytest's own functions, inside of which fixtures run
-_SECRET = re.compile(
-    r"(?i)(?:^|[_-])(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key|access_?key|private_?key|credentials?)s?$"
-)
 # Without one of these there is nothing to redact, and looking closely costs ten times as much.
 _HINTS = (
     "pass pwd secret token key cred auth cookie bearer :// sk- k_live k_test gh glpat xox xapp akia asia aroa aida"
@@ -36,23 +33,31 @@ _HINTS = (
 
 
 _REDACT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "redact.py")
-_redact = []  # its function, once it is needed: compiling its patterns takes longer than most sessions' context
+_redact = []  # the module, once it is needed: compiling its patterns takes longer than most sessions' context
 
 
-def redacted(text):
-    """*text* without secrets. By path: in a run of pytest-recall's our package has stepped aside."""
+def _hinted(text):
+    lower = text.lower()
+    for hint in _HINTS:
+        if hint in lower:
+            return True
+    return False
+
+
+def _redacting():
+    """Our module for secrets. By path: in a run of pytest-recall's our package has stepped aside."""
     if not _redact:
         spec = importlib.util.spec_from_file_location("recall_probe_redact", _REDACT)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        _redact.append(module.redact)
-    return _redact[0](text)
+        _redact.append(module)
+    return _redact[0]
 
 
 class Where:
     """A test under way."""
 
-    attempt, phase = 0, "setup"
+    attempt, phase, over = 0, "setup", False
     entries = size = 0
     head = None  # the part of a fact that names it
 
@@ -61,7 +66,7 @@ class Where:
 
 
 _current = contextvars.ContextVar("recall_test", default=None)
-_steps = contextvars.ContextVar("recall_steps", default=())
+_steps = contextvars.ContextVar("recall_steps", default=())  # (serial, whether a fixture wider than a test began it)
 
 
 class Recorder:
@@ -69,7 +74,7 @@ class Recorder:
 
     _quoted = staticmethod(json.encoder.encode_basestring_ascii)
     _encode = json.JSONEncoder(
-        ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=described
+        ensure_ascii=True, separators=(",", ":"), default=described
     ).encode
     _environ = os.environ
     _getpid = staticmethod(os.getpid)
@@ -103,6 +108,8 @@ class Recorder:
         if here is None or here.id != nodeid:
             here = self.here = Where(nodeid)
         _current.set(here)
+        if _steps.get():  # a test may have left one open, in a generator perhaps
+            _steps.set(tuple([step for step in _steps.get() if step[1]]))
 
     def test(self):
         here = self._here()
@@ -126,9 +133,9 @@ class Recorder:
         """A step begins; gives what `finish` wants back."""
         try:
             serial = "%d.%d" % (self._getpid(), next(self._serial))
-            around = _steps.get()
+            around, here = _steps.get(), self._here()
             self._write("step", name, "", ',"step":"%s"' % serial)
-            _steps.set((*around, serial))
+            _steps.set((*around, (serial, here is not None and self._scope(here) is not None)))
             return self, serial, around, self._stream.now()
         except Exception:
             return None
@@ -150,7 +157,9 @@ class Recorder:
 
     def _here(self):
         if self._main:
-            return _current.get() or self.here
+            # A task of a wider fixture was begun in the first test that asked for that, and serves all others.
+            here = _current.get()
+            return self.here if here is None or here.over else here
         told = self._environ.get("PYTEST_CURRENT_TEST", "")
         nodeid, _, phase = told.rpartition(" (")
         if self.here is None or self.here.id != nodeid:
@@ -179,7 +188,7 @@ class Recorder:
         if here.head is None:
             here.head = self._quoted(node_id(here.id))
         where = ',"id":%s' % here.head
-        scope = self._scope() if here.phase != "call" and self._main else None
+        scope = self._scope(here)
         if scope is not None:
             where = ',"scope":"%s","id":%s' % (scope[0], self._quoted(node_id(scope[1])))
         steps = _steps.get()
@@ -189,10 +198,10 @@ class Recorder:
                 self._stream.now(),
                 kind,
                 where,
-                here.phase,
+                self._phase(here),
                 ',"n":%d' % here.attempt if here.attempt else "",
                 ',"name":' + self._quoted(clean(str(name))[:_NAME_MOST]) if name else "",
-                ',"in":"%s"' % steps[-1] if steps else "",
+                ',"in":"%s"' % steps[-1][0] if steps else "",
                 more,
                 ',"f":[%s]' % fields if fields else "",
                 self._worker if self._main and self._getpid() == self._pid else ',"pid":%d' % self._getpid(),
@@ -204,9 +213,16 @@ class Recorder:
             self._stream = Stream(self._path)
         self._stream.line(text)
 
-    def _scope(self):
+    def _phase(self, here):
+        """The phase of the test: pytest's own word, which knows a subtest from the call's end, where no test has hidden it."""
+        nodeid, _, phase = self._environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")
+        return phase[:-1] if nodeid == here.id and phase[:-1] in _PHASES else here.phase
+
+    def _scope(self, here):
         """(scope, node id) of the fixture that is being set up or torn down, where it is wider than the test."""
-        frame = self._frame(3)
+        if not self._main or self._phase(here) == "call":
+            return None
+        frame = self._frame(2)
         while frame is not None:
             if frame.f_code.co_name in _FIXTURES and frame.f_globals.get("__name__") == "_pytest.fixtures":
                 request = frame.f_locals.get("request")
@@ -216,24 +232,24 @@ class Recorder:
         return None
 
     def _field(self, name, value):
-        kind = type(value)
-        if kind is str:
-            text = value
-        elif kind is bool or value is None or kind is int or kind is float:
-            return "[%s,%s]" % (self._quoted(name[:_NAME_MOST]), self._quoted(repr(value)[:_NAME_MOST]))
-        else:
-            numbers = kind is dict and all(type(each) in (int, float) for each in value.values())
-            text = self._encode(value)
-            if numbers:  # how many tokens, and what they cost: no secrets, whatever they are called
-                return "[%s,%s]" % (self._quoted(name[:_NAME_MOST]), self._quoted(text[:_TEXT_MOST]))
-        if len(text) > _TEXT_MOST:
+        name, kind = clean(name)[:_NAME_MOST], type(value)
+        number = kind is int or kind is float
+        plain = number or kind is bool or value is None
+        text = value if kind is str else described(value) if plain else self._text(value)
+        if not plain and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
-        lower = text.lower()
-        if _SECRET.search(name):
+        # How many tokens, and what they cost, are no secrets, whatever they are called.
+        counted = plain and not number or number and name.lower().endswith("tokens")
+        counted = counted or kind is dict and all(type(each) in (int, float) for each in value.values())
+        if not counted and _hinted(name) and _redacting().secret(name):
             text = "[redacted]"
-        else:
-            for hint in _HINTS:
-                if hint in lower:
-                    text = redacted(text)
-                    break
-        return "[%s,%s]" % (self._quoted(clean(name)[:_NAME_MOST]), self._quoted(clean(text)))
+        elif not plain and not counted and _hinted(text):
+            text = _redacting().redact(text)
+        return "[%s,%s]" % (self._quoted(name), self._quoted(clean(text)))
+
+    def _text(self, value):
+        """*value* as JSON, or where that has no word for it, as a frame's variables are shown."""
+        try:
+            return self._encode(value)
+        except Exception:  # a ring, a key that is no text, an integer of thousands of digits
+            return described(value)

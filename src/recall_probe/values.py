@@ -1,5 +1,7 @@
 """Values described without running a line of the project's code: no `__repr__`, no `__str__`, no property."""
 
+import sys
+
 from recall_probe.stream import clean
 
 NAMES_MOST, REPR_MOST = 20, 200
@@ -7,7 +9,16 @@ _ITEMS_MOST, _DEPTH_MOST, _BITS_MOST = 6, 3, 512
 
 _qualname = type.__dict__["__qualname__"].__get__  # a metaclass may have its own idea of these
 _module = type.__dict__["__module__"].__get__
+_arguments = BaseException.args.__get__
 _PLAIN = (bool, float, complex, type(None), type(Ellipsis))
+# Of the standard library, and no subclass: their `__repr__` is Python's own. A `datetime` may have a zone of the project's.
+_STANDARD = {
+    "pathlib": ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
+    "datetime": ("date", "datetime", "timedelta"),
+    "decimal": ("Decimal",),
+    "uuid": ("UUID",),
+}
+_HOMES = {name: module for module, names in _STANDARD.items() for name in names}
 _BRACKETS = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})")}
 
 
@@ -19,7 +30,10 @@ def type_name(kind):
 
 
 def described(value, depth=0):
-    """A bounded text for *value*: builtin scalars and containers as they are, all else as `<pkg.mod.Class>`."""
+    """A bounded text for *value*: builtin scalars and containers, paths and the like as they are, exceptions with their arguments.
+
+    All else is `<pkg.mod.Class>`.
+    """
     kind = type(value)
     if kind in (str, bytes):
         text = repr(value[: REPR_MOST + 1])
@@ -33,9 +47,22 @@ def described(value, depth=0):
         text = _mapping(value, depth)
     elif kind is type:
         text = "<class %s>" % type_name(value)
+    elif _standard(kind) and type(getattr(value, "tzinfo", None)) in _zones():
+        text = repr(value)
+    elif issubclass(kind, BaseException):
+        text = type_name(kind) + _sequence(_arguments(value), tuple, depth)
     else:
         text = "<%s>" % type_name(kind)
     return text if len(text) <= REPR_MOST else text[: REPR_MOST - 1] + "…"
+
+
+def _standard(kind):
+    name = _qualname(kind)
+    return name in _HOMES and getattr(sys.modules.get(_HOMES[name]), name, None) is kind
+
+
+def _zones():
+    return type(None), getattr(sys.modules.get("datetime"), "timezone", None)
 
 
 def _sequence(value, kind, depth):

@@ -155,6 +155,91 @@ def test_secrets_are_taken_out_and_texts_are_bounded(told):
     assert "too much" in fields(entries[-1])["message"]
 
 
+def test_secrets_are_known_by_what_they_are_called(told):
+    _, entries = told("""
+        import json
+        def test_a(recall):
+            recall.metadata(accessToken="hunter2", db_password=12345678, Authorization="hunter2", max_tokens=100, cookie_jar=True)
+            recall.llm_interaction("q", tool_calls=[{"arguments": json.dumps({"password": "hunter2", "n": 1})}])
+    """)
+    assert "hunter2" not in json.dumps(entries)
+    assert fields(entries[0]) == {
+        "accessToken": "[redacted]",
+        "db_password": "[redacted]",
+        "Authorization": "[redacted]",
+        "max_tokens": "100",
+        "cookie_jar": "True",
+    }
+    assert json.loads(json.loads(fields(entries[1])["tool_calls"])[0]["arguments"])["n"] == 1
+
+
+def test_a_value_that_json_has_not_takes_nothing_else_with_it(told):
+    _, entries = told("""
+        def test_a(recall):
+            ring = {}; ring["ring"] = ring
+            recall.metadata(kept="yes", ring=ring, big=10 ** 5000, wrong=ValueError("no"))
+            recall.validation("grid", passed=False, cells={(0, 1): "x"}, got=[0.5, float("nan")])
+    """)
+    assert fields(entries[0]) == {
+        "kept": "yes",
+        "ring": "{'ring': {'ring': {'ring': {…}}}}",
+        "big": "<int of 16610 bits>",
+        "wrong": "\"ValueError('no')\"",
+    }
+    assert fields(entries[1]) == {"passed": "False", "cells": "{(0, 1): 'x'}", "got": "[0.5,NaN]"}
+
+
+def test_a_context_that_outlives_its_test_tells_of_the_one_that_runs(told):
+    """As an async runner of session scope has it: one task for all tests."""
+    _, entries = told("""
+        import contextvars, pytest
+        @pytest.fixture(scope="session")
+        def runner(): return contextvars.copy_context()
+        def test_a(runner, recall): runner.run(recall.metadata, who="a")
+        def test_b(runner, recall):
+            runner.run(recall.metadata, who="b")
+            assert runner.run(recall.test) == "test_x.py::test_b"
+    """)
+    assert [(e["id"][-1], e["when"], fields(e)) for e in entries] == [
+        ("a", "call", {"who": "a"}),
+        ("b", "call", {"who": "b"}),
+    ]
+
+
+def test_a_step_that_a_test_left_open_holds_nothing_of_the_next(told):
+    _, entries = told("""
+        import pytest
+        @pytest.fixture(scope="module", autouse=True)
+        def around(recall):
+            with recall.step("module"): yield
+        def test_a(recall):
+            def paging():
+                with recall.step("paging"): yield
+            global left
+            left = paging(); next(left)
+            recall.metadata(of="a")
+        def test_b(recall): recall.metadata(of="b")
+    """)
+    module, paging, of_a, of_b = entries
+    assert [e.get("name") for e in entries] == ["module", "paging", None, None]
+    assert (paging["in"], of_a["in"], of_b["in"]) == (module["step"], paging["step"], module["step"])
+
+
+def test_subtests_are_part_of_their_phase(told, probe):
+    probe.write({"conftest.py": "import pytest\nif pytest.version_tuple < (9,): pytest_plugins = ['pytest_subtests']\n"})
+    ran, entries = told("""
+        import time
+        def test_a(subtests, recall):
+            for number in range(2):
+                with subtests.test(number=number): time.sleep(0.01)
+            recall.metadata(after="subtests")
+    """)
+    if ran.verdicts() != {"test_a": ["passed"]}:
+        pytest.skip("the target has no subtests")
+    assert [e["when"] for e in entries] == ["call"]
+    assert [fact["when"] for fact in ran.all("cost") if fact["when"] == "call"] == ["call"]
+
+
 def test_no_value_and_no_use_of_it_can_fail_a_test(told):
     ran, _ = told("""
         import json, os, time

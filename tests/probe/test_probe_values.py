@@ -1,5 +1,11 @@
 """Values are described without running a line of the project's code, and in few characters."""
 
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from pathlib import Path, PosixPath
+from uuid import UUID
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +46,46 @@ def test_hostile_values_are_named_by_their_type():
 def test_classes_are_named_without_asking_their_metaclass():
     assert type_name(Hostile).endswith(".Hostile")
     assert described(int) == "<class int>"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Path("a") / "b",
+        date(2026, 3, 2),
+        datetime(2026, 3, 2, tzinfo=UTC),
+        timedelta(days=2),
+        Decimal("1.50"),
+        UUID(int=7),
+    ],
+)
+def test_values_of_the_standard_library_are_told_as_they_are(value):
+    assert described(value) == repr(value)
+    assert described([value]) == f"[{value!r}]"
+
+
+def test_no_code_of_the_project_runs_for_its_kin():
+    class Zone(tzinfo):
+        def utcoffset(self, _):
+            raise AssertionError("a zone was asked")
+
+        __repr__ = tzname = dst = utcoffset
+
+    class Place(PosixPath):
+        def __repr__(self):
+            raise AssertionError("a path was asked")
+
+    class Wrong(ValueError):
+        args = property(lambda _: 1 / 0)
+
+        def __str__(self):
+            raise AssertionError("an exception was asked")
+
+        __repr__ = __str__
+
+    assert described(datetime(2026, 3, 2, tzinfo=Zone())) == "<datetime.datetime>"
+    assert described(Place("a")).endswith(".Place>")
+    assert described(Wrong("no", Hostile())).startswith(f"{type_name(Wrong)}('no', <")
 
 
 def test_containers_that_hold_themselves_end():
