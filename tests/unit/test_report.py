@@ -271,6 +271,17 @@ def test_rerun_replaces_what_it_reruns() -> None:
     assert run.counts == {"passed": 1, "rerun": 1, "collected": 1}
 
 
+def test_attempt_that_fails_in_its_teardown_too_is_one() -> None:
+    story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun", failure={"type": "E"})
+    story.phase("test_a", "teardown", outcome="rerun", failure={"type": "F"}).phase("test_a", outcome="failed")
+    run = story.phase("test_a", "teardown", outcome="failed").finish("test_a").over(1).run()
+
+    first, last = run.tests[0].attempts
+    assert [(each.phase, each.exception) for each in first.failures] == [("call", "E"), ("teardown", "F")]
+    assert [each.phase for each in last.failures] == ["call", "teardown"]
+    assert run.counts == {"failed": 1, "error": 1, "rerun": 1, "collected": 1}
+
+
 def test_rerun_that_starts_anew_is_still_a_rerun() -> None:
     story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun").finish("test_a")
     run = story.start("test_a").phase("test_a").finish("test_a").over(0).run()

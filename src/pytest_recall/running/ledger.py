@@ -170,6 +170,10 @@ class Ledger:
         state = self.running.get(event.id) or self._start(event.id, event.worker)
         state.told = True
         state.worker = event.worker or state.worker
+        again = event.outcome in _RERUN or event.status in _RERUN
+        if state.rerun and event.when == "teardown" and again:  # of the attempt that was told just now
+            self._torn(event)
+            return
         # The attempt that will be made again may still tell of its teardown.
         state.rerun = state.rerun and (event.when, event.outcome) == ("teardown", "passed")
         if event.subtest is not None:
@@ -179,9 +183,16 @@ class Ledger:
         if event.crashed:
             self._close(event.id, state, Outcome.CRASHED)
             del self.running[event.id]
-        elif event.outcome in _RERUN or event.status in _RERUN:
+        elif again:
             self._record(event.id, state, state.decided or Outcome.FAILED, last=False)
             self.running[event.id] = state.again()
+
+    def _torn(self, event: events.PhaseEnd) -> None:
+        """The last attempt at that test failed in its teardown, too."""
+        *earlier, last = self.attempts.get(event.id, ())
+        failure = self._failure("teardown", event.fault or _NO_FAULT, event.id, event.sections)
+        last = replace(last, teardown_s=event.duration, failures=(*last.failures, failure)[:_MOST_FAILURES])
+        self.attempts.record(event.id, (*earlier, last))
 
     def _finished(self, event: events.Finish) -> None:
         if self._passed(event):
