@@ -111,9 +111,11 @@ class Capture:
 
     # --- hooks ------------------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_sessionstart(self):
-        self._started = True
+        outcome = yield
+        wrong = outcome.excinfo is not None and isinstance(outcome.excinfo[1], pytest.UsageError)
+        self._started = not wrong
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node):
@@ -175,7 +177,7 @@ class Capture:
         identity = _new_id()
         self._file = os.path.join(folder, identity + SUFFIX)
         self._stream = Stream(self._file)
-        space = os.environ.get("PYTEST_RECALL_SPACE", "")
+        space = places.setting(root, "space")
         self._stream.fact(
             "capture",
             format=2,

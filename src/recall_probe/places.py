@@ -1,12 +1,21 @@
 """Where a project's memory lies: the same rules as the command's own, with what pytest's interpreter has."""
 
 import os
+import re
 import sys
 
 _FOLDER = ".pytest-recall"
 _NAME = "pytest-recall"
-_SETTING = "PYTEST_RECALL_STORE_FOLDER"
-_FOREIGN = "CHROMA_DB_PATH"  # Chroma's own tools call it so
+_PREFIX = "PYTEST_RECALL_"
+_FOREIGN = {"store_folder": "CHROMA_DB_PATH"}  # Chroma's own tools call it so
+# As python-dotenv reads it: quotes may hold several lines, escapes count between double ones.
+_DOTENV = re.compile(
+    r"""^[^\S\n]*(?:export[^\S\n]+)?(?:'([^'\n]+)'|([^=#\s]+))[^\S\n]*=(?:[^\S\n]+(?=#)|[^\S\n]*"""
+    r"""(?:'((?:\\[\s\S]|[^'\\])*)'|"((?:\\[\s\S]|[^"\\])*)"|((?![^\S\n]*['"])[^\n]*)))[^\S\n]*(?:#[^\n]*)?(?:\n|\Z)""",
+    re.MULTILINE,
+)
+_ESCAPE = re.compile(r"""\\([\\'"abfnrtv])""")
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 class NoPlace(Exception):
@@ -15,7 +24,7 @@ class NoPlace(Exception):
 
 def inbox(root):
     """The inbox of the memory of the project in *root*, made if need be. Raises NoPlace."""
-    folder = os.path.join(root, _setting(root) or os.path.join(main_root(root), _FOLDER))
+    folder = os.path.join(root, setting(root, "store_folder") or os.path.join(main_root(root), _FOLDER))
     folder = os.path.normpath(os.path.abspath(folder))
     try:
         return _made(folder)
@@ -71,41 +80,43 @@ def _made(folder):
     return found
 
 
-def _setting(root):
-    """`store_folder`: of the environment, the project's `.env`, its `pyproject.toml`, in that order."""
-    dotenv = _dotenv(os.path.join(root, ".env"))
-    for source in (os.environ, dotenv):
-        for name in (_SETTING, _FOREIGN):
-            if source.get(name):
-                return source[name]
-    return _pyproject(os.path.join(root, "pyproject.toml"))
+def setting(root, name):
+    """One of pytest-recall's settings: of the environment, the project's `.env`, its `pyproject.toml`, in that order."""
+    names = [_PREFIX + name.upper()] + ([_FOREIGN[name]] if name in _FOREIGN else [])
+    for source in (os.environ, _dotenv(os.path.join(root, ".env"))):
+        for each in names:
+            if source.get(each):
+                return source[each]
+    return _pyproject(os.path.join(root, "pyproject.toml"), name)
 
 
 def _dotenv(path):
-    found = {}
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read(1 << 20).splitlines()
-    except (OSError, ValueError):
-        return found
-    for line in lines:
-        name, sign, value = line.strip().partition("=")
-        name = name.replace("export ", "", 1).strip()
-        if sign and name in (_SETTING, _FOREIGN):
-            value = value.strip()
-            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-            found[name] = value[1:-1] if quoted else value.split(" #")[0].strip()
-    return found
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            text = file.read(1 << 20)
+    except OSError:
+        return {}
+    return dict(_assigned(*found.groups()) for found in _DOTENV.finditer(text))
 
 
-def _pyproject(path):
+def _assigned(quoted_name, name, single, double, plain):
+    if single is not None:
+        value = re.sub(r"\\([\\'])", r"\1", single)
+    elif double is not None:
+        value = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape.group(1), escape.group(1)), double)
+    else:
+        value = re.sub(r"\s+#.*", "", plain or "").rstrip()
+    return quoted_name or name, value
+
+
+def _pyproject(path, name):
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         if "pytest-recall" not in text:
             return ""
         table = _toml(text).get("tool", {}).get("pytest-recall", {})
-        return str(table.get("store_folder") or table.get("store-folder") or "")
+        return str(table.get(name) or table.get(name.replace("_", "-")) or "")
     except Exception:  # its absence is normal, and a broken one is pytest's to report
         return ""
 

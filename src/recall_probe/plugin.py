@@ -20,6 +20,10 @@ import pytest
 OPTION = "recall_run_dir"
 _kept = []  # the module `context` of a session that is told of: its name may be another's by then
 _NO = ("", "0", "no", "off", "false")
+_ADDRESS, _LIVE = (
+    "RECALL_CONTEXT",
+    "pytest-recall:live",
+)  # of `recording`, which is loaded only where it is needed
 
 
 def pytest_addoption(parser):
@@ -51,6 +55,8 @@ def pytest_load_initial_conftests(early_config):
     """After the entry points and before the conftests, whose `pytest_json_…` hooks want the JSON report's plugin."""
     session = early_config._recall = _session(early_config)
     if session is None:
+        if _LIVE not in sys.modules and "PYTEST_CURRENT_TEST" in os.environ:
+            os.environ.pop(_ADDRESS, None)  # started by a test: what its own tests tell is not that test's
         yield
         return
     session.prepare(early_config)

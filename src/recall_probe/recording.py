@@ -66,16 +66,16 @@ class Where:
 
 
 _current = contextvars.ContextVar("recall_test", default=None)
-_steps = contextvars.ContextVar("recall_steps", default=())  # (serial, whether a fixture wider than a test began it)
+_steps = contextvars.ContextVar(
+    "recall_steps", default=()
+)  # (serial, whether a fixture wider than a test began it)
 
 
 class Recorder:
     """Of one process; *worker* is xdist's name for it, and *main* says whether it runs the session's tests."""
 
     _quoted = staticmethod(json.encoder.encode_basestring_ascii)
-    _encode = json.JSONEncoder(
-        ensure_ascii=True, separators=(",", ":"), default=described
-    ).encode
+    _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=described).encode
     _environ = os.environ
     _getpid = staticmethod(os.getpid)
     _frame = staticmethod(sys._getframe)
@@ -239,8 +239,8 @@ class Recorder:
         if not plain and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
         # How many tokens, and what they cost, are no secrets, whatever they are called.
-        counted = plain and not number or number and name.lower().endswith("tokens")
-        counted = counted or kind is dict and all(type(each) in (int, float) for each in value.values())
+        counted = (plain and not number) or (number and name.lower().endswith("tokens"))
+        counted = counted or (kind is dict and all(type(each) in (int, float) for each in value.values()))
         if not counted and _hinted(name) and _redacting().secret(name):
             text = "[redacted]"
         elif not plain and not counted and _hinted(text):

@@ -162,7 +162,10 @@ class Late:
 
 def distributes(option):
     """Whether xdist's workers collect and run; with `--collect-only` it leaves that to this process."""
-    return getattr(option, "dist", "no") != "no" and not option.collectonly
+    several = getattr(option, "dist", "no") != "no" and getattr(
+        option, "tx", None
+    )  # `--dist` alone does nothing
+    return bool(several) and not option.collectonly
 
 
 def root_of(config):

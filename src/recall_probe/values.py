@@ -45,15 +45,19 @@ def described(value, depth=0):
         text = _sequence(value, kind, depth)
     elif kind is dict:
         text = _mapping(value, depth)
-    elif kind is type:
-        text = "<class %s>" % type_name(value)
-    elif _standard(kind) and type(getattr(value, "tzinfo", None)) in _zones():
-        text = repr(value)
-    elif issubclass(kind, BaseException):
-        text = type_name(kind) + _sequence(_arguments(value), tuple, depth)
     else:
-        text = "<%s>" % type_name(kind)
+        text = _object(value, kind, depth)
     return text if len(text) <= REPR_MOST else text[: REPR_MOST - 1] + "…"
+
+
+def _object(value, kind, depth):
+    if kind is type:
+        return "<class %s>" % type_name(value)
+    if _standard(kind) and type(getattr(value, "tzinfo", None)) in _zones():
+        return repr(value)
+    if issubclass(kind, BaseException):
+        return type_name(kind) + _sequence(_arguments(value), tuple, depth)
+    return "<%s>" % type_name(kind)
 
 
 def _standard(kind):

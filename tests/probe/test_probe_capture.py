@@ -198,6 +198,57 @@ def test_a_store_that_goes_away_meanwhile_disturbs_nobody(plain):
     assert "3 passed" in ran.stdout
 
 
+def test_a_session_that_calls_its_own_start_wrong_usage_is_not_kept(plain):
+    plain.write(
+        {
+            "conftest.py": "import pytest\ndef pytest_sessionstart(session): raise pytest.UsageError('set DB_URL')\n",
+            "test_x.py": "def test_a(): pass\n",
+        }
+    )
+    ran = plain.run("--recall")
+    assert ran.returncode == 4
+    assert plain.files() == []
+
+
+def test_what_the_tests_of_a_test_tell_is_not_that_test_s(plain):
+    inner = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "inner/test_x.py"]
+    inner[0] = plain.python
+    plain.write(
+        {
+            "inner/test_x.py": "def test_a(recall): recall.metadata(who='inner')\n",
+            "test_x.py": f"""
+                import subprocess
+                def test_a(recall):
+                    assert subprocess.run({inner!r}).returncode == 0
+                    recall.metadata(who="outer")
+            """,
+        }
+    )
+    plain.run("--recall", "test_x.py")
+    assert [fact["f"] for fact in of(plain.facts(), "ctx")] == [[["who", "outer"]]]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{".env": "PYTEST_RECALL_SPACE=ci\n"}, {"pyproject.toml": "[tool.pytest-recall]\nspace = 'ci'\n"}],
+)
+def test_the_space_is_what_the_settings_say(plain, files):
+    if "pyproject.toml" in files and sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    plain.write({"test_x.py": "def test_a(): pass\n", **files})
+    plain.run("--recall")
+    assert plain.facts()[0]["space"] == "ci"
+
+
+def test_dist_alone_distributes_nothing(plain, needs):
+    needs("xdist")
+    plain.write({"pytest.ini": "[pytest]\naddopts = --dist loadgroup\n", "test_x.py": "def test_a(): pass\n"})
+    plain.run("--recall")
+    facts = plain.facts()
+    assert [fact["id"] for fact in of(facts, "start")] == ["test_x.py::test_a"]
+    assert of(facts, "collected", n=1)
+
+
 def test_a_broken_conftest_is_kept_with_its_cause(plain):
     plain.write({"conftest.py": "import nowhere\n", "test_x.py": "def test_a(): pass\n"})
     assert plain.run("--recall").returncode == 4

@@ -226,7 +226,11 @@ def test_a_step_that_a_test_left_open_holds_nothing_of_the_next(told):
 
 
 def test_subtests_are_part_of_their_phase(told, probe):
-    probe.write({"conftest.py": "import pytest\nif pytest.version_tuple < (9,): pytest_plugins = ['pytest_subtests']\n"})
+    probe.write(
+        {
+            "conftest.py": "import pytest\nif pytest.version_tuple < (9,): pytest_plugins = ['pytest_subtests']\n"
+        }
+    )
     ran, entries = told("""
         import time
         def test_a(subtests, recall):

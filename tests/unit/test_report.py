@@ -262,6 +262,19 @@ def test_resumed_run_is_whole_and_never_passed() -> None:
     }
 
 
+def test_property_that_is_called_a_secret_is_none_to_keep() -> None:
+    told = [["password", "hunter2"], ["max_tokens", "100"], ["note", "token=hunter2"], ["build", "7"]]
+    story = Story().session("test_a").start("test_a").phase("test_a").phase("test_a", "teardown", props=told)
+    run = story.finish("test_a").over(0).run()
+
+    assert run.tests[0].attempts[0].properties == (
+        ("password", "[redacted]"),
+        ("max_tokens", "100"),
+        ("note", "token=[redacted]"),
+        ("build", "7"),
+    )
+
+
 def test_rerun_replaces_what_it_reruns() -> None:
     story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun", failure={"type": "E"})
     run = story.phase("test_a").finish("test_a").over(0).run()
@@ -273,7 +286,9 @@ def test_rerun_replaces_what_it_reruns() -> None:
 
 def test_attempt_that_fails_in_its_teardown_too_is_one() -> None:
     story = Story().session("test_a").start("test_a").phase("test_a", outcome="rerun", failure={"type": "E"})
-    story.phase("test_a", "teardown", outcome="rerun", failure={"type": "F"}).phase("test_a", outcome="failed")
+    story.phase("test_a", "teardown", outcome="rerun", failure={"type": "F"}).phase(
+        "test_a", outcome="failed"
+    )
     run = story.phase("test_a", "teardown", outcome="failed").finish("test_a").over(1).run()
 
     first, last = run.tests[0].attempts

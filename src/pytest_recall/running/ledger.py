@@ -360,7 +360,10 @@ class Ledger:
         when = _PHASES.get(event.when, "call")
         setattr(state, when, getattr(state, when) + event.duration)
         state.reason = event.reason or state.reason
-        state.properties = event.properties or state.properties
+        if event.properties:
+            state.properties = tuple(
+                [(name, telling.redacted(name, text)) for name, text in event.properties]
+            )
         outcome = _outcome(event, when)
         if outcome is Outcome.PASSED:
             state.call_ok = state.call_ok or when == "call"
