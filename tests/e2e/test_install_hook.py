@@ -1,13 +1,15 @@
 """The post-commit hook: right in every layout, never felt by who commits, and a fix gets the commit that holds it."""
 
+import asyncio
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from pytest_recall.cli import main
+from pytest_recall.cli import committing, main
 from pytest_recall.errors import BadRequest
 from pytest_recall.install import hook
 
@@ -49,9 +51,15 @@ class Repository:
         self.top = top
         self.started = started
 
-    def git(self, *words: str, cwd: Path | None = None) -> str:
+    def git(self, *words: str, cwd: Path | None = None, holding: tuple[int, ...] = ()) -> str:
         done = subprocess.run(
-            ["git", *words], cwd=cwd or self.top, capture_output=True, text=True, check=True, timeout=60
+            ["git", *words],
+            cwd=cwd or self.top,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            pass_fds=holding,
         )
         return done.stdout.strip()
 
@@ -76,6 +84,15 @@ class Repository:
         before = time.perf_counter()
         self.git("commit", "-q", "--allow-empty", "-m", "change", *words, cwd=cwd)
         return time.perf_counter() - before
+
+    def commit_to_the_end(self) -> int:
+        """How often the hook has started it by then: all that runs behind a commit holds an end of a pipe."""
+        here, there = os.pipe()
+        self.git("commit", "-q", "--allow-empty", "-m", "change", holding=(there,))
+        os.close(there)
+        with os.fdopen(here, "rb") as pipe:
+            assert pipe.read() == b""
+        return len(self._told().splitlines())
 
     def starts(self) -> list[str]:
         """What the hook has started by now; waits for the first whole line (a shell makes the file before it writes)."""
@@ -168,7 +185,8 @@ def test_each_commit_starts_it_once_and_theirs_still_runs(repository, layout):
     assert b"/python" not in path.read_bytes()  # it may be under version control
     repository.stand_in()
     repository.commit()
-    assert repository.starts() == [f"{repository.top}: -P -m pytest_recall commits --hook"]
+    started = "-P -m pytest_recall commits --hook .git/pytest-recall.commits"
+    assert repository.starts() == [f"{repository.top}: {started}"]
     if before is not None:
         assert (repository.top / "theirs.log").read_text() == "theirs\n"
 
@@ -184,7 +202,8 @@ def test_commit_in_a_worktree_is_noted_from_there(repository):
     there = repository.top.parent / "there"
     repository.git("worktree", "add", "-q", str(there))
     repository.commit(cwd=there)
-    assert repository.starts() == [f"{there}: -P -m pytest_recall commits --hook"]
+    slot = repository.top / ".git/worktrees/there/pytest-recall.commits"
+    assert repository.starts() == [f"{there}: -P -m pytest_recall commits --hook {slot}"]
     repository.install(cwd=there)  # the same hook
     assert (repository.top / ".git/hooks/post-commit").read_text().count(">>> pytest-recall >>>") == 1
 
@@ -259,6 +278,44 @@ def test_who_commits_does_not_wait_for_it(repository):
     # Other work on this machine only adds to what the hook costs.
     costs = (repository.commit() - without for _ in range(30))
     assert any(cost < 0.05 for cost in costs)
+
+
+def test_commits_of_a_rebase_start_one_process_and_one_that_died_stops_it_for_a_minute(repository):
+    existing(repository)  # under `sh -eu`
+    repository.install()
+    repository.stand_in()  # ends, and frees no slot
+    slot = repository.top / ".git/pytest-recall.commits"
+    assert [repository.commit_to_the_end() for _ in range(3)] == [1, 1, 1]
+    slot.rmdir()  # as we do before we look
+    assert [repository.commit_to_the_end() for _ in range(2)] == [2, 2]
+    long_ago = time.time() - 150
+    os.utime(slot, (long_ago, long_ago))
+    assert [repository.commit_to_the_end() for _ in range(2)] == [3, 3]
+
+
+def test_its_slot_is_free_before_it_looks_or_when_it_has_waited_for_too_long(
+    repository, in_process, monkeypatch
+):
+    repository.install()
+    slot = repository.top / ".git/pytest-recall.commits"
+    looked = []
+
+    def behind_a_commit(*words: str) -> bool:
+        slot.mkdir()
+        in_process("commits", "--hook", *words, cwd=repository.top)
+        return slot.exists()
+
+    async def look(_: object) -> None:
+        looked.append(slot.exists())
+        # A commit that is made meanwhile: its process waits for us.
+        looked.append(await asyncio.to_thread(behind_a_commit, str(slot)))
+
+    monkeypatch.setattr(committing, "_attached", look)
+    monkeypatch.setattr(committing, "_WAIT_S", 0.0)
+    assert not behind_a_commit(str(slot))
+    assert looked == [False, False]
+    in_process("commits", "--hook", cwd=repository.top)  # by a block of an earlier time
+    assert looked == [False, False] * 2
 
 
 # --- what it is for -------------------------------------------------------------------------

@@ -26,7 +26,8 @@ def add(commands: door.Commands) -> None:
     install.add_argument("--uninstall", action="store_true", help="take the block out of the hook again")
 
     commits = commands.add("commits", "note with each recent fix the commit that holds it", _commits)
-    commits.add_argument("--hook", action="store_true", help=argparse.SUPPRESS)  # as the hook calls it
+    # As the hook calls it, with the slot that it took.
+    commits.add_argument("--hook", nargs="?", const="", metavar="SLOT", help=argparse.SUPPRESS)
 
 
 async def _install(options: argparse.Namespace) -> int:
@@ -53,7 +54,7 @@ async def _install(options: argparse.Namespace) -> int:
 
 
 async def _commits(options: argparse.Namespace) -> int:
-    if options.hook:
+    if options.hook is not None:
         await _behind_the_commit(options)
         return 0
     door.show(options, await _attached(options))
@@ -72,7 +73,7 @@ async def _attached(options: argparse.Namespace) -> CommitsAnswer:
 async def _behind_the_commit(options: argparse.Namespace) -> None:
     """For every project that the hook is for; nobody is there to read what goes wrong.
 
-    A rebase makes many commits at once: one process looks at them, one waits, and sees those of all others.
+    A rebase makes many commits at once: one process looks at them, one waits in the slot, and sees those of all others.
     """
     import platformdirs
     from filelock import FileLock, Timeout
@@ -92,8 +93,16 @@ async def _behind_the_commit(options: argparse.Namespace) -> None:
             working.acquire(timeout=_WAIT_S)
         finally:
             waiting.release()
+            if options.hook:
+                _free(Path(options.hook))
         with working:
             for project in hook.projects(top):
                 options.project = str(top / project)
                 with suppress(RecallError):
                     await _attached(options)
+
+
+def _free(slot: Path) -> None:
+    """Let the next commit have the hook's slot: from here on, what it holds may go unseen by us."""
+    with suppress(OSError):  # it may have been given to another one, if we took long to come here
+        slot.rmdir()

@@ -22,6 +22,8 @@ COMMAND, PROJECT = "pytest-recall.command", "pytest-recall.project"
 _NAME = "post-commit"
 _BEGIN, _END = b"# >>> pytest-recall >>>", b"# <<< pytest-recall <<<"
 # All of it goes on behind git's back: what git waits for is one fork of the shell. Under `sh -eu` too.
+# A rebase makes many commits at once: who finds the slot taken leaves before any Python starts. Whoever took it is
+# asked to free it right before it looks; where it died first, the slot is anybody's after a minute.
 _BLOCK = (
     _BEGIN
     + b""" from `pytest-recall install-hook`, which takes it out again with --uninstall
@@ -29,8 +31,11 @@ _BLOCK = (
   exec </dev/null >/dev/null 2>&1
   trap '' HUP
   {
+    slot=$(git rev-parse --git-path pytest-recall.commits) || exit 0
+    [ ! -d "$slot" ] || find "$slot" -prune -mmin +1 -exec rmdir {} \\; || :
+    [ ! -d "$slot" ] || exit 0
     recall=$(git config --get pytest-recall.command) && [ -x "$recall" ] &&
-      exec nice "$recall" -P -m pytest_recall commits --hook
+      mkdir "$slot" && exec nice "$recall" -P -m pytest_recall commits --hook "$slot"
   } &
 ) || :
 """
