@@ -191,9 +191,31 @@ def test_each_commit_starts_it_once_and_theirs_still_runs(repository, layout):
         assert (repository.top / "theirs.log").read_text() == "theirs\n"
 
     repository.install("--uninstall")
+    assert "pytest-recall" not in (repository.top / ".git/config").read_text()
+    if layout is hooks_path_of_all:
+        return
     assert (path.read_bytes() if path.exists() else None) == before
     assert not list(path.parent.glob("*before-pytest-recall"))
-    assert "pytest-recall" not in (repository.top / ".git/config").read_text()
+
+
+def test_uninstall_leaves_the_block_that_other_repositories_use_and_says_where_it_is(repository, capsys):
+    path = hooks_path_of_all(repository)
+    other = repository.top.parent / "other"
+    repository.git("init", "-q", str(other))
+    repository.install()
+    repository.install(cwd=other)
+    repository.stand_in()
+    before = path.read_bytes()
+    capsys.readouterr()
+    repository.install("--uninstall", "--json", cwd=other)
+    told = json.loads(capsys.readouterr().out)
+    assert told["hook"] == str(path)
+    [remark] = told["remarks"]
+    assert remark.startswith("Only this repository goes: the block stays")
+    assert remark.endswith("delete the lines from '# >>> pytest-recall >>>' to '# <<< pytest-recall <<<'.")
+    assert path.read_bytes() == before
+    assert "pytest-recall" not in (other / ".git/config").read_text()
+    assert repository.commit_to_the_end() == 1
 
 
 def test_commit_in_a_worktree_is_noted_from_there(repository):
@@ -208,11 +230,20 @@ def test_commit_in_a_worktree_is_noted_from_there(repository):
     assert (repository.top / ".git/hooks/post-commit").read_text().count(">>> pytest-recall >>>") == 1
 
 
-def test_projects_of_one_repository_share_its_hook(repository):
-    for name in ("packages/shop", "packages/a 'b'"):
+def test_projects_of_one_repository_share_its_hook_until_the_last_one_goes(repository, capsys):
+    names = ["packages/a 'b'", r"a+(b)[c]\{2}|^$", "packages/a.b", "packages/axb"]
+    for name in names:
         (repository.top / name).mkdir(parents=True)
         repository.install(cwd=repository.top / name)
-    assert hook.projects(repository.top) == ["packages/shop", "packages/a 'b'"]
+    assert hook.projects(repository.top) == names
+    while names:
+        assert (repository.top / ".git/hooks/post-commit").exists()
+        capsys.readouterr()
+        repository.install("--uninstall", cwd=repository.top / names.pop(0))
+        assert hook.projects(repository.top) == names
+        assert ("the block stays for others of this repository" in capsys.readouterr().out) == bool(names)
+    assert not (repository.top / ".git/hooks/post-commit").exists()
+    assert "pytest-recall" not in (repository.top / ".git/config").read_text()
 
 
 def test_hook_does_nothing_where_we_are_gone_or_were_never_installed(repository):

@@ -41,13 +41,14 @@ async def _install(options: argparse.Namespace) -> int:
         hook.disable(found) if options.uninstall else hook.enable(found, sys.executable)
     done = "removed" if options.uninstall else "written"
     kept = change.copy == "make" and not options.dry_run
+    remarks = hook.stays(found, change.after) if options.uninstall else found.remarks
     answer = HookAnswer(
         status="unchanged" if not change.needed else f"not {done}: a dry run" if options.dry_run else done,
         hook=str(change.path),
         project=found.project,
         diff=change.diff() if options.dry_run else "",
         kept=str(files.backup_of(change.path)) if kept else "",
-        remarks=[] if options.uninstall else list(found.remarks),
+        remarks=list(remarks),
     )
     door.show(options, answer)
     return 0
