@@ -44,10 +44,12 @@ _BLOCK = (
 )
 _OURS = re.compile(rb"(?ms)^" + re.escape(_BEGIN) + rb".*?^" + re.escape(_END) + rb"(?:\r?\n|\Z)")
 _SHEBANG = b"#!/bin/sh\n"
-_SHELL = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?\S*?\b(?:ba|da|a|k|z)?sh\b")
-# Husky's old runner starts the script anew, and ends after it: what comes before it would be done twice.
-_HUSKY = re.compile(rb"(?m)^\.\s[^\n]*husky\.sh[^\n]*\n")
+_SHELL = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(?:\S*/)?(?:ba|da|a|k|mk|z)?sh(?:\.exe)?(?!\S)")
+# The runner of husky 5–8 starts the script anew, and ends after it: what comes before it would be done twice. That of
+# husky 4, `. "$(dirname "$0")/husky.sh"`, does not, but always ends: nothing that comes after it is done.
+_HUSKY = re.compile(rb"(?m)^\.[ \t][^\n]*/_/husky\.sh")
 _OF_PATTERNS = frozenset(r"\^$.[]|()*+?{}")  # POSIX's, as git has them
+_LINE = 4096  # bytes that a first line may have
 _SECONDS = 10.0
 # As `git rev-parse --local-env-vars` lists them: those of a hook would lead to another repository.
 _OF_ONE_REPOSITORY = frozenset(
@@ -197,15 +199,27 @@ def _set(hook: Hook, how: str, key: str, value: str) -> None:
 
 def _real(hook: Hook) -> Path:
     """The file itself: a link within the repository is followed."""
-    return files.real(hook.path, [hook.path.parent, hook.top])
+    folder = hook.path.parent
+    if folder.exists() and not folder.is_dir():
+        raise BadConfiguration(
+            f"core.hooksPath is {folder}, which is no folder: git runs no hooks here, and nothing was written. Unset it (`git "
+            f"config --show-origin core.hooksPath` says where), or use `pytest-recall commits` after a commit."
+        )
+    path = files.real(hook.path, [folder, hook.top], meant="put that file itself in the place of the link")
+    if path.is_dir():
+        raise BadConfiguration(
+            f"{path} is a folder, and no hook that git could run; it was left as it was. Move it away, then run this again."
+        )
+    return path
 
 
 def _refuse(path: Path, before: bytes, *, by_husky: bool) -> None:
     """Raise BadConfiguration where a block of shell in that file would never be run."""
-    if before.startswith(b"#!") and not _SHELL.match(before):
-        first = before.split(b"\n", 1)[0].decode("utf-8", "replace")[:100]
+    first = before[:_LINE].partition(b"\n")[0]
+    if first.startswith(b"#!") and not _SHELL.match(first):
+        head = first.decode("utf-8", "replace")[:100]
         raise BadConfiguration(
-            f"{path} is no shell script ({first}): it was left as it was. Start `pytest-recall commits --hook` from "
+            f"{path} is no shell script ({head}): it was left as it was. Start `pytest-recall commits --hook` from "
             "it, detached, or make it a shell script that calls it."
         )
     if b"\0" in before:
@@ -220,7 +234,7 @@ def _refuse(path: Path, before: bytes, *, by_husky: bool) -> None:
 def _place(before: bytes) -> int:
     """Where our block goes: before anything that may end the script."""
     if found := _HUSKY.search(before):
-        return found.end()
+        return before.find(b"\n", found.end()) + 1 or len(before)
     return before.find(b"\n") + 1 or len(before) if before.startswith(b"#!") else 0
 
 
