@@ -1,5 +1,8 @@
 """Settings: read once from flags, environment, the project's `.env` and `pyproject.toml`, in that order.
 
+A project within a git work tree has those of the nearest folder above it, as far as the work tree's root, that sets
+something of ours: who asks from a subfolder has the same project in mind.
+
 What a project's own files may not decide (which folders a server may work in, which arguments it
 accepts) is taken from flags and environment only.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -99,10 +102,11 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
         given = {key: value for key, value in (flags or {}).items() if value not in (None, (), [])}
-        pyproject, dotenv = project / "pyproject.toml", project / ".env"
+        pyproject, table = _nearest(project, "pyproject.toml", _table)
+        dotenv, ours = _nearest(project, ".env", _ours)
         for layer in (
-            _trusted(_from_pyproject(pyproject), str(pyproject)),
-            _trusted(_from_dotenv(dotenv), str(dotenv)),
+            _of_file(_from_table(table, str(pyproject)), pyproject, project),
+            _of_file(_from_environment(ours, str(dotenv)), dotenv, project),
             _from_environment(environ, "the environment"),
             {key: (value, "the command line") for key, value in given.items()},
         ):
@@ -123,36 +127,71 @@ class Settings(BaseModel):
 _Layer = dict[str, tuple[Any, str]]  # setting → its value, and where that came from
 
 
-def _trusted(values: _Layer, origin: str) -> _Layer:
+def _nearest(project: Path, name: str, read: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+    """The file of that name that sets something of ours, nearest to *project*, and what it sets."""
+    for folder in _upwards(project):
+        if values := read(folder / name):
+            return folder / name, values
+    return project / name, {}
+
+
+def _upwards(project: Path) -> Sequence[Path]:
+    """The project's folder and those above it, as far as the root of its work tree; without git itself alone."""
+    folders = (project, *project.parents)
+    root = next((at for at, folder in enumerate(folders) if os.path.lexists(folder / ".git")), 0)
+    return folders[: root + 1]
+
+
+def _of_file(values: _Layer, path: Path, project: Path) -> _Layer:
+    """*values* of a project's own file, which may not say everything; paths count from where the file is."""
     if refused := SERVER_ONLY & set(values):
         raise BadSetting(
-            f"{origin} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
+            f"{path} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
             "Pass it on the command line or in the environment."
         )
-    return values
+    if path.parent == project:
+        return values
+    return {key: (_from(path.parent, key, value), origin) for key, (value, origin) in values.items()}
 
 
-def _from_pyproject(path: Path) -> _Layer:
+def _from(folder: Path, key: str, value: object) -> object:
+    """*value*, if it is a path, from *folder*; an interpreter may also be one on PATH."""
+    if not isinstance(value, str) or not value:
+        return value
+    there = str(folder / value)
+    return there if key == "store_folder" or (key == "python" and os.path.lexists(there)) else value
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}  # its absence is normal, and a broken one is pytest's to report
     if not isinstance(table, dict):
         raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
-    return {
-        _known(key.replace("-", "_"), key, str(path)): (value, f"{path} [tool.pytest-recall]")
-        for key, value in table.items()
-    }
+    return table
 
 
-def _from_dotenv(path: Path) -> _Layer:
+def _ours(path: Path) -> dict[str, Any]:
+    """What a `.env` sets of ours, or of Chroma's."""
     try:
         # Most of it is for others, in whatever encoding: our own names are ASCII.
         text = path.read_text("utf-8", errors="replace")
     except OSError:
         return {}
     values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return _from_environment({key: value for key, value in values.items() if value}, str(path))
+    return {name: value for name, value in values.items() if value and _is_ours(name)}
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) or name in FOREIGN or name == _KIND
+
+
+def _from_table(table: Mapping[str, Any], path: str) -> _Layer:
+    return {
+        _known(key.replace("-", "_"), key, path): (value, f"{path} [tool.pytest-recall]")
+        for key, value in table.items()
+    }
 
 
 def _from_environment(environ: Mapping[str, str], origin: str) -> _Layer:
