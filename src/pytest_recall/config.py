@@ -12,10 +12,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -112,6 +112,9 @@ class Settings(BaseModel):
         ):
             values |= {key: value for key, (value, _) in layer.items()}
             origins |= {key: origin for key, (_, origin) in layer.items()}
+        if isinstance(kind := values.get("store"), _Kind):
+            sources = ((environ, "the environment"), (ours, str(dotenv)))
+            values["store"], origins["store"] = _place(kind.said, origins["store"], sources)
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -125,6 +128,12 @@ class Settings(BaseModel):
 
 
 _Layer = dict[str, tuple[Any, str]]  # setting → its value, and where that came from
+
+
+class _Kind(NamedTuple):
+    """A kind of store, in place of the store: what it needs may stand in another layer, and one may overrule it."""
+
+    said: str
 
 
 def _nearest(project: Path, name: str, read: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
@@ -210,18 +219,25 @@ def _from_environment(environ: Mapping[str, str], origin: str) -> _Layer:
 
 
 def _kind(environ: Mapping[str, str], origin: str) -> _Layer:
-    """What `CHROMA_DB_IMPL` says of the store; the address that it may need stands beside it."""
+    """What `CHROMA_DB_IMPL` says of the store."""
     kind = environ.get(_KIND, "").strip().lower()
     if not kind or (kind == "http" and environ.get(_ADDRESS)):
         return {}
-    if kind in _EMBEDDED or kind == "cloud":
-        return {"store": ("cloud" if kind == "cloud" else "embedded", f"{_KIND} in {origin}")}
-    if kind == "http":
-        raise BadSetting(f"{_KIND} in {origin} is 'http', and {_ADDRESS} does not say where. Set that too.")
-    raise BadSetting(
-        f"{_KIND} in {origin} is {quoted(kind)}. Valid: 'persistent' (on this disk), 'http' with {_ADDRESS}, 'cloud'; or "
-        f"leave it out and set {PREFIX}STORE."
-    )
+    store = "cloud" if kind == "cloud" else "embedded" if kind in _EMBEDDED else _Kind(kind)
+    return {"store": (store, f"{_KIND} in {origin}")}
+
+
+def _place(kind: str, where: str, sources: Iterable[tuple[Mapping[str, str], str]]) -> tuple[str, str]:
+    """The address of a store of that kind, which *where* asks for, and which of *sources* has it."""
+    if kind != "http":
+        raise BadSetting(
+            f"{where} is {quoted(kind)}. Valid: 'persistent' (on this disk), 'http' with {_ADDRESS}, 'cloud'; or "
+            f"leave it out and set {PREFIX}STORE."
+        )
+    for environ, origin in sources:
+        if environ.get(_ADDRESS):
+            return environ[_ADDRESS], f"{_ADDRESS} in {origin}"
+    raise BadSetting(f"{where} is 'http', and {_ADDRESS} does not say where. Set that too.")
 
 
 def _known(key: str, written: str, origin: str) -> str:

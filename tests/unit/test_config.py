@@ -138,6 +138,29 @@ def test_names_of_chromas_own_tools_are_honoured_and_ours_go_before(tmp_path, en
     assert (there.store, there.store_folder) == (store, folder)
 
 
+HTTP, URL = {"CHROMA_DB_IMPL": "http"}, {"CHROMA_HTTP_URL": "http://c"}
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "environ", "store", "origin"),
+    [
+        (HTTP, URL, "http://c", "CHROMA_HTTP_URL in the environment"),
+        (URL, HTTP, "http://c", "CHROMA_HTTP_URL in .env"),
+        (URL | {"CHROMA_DB_IMPL": "persistent"}, HTTP, "http://c", "CHROMA_HTTP_URL in .env"),
+        (URL | HTTP, {"CHROMA_DB_IMPL": "persistent"}, "embedded", "CHROMA_DB_IMPL in the environment"),
+        (HTTP, {"PYTEST_RECALL_STORE": "cloud"}, "cloud", "PYTEST_RECALL_STORE in the environment"),
+        ({"CHROMA_DB_IMPL": "clickhouse"}, URL, "http://c", "CHROMA_HTTP_URL in the environment"),
+    ],
+)
+def test_kind_of_store_and_its_address_may_come_from_two_places(tmp_path, dotenv, environ, store, origin):
+    path = tmp_path / ".env"
+    path.write_text("".join(f"{name}='{text}'\n" for name, text in dotenv.items()))
+    found = load(tmp_path, **environ)
+    assert (found.store, found.origins["store"]) == (store, origin.replace(".env", str(path)))
+    overruled = load(tmp_path, flags={"store": "embedded"}, **environ)
+    assert (overruled.store, overruled.origins["store"]) == ("embedded", "the command line")
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [("http", "CHROMA_HTTP_URL does not say where"), ("clickhouse", "is 'clickhouse'. Valid: 'persistent'")],
