@@ -1,5 +1,8 @@
 """Settings: read once from flags, environment, the project's `.env` and `pyproject.toml`, in that order.
 
+A project within a git work tree has those of the nearest folder above it, as far as the work tree's root, that sets
+something of ours: who asks from a subfolder has the same project in mind.
+
 What a project's own files may not decide (which folders a server may work in, which arguments it
 accepts) is taken from flags and environment only.
 """
@@ -9,10 +12,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -99,15 +102,19 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
         given = {key: value for key, value in (flags or {}).items() if value not in (None, (), [])}
-        pyproject, dotenv = project / "pyproject.toml", project / ".env"
+        pyproject, table = _nearest(project, "pyproject.toml", _table)
+        dotenv, ours = _nearest(project, ".env", _ours)
         for layer in (
-            _trusted(_from_pyproject(pyproject), str(pyproject)),
-            _trusted(_from_dotenv(dotenv), str(dotenv)),
+            _of_file(_from_table(table, str(pyproject)), pyproject, project),
+            _of_file(_from_environment(ours, str(dotenv)), dotenv, project),
             _from_environment(environ, "the environment"),
             {key: (value, "the command line") for key, value in given.items()},
         ):
             values |= {key: value for key, (value, _) in layer.items()}
             origins |= {key: origin for key, (_, origin) in layer.items()}
+        if isinstance(kind := values.get("store"), _Kind):
+            sources = ((environ, "the environment"), (ours, str(dotenv)))
+            values["store"], origins["store"] = _place(kind.said, origins["store"], sources)
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -123,36 +130,77 @@ class Settings(BaseModel):
 _Layer = dict[str, tuple[Any, str]]  # setting → its value, and where that came from
 
 
-def _trusted(values: _Layer, origin: str) -> _Layer:
+class _Kind(NamedTuple):
+    """A kind of store, in place of the store: what it needs may stand in another layer, and one may overrule it."""
+
+    said: str
+
+
+def _nearest(project: Path, name: str, read: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+    """The file of that name that sets something of ours, nearest to *project*, and what it sets."""
+    for folder in _upwards(project):
+        if values := read(folder / name):
+            return folder / name, values
+    return project / name, {}
+
+
+def _upwards(project: Path) -> Sequence[Path]:
+    """The project's folder and those above it, as far as the root of its work tree; without git itself alone."""
+    folders = (project, *project.parents)
+    root = next((at for at, folder in enumerate(folders) if os.path.lexists(folder / ".git")), 0)
+    return folders[: root + 1]
+
+
+def _of_file(values: _Layer, path: Path, project: Path) -> _Layer:
+    """*values* of a project's own file, which may not say everything; paths count from where the file is."""
     if refused := SERVER_ONLY & set(values):
         raise BadSetting(
-            f"{origin} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
+            f"{path} sets {listed(sorted(refused))}: a project's own files may not widen what the server may do. "
             "Pass it on the command line or in the environment."
         )
-    return values
+    if path.parent == project:
+        return values
+    return {key: (_from(path.parent, key, value), origin) for key, (value, origin) in values.items()}
 
 
-def _from_pyproject(path: Path) -> _Layer:
+def _from(folder: Path, key: str, value: object) -> object:
+    """*value*, if it is a path, from *folder*; an interpreter may also be one on PATH."""
+    if not isinstance(value, str) or not value:
+        return value
+    there = str(folder / value)
+    return there if key == "store_folder" or (key == "python" and os.path.lexists(there)) else value
+
+
+def _table(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}  # its absence is normal, and a broken one is pytest's to report
     if not isinstance(table, dict):
         raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
-    return {
-        _known(key.replace("-", "_"), key, str(path)): (value, f"{path} [tool.pytest-recall]")
-        for key, value in table.items()
-    }
+    return table
 
 
-def _from_dotenv(path: Path) -> _Layer:
+def _ours(path: Path) -> dict[str, Any]:
+    """What a `.env` sets of ours, or of Chroma's."""
     try:
         # Most of it is for others, in whatever encoding: our own names are ASCII.
         text = path.read_text("utf-8", errors="replace")
     except OSError:
         return {}
     values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return _from_environment({key: value for key, value in values.items() if value}, str(path))
+    return {name: value for name, value in values.items() if value and _is_ours(name)}
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(PREFIX) or name in FOREIGN or name == _KIND
+
+
+def _from_table(table: Mapping[str, Any], path: str) -> _Layer:
+    return {
+        _known(key.replace("-", "_"), key, path): (value, f"{path} [tool.pytest-recall]")
+        for key, value in table.items()
+    }
 
 
 def _from_environment(environ: Mapping[str, str], origin: str) -> _Layer:
@@ -171,18 +219,25 @@ def _from_environment(environ: Mapping[str, str], origin: str) -> _Layer:
 
 
 def _kind(environ: Mapping[str, str], origin: str) -> _Layer:
-    """What `CHROMA_DB_IMPL` says of the store; the address that it may need stands beside it."""
+    """What `CHROMA_DB_IMPL` says of the store."""
     kind = environ.get(_KIND, "").strip().lower()
     if not kind or (kind == "http" and environ.get(_ADDRESS)):
         return {}
-    if kind in _EMBEDDED or kind == "cloud":
-        return {"store": ("cloud" if kind == "cloud" else "embedded", f"{_KIND} in {origin}")}
-    if kind == "http":
-        raise BadSetting(f"{_KIND} in {origin} is 'http', and {_ADDRESS} does not say where. Set that too.")
-    raise BadSetting(
-        f"{_KIND} in {origin} is {quoted(kind)}. Valid: 'persistent' (on this disk), 'http' with {_ADDRESS}, 'cloud'; or "
-        f"leave it out and set {PREFIX}STORE."
-    )
+    store = "cloud" if kind == "cloud" else "embedded" if kind in _EMBEDDED else _Kind(kind)
+    return {"store": (store, f"{_KIND} in {origin}")}
+
+
+def _place(kind: str, where: str, sources: Iterable[tuple[Mapping[str, str], str]]) -> tuple[str, str]:
+    """The address of a store of that kind, which *where* asks for, and which of *sources* has it."""
+    if kind != "http":
+        raise BadSetting(
+            f"{where} is {quoted(kind)}. Valid: 'persistent' (on this disk), 'http' with {_ADDRESS}, 'cloud'; or "
+            f"leave it out and set {PREFIX}STORE."
+        )
+    for environ, origin in sources:
+        if environ.get(_ADDRESS):
+            return environ[_ADDRESS], f"{_ADDRESS} in {origin}"
+    raise BadSetting(f"{where} is 'http', and {_ADDRESS} does not say where. Set that too.")
 
 
 def _known(key: str, written: str, origin: str) -> str:

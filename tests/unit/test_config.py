@@ -79,6 +79,44 @@ def test_broken_toml_and_any_encoding_are_left_to_those_whom_they_concern(tmp_pa
     assert load(tmp_path / "nowhere").keep_days == 365
 
 
+def test_settings_of_the_nearest_folder_in_the_work_tree_hold_in_those_below_it(project):
+    inner = project / "packages/shop/tests"
+    inner.mkdir(parents=True)
+    shop = project / "packages/shop/pyproject.toml"
+    shop.write_text("[project]\nname = 'shop'\n")  # nothing of ours
+    assert load(inner).origins == {}  # no work tree: whose they are nobody can tell
+
+    (project / ".git").mkdir()
+    assert load(inner).origins == load(project).origins
+    shop.write_text("[tool.pytest-recall]\nkeep_runs = 70\n")
+    (inner / ".env").write_text("SECRET=1\n")
+    found = load(inner)
+    assert (found.keep_runs, found.log_level, found.timeout_s) == (70, "info", 20)
+    assert found.origins["keep_runs"] == f"{shop} [tool.pytest-recall]"
+    assert found.origins["timeout_s"] == f"PYTEST_RECALL_TIMEOUT_S in {project / '.env'}"
+
+    (project / "packages/shop/.git").write_text("gitdir: elsewhere\n")  # a submodule
+    assert load(inner).timeout_s == 600
+    shop.write_text("[tool.pytest-recall]\nallow-root = ['/']\n")
+    with pytest.raises(BadSetting, match="sets 'allow_root': a project's own files may not widen"):
+        load(inner)
+
+
+def test_paths_in_a_file_above_count_from_there(tmp_path):
+    inner = tmp_path / "tests"
+    inner.mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".env").write_text("PYTEST_RECALL_STORE_FOLDER=data/runs\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest-recall]\npython = '.venv'\nspace = 'ci'\n")
+    found = load(inner)
+    assert (found.store_folder, found.python) == (str(tmp_path / "data/runs"), str(tmp_path / ".venv"))
+    assert found.space == "ci"
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest-recall]\npython = 'python3'\n")
+    assert load(inner).python == "python3"  # one on PATH
+    assert load(inner, PYTEST_RECALL_STORE_FOLDER="mine").store_folder == "mine"  # from the project, as ever
+
+
 @pytest.mark.parametrize(
     ("environ", "store", "folder"),
     [
@@ -98,6 +136,29 @@ def test_names_of_chromas_own_tools_are_honoured_and_ours_go_before(tmp_path, en
     (tmp_path / ".env").write_text("".join(f"{name}='{text}'\n" for name, text in environ.items()))
     there = load(tmp_path)
     assert (there.store, there.store_folder) == (store, folder)
+
+
+HTTP, URL = {"CHROMA_DB_IMPL": "http"}, {"CHROMA_HTTP_URL": "http://c"}
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "environ", "store", "origin"),
+    [
+        (HTTP, URL, "http://c", "CHROMA_HTTP_URL in the environment"),
+        (URL, HTTP, "http://c", "CHROMA_HTTP_URL in .env"),
+        (URL | {"CHROMA_DB_IMPL": "persistent"}, HTTP, "http://c", "CHROMA_HTTP_URL in .env"),
+        (URL | HTTP, {"CHROMA_DB_IMPL": "persistent"}, "embedded", "CHROMA_DB_IMPL in the environment"),
+        (HTTP, {"PYTEST_RECALL_STORE": "cloud"}, "cloud", "PYTEST_RECALL_STORE in the environment"),
+        ({"CHROMA_DB_IMPL": "clickhouse"}, URL, "http://c", "CHROMA_HTTP_URL in the environment"),
+    ],
+)
+def test_kind_of_store_and_its_address_may_come_from_two_places(tmp_path, dotenv, environ, store, origin):
+    path = tmp_path / ".env"
+    path.write_text("".join(f"{name}='{text}'\n" for name, text in dotenv.items()))
+    found = load(tmp_path, **environ)
+    assert (found.store, found.origins["store"]) == (store, origin.replace(".env", str(path)))
+    overruled = load(tmp_path, flags={"store": "embedded"}, **environ)
+    assert (overruled.store, overruled.origins["store"]) == ("embedded", "the command line")
 
 
 @pytest.mark.parametrize(

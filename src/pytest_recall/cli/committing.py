@@ -26,7 +26,8 @@ def add(commands: door.Commands) -> None:
     install.add_argument("--uninstall", action="store_true", help="take the block out of the hook again")
 
     commits = commands.add("commits", "note with each recent fix the commit that holds it", _commits)
-    commits.add_argument("--hook", action="store_true", help=argparse.SUPPRESS)  # as the hook calls it
+    # As the hook calls it, with the slot that it took.
+    commits.add_argument("--hook", nargs="?", const="", metavar="SLOT", help=argparse.SUPPRESS)
 
 
 async def _install(options: argparse.Namespace) -> int:
@@ -40,20 +41,21 @@ async def _install(options: argparse.Namespace) -> int:
         hook.disable(found) if options.uninstall else hook.enable(found, sys.executable)
     done = "removed" if options.uninstall else "written"
     kept = change.copy == "make" and not options.dry_run
+    remarks = hook.stays(found, change.after) if options.uninstall else found.remarks
     answer = HookAnswer(
         status="unchanged" if not change.needed else f"not {done}: a dry run" if options.dry_run else done,
         hook=str(change.path),
         project=found.project,
         diff=change.diff() if options.dry_run else "",
         kept=str(files.backup_of(change.path)) if kept else "",
-        remarks=[] if options.uninstall else list(found.remarks),
+        remarks=list(remarks),
     )
     door.show(options, answer)
     return 0
 
 
 async def _commits(options: argparse.Namespace) -> int:
-    if options.hook:
+    if options.hook is not None:
         await _behind_the_commit(options)
         return 0
     door.show(options, await _attached(options))
@@ -72,7 +74,7 @@ async def _attached(options: argparse.Namespace) -> CommitsAnswer:
 async def _behind_the_commit(options: argparse.Namespace) -> None:
     """For every project that the hook is for; nobody is there to read what goes wrong.
 
-    A rebase makes many commits at once: one process looks at them, one waits, and sees those of all others.
+    A rebase makes many commits at once: one process looks at them, one waits in the slot, and sees those of all others.
     """
     import platformdirs
     from filelock import FileLock, Timeout
@@ -92,8 +94,16 @@ async def _behind_the_commit(options: argparse.Namespace) -> None:
             working.acquire(timeout=_WAIT_S)
         finally:
             waiting.release()
+            if options.hook:
+                _free(Path(options.hook))
         with working:
             for project in hook.projects(top):
                 options.project = str(top / project)
                 with suppress(RecallError):
                     await _attached(options)
+
+
+def _free(slot: Path) -> None:
+    """Let the next commit have the hook's slot: from here on, what it holds may go unseen by us."""
+    with suppress(OSError):  # it may have been given to another one, if we took long to come here
+        slot.rmdir()

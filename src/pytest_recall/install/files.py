@@ -20,8 +20,10 @@ def backup_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-pytest-recall")
 
 
-def real(path: Path, within: Sequence[Path]) -> Path:
+def real(path: Path, within: Sequence[Path], *, meant: str = "name the file itself with --file") -> Path:
     """The file that a write to *path* changes: links are followed, but not out of the folders *within*.
+
+    *meant* is what to do where a link leads out of them on purpose.
 
     Raises:
         BadConfiguration: they lead elsewhere, or in a circle.
@@ -35,7 +37,7 @@ def real(path: Path, within: Sequence[Path]) -> Path:
             return target
     raise BadConfiguration(
         f"{path} leads to {target}, outside {' and '.join(map(str, within))}: nothing was written. "
-        "If that is meant, name the file itself with --file."
+        f"If that is meant, {meant}."
     )
 
 
@@ -102,5 +104,5 @@ def _teaching(path: Path, verb: str) -> Iterator[None]:
         why = error.strerror or str(error)
         raise BadConfiguration(
             f"{path} cannot be {verb} ({why}); it was left as it was. Check the permissions of the file and of its "
-            "folder, close the client if it holds the file, or name another file with --file."
+            "folder, and close the program that holds it, if one does."
         ) from None

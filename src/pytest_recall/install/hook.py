@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-from pytest_recall.errors import BadConfiguration, BadRequest, quoted
+from pytest_recall.errors import BadConfiguration, BadRequest, listed, quoted
 from pytest_recall.install import files
 from pytest_recall.install.merge import Change
 
@@ -22,6 +22,8 @@ COMMAND, PROJECT = "pytest-recall.command", "pytest-recall.project"
 _NAME = "post-commit"
 _BEGIN, _END = b"# >>> pytest-recall >>>", b"# <<< pytest-recall <<<"
 # All of it goes on behind git's back: what git waits for is one fork of the shell. Under `sh -eu` too.
+# A rebase makes many commits at once: who finds the slot taken leaves before any Python starts. Whoever took it is
+# asked to free it right before it looks; where it died first, the slot is anybody's after a minute.
 _BLOCK = (
     _BEGIN
     + b""" from `pytest-recall install-hook`, which takes it out again with --uninstall
@@ -29,8 +31,11 @@ _BLOCK = (
   exec </dev/null >/dev/null 2>&1
   trap '' HUP
   {
+    slot=$(git rev-parse --git-path pytest-recall.commits) || exit 0
+    [ ! -d "$slot" ] || find "$slot" -prune -mmin +1 -exec rmdir {} \\; || :
+    [ ! -d "$slot" ] || exit 0
     recall=$(git config --get pytest-recall.command) && [ -x "$recall" ] &&
-      exec nice "$recall" -P -m pytest_recall commits --hook
+      mkdir "$slot" && exec nice "$recall" -P -m pytest_recall commits --hook "$slot"
   } &
 ) || :
 """
@@ -39,9 +44,12 @@ _BLOCK = (
 )
 _OURS = re.compile(rb"(?ms)^" + re.escape(_BEGIN) + rb".*?^" + re.escape(_END) + rb"(?:\r?\n|\Z)")
 _SHEBANG = b"#!/bin/sh\n"
-_SHELL = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?\S*?\b(?:ba|da|a|k|z)?sh\b")
-# Husky's old runner starts the script anew, and ends after it: what comes before it would be done twice.
-_HUSKY = re.compile(rb"(?m)^\.\s[^\n]*husky\.sh[^\n]*\n")
+_SHELL = re.compile(rb"#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(?:\S*/)?(?:ba|da|a|k|mk|z)?sh(?:\.exe)?(?!\S)")
+# The runner of husky 5–8 starts the script anew, and ends after it: what comes before it would be done twice. That of
+# husky 4, `. "$(dirname "$0")/husky.sh"`, does not, but always ends: nothing that comes after it is done.
+_HUSKY = re.compile(rb"(?m)^\.[ \t][^\n]*/_/husky\.sh")
+_OF_PATTERNS = frozenset(r"\^$.[]|()*+?{}")  # POSIX's, as git has them
+_LINE = 4096  # bytes that a first line may have
 _SECONDS = 10.0
 # As `git rev-parse --local-env-vars` lists them: those of a hook would lead to another repository.
 _OF_ONE_REPOSITORY = frozenset(
@@ -67,6 +75,7 @@ class Hook:
     top: Path  # of the work tree
     path: Path
     project: str  # the project's folder, from the top: "." as a rule
+    shared: bool = False  # it lies outside of the repository, and may serve others too
     remarks: tuple[str, ...] = ()
 
 
@@ -90,21 +99,22 @@ def find(root: Path) -> Hook:
     # Where hooks run: a relative core.hooksPath counts from there.
     folder = top / _git(top, "rev-parse", "--git-path", "hooks")
     project = root.resolve().relative_to(top.resolve()).as_posix()
+    common = (top / _git(top, "rev-parse", "--git-common-dir")).resolve()
+    in_git, in_tree = (folder.resolve().is_relative_to(place) for place in (common, top.resolve()))
     if folder.name == "_" and (folder / "h").is_file():  # husky 9: its own folder is made anew each time
         path, remarks = folder.parent / _NAME, ["husky runs it; it is under version control."]
         if not (folder / _NAME).is_file():
             remarks.append(f"{folder} has no {_NAME}: run husky once more, so that git calls it.")
     else:
         path, remarks = folder / _NAME, []
-        common = (top / _git(top, "rev-parse", "--git-common-dir")).resolve()
-        if not folder.resolve().is_relative_to(common):
-            inside = folder.resolve().is_relative_to(top.resolve())
+        if not in_git:
             remarks.append(
                 "core.hooksPath leads there; it may be under version control: elsewhere the block does nothing."
-                if inside
+                if in_tree
                 else "core.hooksPath leads there, for other repositories too: in those the block does nothing."
             )
-    return Hook(top=top, path=path, project=project, remarks=tuple(remarks))
+    shared = not in_git and not in_tree
+    return Hook(top=top, path=path, project=project, shared=shared, remarks=tuple(remarks))
 
 
 def put(hook: Hook) -> Change:
@@ -126,16 +136,32 @@ def put(hook: Hook) -> Change:
 
 
 def drop(hook: Hook) -> Change:
-    """The change that takes our block out: the hook is as it was, or gone where it was made for us alone."""
+    """The change that takes our block out, unless it `stays`.
+
+    The hook is as it was then, or gone where it was made for us alone.
+    """
     path = _real(hook)
     before = files.read(path)
-    if before is None or not _OURS.search(before):
+    if before is None or not _OURS.search(before) or stays(hook, before):
         return Change(path=path, before=before, after=before)
     after = _OURS.sub(b"", before, count=1)
     earlier = files.read(files.backup_of(path))
     if earlier is not None and after.rstrip(b"\n") == earlier.rstrip(b"\n"):
         return Change(path=path, before=before, after=earlier, copy="remove")
     return Change(path=path, before=before, after=None if earlier is None and after == _SHEBANG else after)
+
+
+def stays(hook: Hook, text: bytes | None) -> tuple[str, ...]:
+    """Why our block in *text* stays when this project goes; nothing where it goes too, or is not there."""
+    if not _OURS.search(text or b""):
+        return ()
+    if others := [name for name in projects(hook.top) if name != hook.project]:
+        return (f"Only this project goes: the block stays for others of this repository, {listed(others)}.",)
+    if hook.shared:
+        between = f"from {quoted(_BEGIN.decode())} to {quoted(_END.decode())}"
+        why = "the hook lies outside and may serve others. To take it out for all, delete the lines"
+        return (f"Only this repository goes: the block stays, since {why} {between}.",)
+    return ()
 
 
 def enable(hook: Hook, python: str) -> None:
@@ -153,9 +179,11 @@ def enable(hook: Hook, python: str) -> None:
 
 
 def disable(hook: Hook) -> None:
-    """Forget what `enable` wrote down."""
-    for key in (COMMAND, PROJECT):
-        _git(hook.top, "config", "--local", "--unset-all", key)
+    """Forget what `enable` wrote down for this project; the interpreter goes with the last one."""
+    only = "".join(f"\\{letter}" if letter in _OF_PATTERNS else letter for letter in hook.project)
+    _git(hook.top, "config", "--local", "--unset-all", PROJECT, f"^{only}$")
+    if not projects(hook.top):
+        _git(hook.top, "config", "--local", "--unset-all", COMMAND)
 
 
 def projects(top: Path) -> list[str]:
@@ -171,15 +199,27 @@ def _set(hook: Hook, how: str, key: str, value: str) -> None:
 
 def _real(hook: Hook) -> Path:
     """The file itself: a link within the repository is followed."""
-    return files.real(hook.path, [hook.path.parent, hook.top])
+    folder = hook.path.parent
+    if folder.exists() and not folder.is_dir():
+        raise BadConfiguration(
+            f"core.hooksPath is {folder}, which is no folder: git runs no hooks here, and nothing was written. Unset it (`git "
+            f"config --show-origin core.hooksPath` says where), or use `pytest-recall commits` after a commit."
+        )
+    path = files.real(hook.path, [folder, hook.top], meant="put that file itself in the place of the link")
+    if path.is_dir():
+        raise BadConfiguration(
+            f"{path} is a folder, and no hook that git could run; it was left as it was. Move it away, then run this again."
+        )
+    return path
 
 
 def _refuse(path: Path, before: bytes, *, by_husky: bool) -> None:
     """Raise BadConfiguration where a block of shell in that file would never be run."""
-    if before.startswith(b"#!") and not _SHELL.match(before):
-        first = before.split(b"\n", 1)[0].decode("utf-8", "replace")[:100]
+    first = before[:_LINE].partition(b"\n")[0]
+    if first.startswith(b"#!") and not _SHELL.match(first):
+        head = first.decode("utf-8", "replace")[:100]
         raise BadConfiguration(
-            f"{path} is no shell script ({first}): it was left as it was. Start `pytest-recall commits --hook` from "
+            f"{path} is no shell script ({head}): it was left as it was. Start `pytest-recall commits --hook` from "
             "it, detached, or make it a shell script that calls it."
         )
     if b"\0" in before:
@@ -194,7 +234,7 @@ def _refuse(path: Path, before: bytes, *, by_husky: bool) -> None:
 def _place(before: bytes) -> int:
     """Where our block goes: before anything that may end the script."""
     if found := _HUSKY.search(before):
-        return found.end()
+        return before.find(b"\n", found.end()) + 1 or len(before)
     return before.find(b"\n") + 1 or len(before) if before.startswith(b"#!") else 0
 
 

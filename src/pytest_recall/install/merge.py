@@ -111,8 +111,8 @@ def carry_out(make: Callable[[], Change]) -> Change:
             files.remove(files.backup_of(change.path))
         return change
     raise BadConfiguration(
-        f"{change.path} is being changed by another program again and again: nothing was written. Close the client, "
-        "then run this again."
+        f"{change.path} is being changed by another program again and again: nothing was written. Close "
+        "that, then run this again."
     )
 
 
