@@ -8,6 +8,7 @@ _FOLDER = ".pytest-recall"
 _NAME = "pytest-recall"
 _PREFIX = "PYTEST_RECALL_"
 _FOREIGN = {"store_folder": "CHROMA_DB_PATH"}  # Chroma's own tools call it so
+_OURS = (_PREFIX, "CHROMA_DB_PATH", "CHROMA_HTTP_URL", "CHROMA_DB_IMPL")  # how names begin
 # As python-dotenv reads it: quotes may hold several lines, escapes count between double ones.
 _DOTENV = re.compile(
     r"""^[^\S\n]*(?:export[^\S\n]+)?(?:'([^'\n]+)'|([^=#\s]+))[^\S\n]*=(?:[^\S\n]+(?=#)|[^\S\n]*"""
@@ -24,8 +25,8 @@ class NoPlace(Exception):
 
 def inbox(root):
     """The inbox of the memory of the project in *root*, made if need be. Raises NoPlace."""
-    folder = os.path.join(root, setting(root, "store_folder") or os.path.join(main_root(root), _FOLDER))
-    folder = os.path.normpath(os.path.abspath(folder))
+    folder = setting(root, "store_folder") or os.path.join(main_root(root), _FOLDER)
+    folder = os.path.normpath(os.path.join(os.path.abspath(root), folder))
     try:
         return _made(folder)
     except OSError as error:
@@ -81,13 +82,38 @@ def _made(folder):
 
 
 def setting(root, name):
-    """One of pytest-recall's settings: of the environment, the project's `.env`, its `pyproject.toml`, in that order."""
+    """One of pytest-recall's settings: of the environment, the project's `.env`, its `pyproject.toml`, in that order.
+
+    Of each file the nearest that sets something of ours, up to the work tree's root; a path counts from there.
+    """
     names = [_PREFIX + name.upper()] + ([_FOREIGN[name]] if name in _FOREIGN else [])
-    for source in (os.environ, _dotenv(os.path.join(root, ".env"))):
+    above, dotenv = _nearest(root, lambda folder: _dotenv(os.path.join(folder, ".env")))
+    for folder, source in ((root, os.environ), (above, dotenv)):
         for each in names:
             if source.get(each):
-                return source[each]
-    return _pyproject(os.path.join(root, "pyproject.toml"), name)
+                return _from(folder, name, source[each])
+    above, table = _nearest(root, lambda folder: _pyproject(os.path.join(folder, "pyproject.toml")))
+    return _from(above, name, str(table.get(name) or table.get(name.replace("_", "-")) or ""))
+
+
+def _nearest(root, read):
+    """The nearest folder to *root* of whose file something is read, and what; without git only *root* is looked at."""
+    folders = [root]
+    while not os.path.lexists(os.path.join(folders[-1], ".git")):
+        parent = os.path.dirname(folders[-1])
+        if parent == folders[-1]:
+            folders = [root]
+            break
+        folders.append(parent)
+    for folder in folders:
+        found = read(folder)
+        if found:
+            return folder, found
+    return root, {}
+
+
+def _from(folder, name, value):
+    return os.path.join(folder, value) if value and name == "store_folder" else value
 
 
 def _dotenv(path):
@@ -96,7 +122,8 @@ def _dotenv(path):
             text = file.read(1 << 20)
     except OSError:
         return {}
-    return dict(_assigned(*found.groups()) for found in _DOTENV.finditer(text))
+    pairs = [_assigned(*found.groups()) for found in _DOTENV.finditer(text)]
+    return {name: value for name, value in pairs if name.startswith(_OURS) and value}
 
 
 def _assigned(quoted_name, name, single, double, plain):
@@ -109,16 +136,13 @@ def _assigned(quoted_name, name, single, double, plain):
     return quoted_name or name, value
 
 
-def _pyproject(path, name):
+def _pyproject(path):
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        if "pytest-recall" not in text:
-            return ""
-        table = _toml(text).get("tool", {}).get("pytest-recall", {})
-        return str(table.get(name) or table.get(name.replace("_", "-")) or "")
+        return dict(_toml(text).get("tool", {}).get("pytest-recall", {})) if "pytest-recall" in text else {}
     except Exception:  # its absence is normal, and a broken one is pytest's to report
-        return ""
+        return {}
 
 
 def _toml(text):

@@ -36,7 +36,7 @@ TEXTS = [
 def both(folder, data):
     (folder / ".env").write_bytes(data)
     told = Settings.load(folder, environ={}).store_folder
-    return places.setting(str(folder), "store_folder"), told
+    return places.setting(str(folder), "store_folder"), told and os.path.join(folder, told)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,25 @@ def bare(monkeypatch):
 def test_a_dotenv_is_read_as_the_command_reads_it(text, encoding, tmp_path):
     ours, told = both(tmp_path, text.encode(encoding, "ignore"))
     assert ours == told
+
+
+@pytest.mark.parametrize("git", [True, False])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (".env", "PYTEST_RECALL_STORE_FOLDER=mem"),
+        ("pyproject.toml", "[tool.pytest-recall]\nstore-folder = 'mem'"),
+    ],
+)
+def test_a_package_has_the_settings_of_the_project_around_it(file, text, git, tmp_path):
+    package = tmp_path / "packages" / "a"
+    package.mkdir(parents=True)
+    if git:
+        (tmp_path / ".git").mkdir()
+    (tmp_path / file).write_text(text)
+    (package / file).write_text("OTHER = 1\n")  # sets nothing of ours
+    told = Settings.load(package, environ={}).store_folder
+    assert places.setting(str(package), "store_folder") == told == (str(tmp_path / "mem") if git else "")
 
 
 @given(st.text("= \t#'\"\\aé", max_size=30))
