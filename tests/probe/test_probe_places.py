@@ -36,7 +36,7 @@ TEXTS = [
 def both(folder, data):
     (folder / ".env").write_bytes(data)
     told = Settings.load(folder, environ={}).store_folder
-    return places.setting(str(folder), "store_folder"), told and os.path.join(folder, told)
+    return places.setting(str(folder), "store_folder"), told and os.path.join(folder, told)  # noqa: PTH118 - as it is written
 
 
 @pytest.fixture(autouse=True)
