@@ -200,10 +200,30 @@ def test_one_double_in_a_large_document_does_not_tear_it_apart():
         read(f"<testsuites>{suites[0] * 300}</testsuites>")
 
 
-def test_failure_that_only_an_attribute_tells_is_a_failure():
-    for attribute in ('status="failed"', 'result="Failure"'):
-        row = f'<testcase classname="tests.test_a" name="test_b" {attribute}/>'
-        assert one(suite(row)).status is Status.FAILED
+@pytest.mark.parametrize(
+    ("attribute", "outcome"),
+    [
+        ('status="failed"', Outcome.FAILED),
+        ('status="fail"', Outcome.FAILED),
+        ('result="Failure"', Outcome.FAILED),
+        ('status="Skipped"', Outcome.SKIPPED),
+        ('status="disabled"', Outcome.SKIPPED),
+        ('status="notRun"', Outcome.SKIPPED),
+        ('status="run" result="completed"', Outcome.PASSED),
+    ],
+)
+def test_outcome_that_only_an_attribute_tells_is_believed(attribute, outcome):
+    run = one(suite(f'<testcase classname="tests.test_a" name="test_b" {attribute}/>'))
+    assert run.tests[0].outcome is outcome
+    assert (run.status is Status.FAILED) == outcome.bad
+
+
+def test_test_that_stands_in_no_suite_is_read_too():
+    text = f"<testsuites>{suite(case('test_a'))[12:-13]}{case('test_b', FAILURE)}</testsuites>"
+    run = one(text)
+    assert outcomes(run) == {"tests/test_a.py::test_a": ["passed"], "tests/test_a.py::test_b": ["failed"]}
+    assert run.status is Status.FAILED
+    assert one(f"<testsuites>{case('test_b', FAILURE)}</testsuites>").status is Status.FAILED
 
 
 def test_time_that_has_not_come_yet_is_not_believed():
@@ -282,6 +302,8 @@ def test_gtest_tells_disabled_tests_as_skipped():
     [
         (suite(case("test_b"), failures="2"), "counts 2 failures"),
         (suite(case("test_b"), errors="1"), "counts 1 errors"),
+        (suite(case("test_b")).replace("<testsuites>", '<testsuites failures="3">'), "counts 3 failures"),
+        (suite(f'<testsuite name="inner" failures="4">{case("test_b")}</testsuite>'), "counts 4 failures"),
         (
             (
                 '{"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, '

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
-_FAILED = frozenset({"failed", "failure", "error", "broken"})
+_FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
+_SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
 _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) failure)')
 
@@ -30,14 +31,28 @@ _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) 
 def read(root: Element, places: Places) -> list[Report]:
     """The runs in a JUnit document: one, or several where its suites tell of the same tests. Raises `Unimportable`."""
     if root.tag == "testsuites":
-        suites = root.findall("testsuite")
+        suites = [*root.findall("testsuite"), *_loose(root)]
     elif root.tag == "testsuite":
         suites = [root]
     else:
         raise Unimportable(f"XML, but no JUnit: it begins with <{quoted(root.tag[:80])}>.")
     groups = _groups(suites, places)
     total = seconds(root.get("time", "")) if len(groups) == 1 else 0.0
-    return [_report(group, _scan(group, places), places, total=total) for group in groups]
+    reports = [_report(group, _scan(group, places), places, total=total) for group in groups]
+    if any(report.bad or report.doubts for report in reports):
+        return reports
+    # What only the root counts may be of any of them.
+    return [replace(report, doubts=tuple(_doubts([root]))) for report in reports]
+
+
+def _loose(root: Element) -> list[Element]:
+    """The test cases that stand in no suite, as one."""
+    cases = root.findall("testcase")
+    if not cases:
+        return []
+    suite = Element("testsuite")
+    suite.extend(cases)
+    return [suite]
 
 
 def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
@@ -111,7 +126,7 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: fl
     if scan.guessed:
         lost.add("ids")
         notes.append(f"{scan.guessed} node ids were guessed: no such file is in the project.")
-    return Report(
+    report = Report(
         format="junit",
         tests=decided(_ordered(tests)),
         collectors=collectors,
@@ -119,9 +134,9 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: fl
         duration_s=total or sum(seconds(suite.get("time", "")) for suite in suites),
         ended=_internal(scan.internal),
         lost=frozenset(lost),
-        doubts=tuple(_doubts(suites, tests.values(), collectors)),
         notes=tuple(notes),
     )
+    return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
 
 
 def _ordered(tests: dict[str, list[Attempt]]) -> dict[str, list[Attempt]]:
@@ -138,15 +153,18 @@ def _internal(case: TestCase | None) -> Termination | None:
     return InternalError(message=clean(text.strip()[-4_000:]))
 
 
-def _doubts(
-    suites: Sequence[Element], tests: Iterable[Sequence[Attempt]], collectors: Iterable[Collector]
-) -> Iterator[str]:
-    bad = sum(any(attempt.outcome.bad for attempt in attempts) for attempts in tests)
-    bad += sum(collector.outcome is Outcome.ERROR for collector in collectors)
+def _doubts(holders: Iterable[Element]) -> Iterator[str]:
+    """Where *holders*, in which no test failed, count failures."""
+    holders = list(holders)
     for what in ("failures", "errors"):
-        said = sum(_count(suite, what) for suite in suites)
-        if said and not bad:
+        said = sum(_counted(holder, what) for holder in holders)
+        if said:
             yield f"The report counts {said} {what}, and no test in it failed."
+
+
+def _counted(holder: Element, what: str) -> int:
+    """What a suite, or the root, counts, or the suites in it."""
+    return max(_count(holder, what), sum(_counted(suite, what) for suite in holder.findall("testsuite")))
 
 
 def _count(suite: Element, what: str) -> int:
@@ -228,13 +246,11 @@ class _Reader:
             last = _failed(last, told)
         elif skipped is not None:
             last = _skipped(last, skipped)
-        elif not _FAILED.isdisjoint({_attribute(case, "status").lower(), _attribute(case, "result").lower()}):
+        elif not _FAILED.isdisjoint(words := _words(case)):
             last = replace(last, outcome=Outcome.FAILED)  # told by an attribute alone
-        elif _attribute(case, "status") == "notrun" or _attribute(case, "result") in {
-            "skipped",
-            "suppressed",
-        }:
-            last = replace(last, outcome=Outcome.SKIPPED, reason="disabled")  # gtest
+        elif not _SILENT.isdisjoint(words):
+            reason = "" if "skipped" in words else "disabled"
+            last = replace(last, outcome=Outcome.SKIPPED, reason=reason)
         return [*earlier, last]
 
     def _interim(self, test: str, result: Result) -> Attempt:
@@ -308,6 +324,11 @@ def _kind(result: Result) -> str:
 def _properties(case: TestCase) -> Iterator[tuple[str, str]]:
     for one in case.properties():  # type: ignore[no-untyped-call]
         yield clean((one.name or "")[:200]), clean((one.value or "")[:2_000])
+
+
+def _words(case: TestCase) -> set[str]:
+    """What a test case says of its outcome in attributes."""
+    return {_attribute(case, name).strip().lower() for name in ("status", "result")}
 
 
 def _attribute(case: TestCase, name: str) -> str:

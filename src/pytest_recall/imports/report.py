@@ -70,6 +70,12 @@ class Report:
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def bad(self) -> bool:
+        """Whether a test, an attempt at one or a collector failed."""
+        tests = (attempt.outcome for test in self.tests for attempt in test.attempts)
+        return any(outcome.bad for outcome in (*tests, *(one.outcome for one in self.collectors)))
+
 
 def run(report: Report, origin: Origin, content: bytes) -> Run:
     """The Run that *report* makes. Its id comes from *content*: the same content is the same run."""
