@@ -1,5 +1,6 @@
 """Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ ORIGIN = Origin(root=NOWHERE, revision=of_commit("a" * 40), job="linux", now=2e9
 
 def read(text: str | bytes, *, origin: Origin = ORIGIN, wanted: str = "") -> tuple[Run, ...]:
     data = text.encode() if isinstance(text, str) else text
-    return formats.read(data, origin, at=1.7e9, places=Places(NOWHERE), load=shape.load, wanted=wanted).runs
+    places = Places(origin.root)
+    return formats.read(data, origin, at=1.7e9, places=places, load=shape.load, wanted=wanted).runs
 
 
 def one(text: str | bytes, **options) -> Run:
@@ -235,6 +237,41 @@ def test_time_that_has_not_come_yet_is_not_believed():
 def test_suites_of_different_tests_are_one_run():
     text = f"<testsuites>{suite(case('test_a'))[12:-13]}{suite(case('test_b'))[12:-13]}</testsuites>"
     assert list(outcomes(one(text))) == ["tests/test_a.py::test_a", "tests/test_a.py::test_b"]
+
+
+def jest(*suites: str) -> str:
+    return f"<testsuites>{''.join(suites)}</testsuites>"
+
+
+def described(name: str, *cases: str) -> str:
+    return f'<testsuite name="{name}">{"".join(cases)}</testsuite>'
+
+
+def test_same_name_in_two_suites_of_another_tool_is_two_tests_of_one_run():
+    works, fails = case("works", classname="works"), case("works", '<failure message="boom"/>', "works")
+    run = one(jest(described("Button", works, case("clicks", "", "c")), described("Input", fails)))
+    assert outcomes(run) == {
+        "Button::works::works": ["passed"],
+        "c::clicks": ["passed"],
+        "Input::works::works": ["failed"],
+    }
+    many = one(jest(*(described(f"file{number}", works) for number in range(250))))
+    assert len(many.tests) == 250
+    nested = one(jest(described("outer", works, described("inner", fails))))
+    assert list(outcomes(nested)) == ["outer::works::works", "outer::inner::works::works"]
+
+
+def test_suite_of_another_tool_that_repeats_is_another_run():
+    works, fails = case("works", classname="works"), case("works", '<failure message="boom"/>', "works")
+    runs = read(jest(described("Button", works), described("Button", fails)))
+    assert [outcomes(run) for run in runs] == [{"works::works": ["passed"]}, {"works::works": ["failed"]}]
+
+
+def test_suites_of_pytest_may_have_any_name(tmp_path):
+    (tmp_path / "test_a.py").touch()
+    text = jest(*(described(name, case("test_b", classname="test_a")) for name in ("linux", "windows")))
+    runs = read(text, origin=replace(ORIGIN, root=tmp_path))
+    assert [list(outcomes(run)) for run in runs] == [["test_a.py::test_b"]] * 2
 
 
 SUREFIRE = """<?xml version="1.0" encoding="UTF-8"?>

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
+_LONGEST_PATH = 1_000  # characters of the names of suites within suites
 _FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
 _SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
@@ -56,11 +57,15 @@ def _loose(root: Element) -> list[Element]:
 
 
 def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
-    """The suites of each run: documents merged from several runs tell of the same tests again."""
+    """The suites of each run: documents merged from several runs tell of the same tests again.
+
+    Other tools' tests are told apart by their suites only: the same name in another suite is another test.
+    """
     groups: list[list[Element]] = [[]]
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for suite in suites:
-        names = _scan([suite], places).cases.keys()
+        found = _scan([suite], places)
+        names = {(suite.get("name", "") if found.foreign else "", name) for name in found.cases}
         if not seen.isdisjoint(names):
             groups.append([])
             seen = set()
@@ -74,7 +79,8 @@ def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
 class _Scan:
     """The test cases of some suites, by node id."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, foreign: bool) -> None:
+        self.foreign = foreign  # none of pytest's: its own words are the ids
         self.cases: dict[str, list[TestCase]] = {}
         self.collectors: dict[str, TestCase] = {}
         self.internal: TestCase | None = None
@@ -82,11 +88,14 @@ class _Scan:
 
 
 def _scan(suites: Iterable[Element], places: Places) -> _Scan:
-    found = _Scan()
-    rows = [(element, _case(element)) for suite in suites for element in suite.iter("testcase")]
-    named = [places.node_id(case.classname or "", case.name or "", e.get("file") or "") for e, case in rows]
-    ours = any(sure for _, sure in named) or any(_is_pytest(suite) for suite in suites)
-    for (element, case), (guess, sure) in zip(rows, named, strict=True):
+    suites = list(suites)
+    rows = [(path, e, _case(e)) for suite in suites for path, e in _rows(suite)]
+    named = [
+        places.node_id(case.classname or "", case.name or "", e.get("file") or "") for _, e, case in rows
+    ]
+    found = _Scan(foreign=not (any(sure for _, sure in named) or any(_is_pytest(suite) for suite in suites)))
+    own = _own([(path, case) for path, _, case in rows]) if found.foreign else [guess for guess, _ in named]
+    for (_, element, case), (_, sure), name in zip(rows, named, own, strict=True):
         first = next(iter(case.result), None)
         message = (first.message or "") if first else ""
         if message in {"collection failure", "collection skipped"}:
@@ -94,11 +103,34 @@ def _scan(suites: Iterable[Element], places: Places) -> _Scan:
         elif message == "internal error" and case.classname == "pytest":
             found.internal = case
         else:
-            # Another tool's own words are the best id for its tests.
-            own = short("::".join(filter(None, (case.classname, case.name))) or "unnamed")
-            found.guessed += ours and not sure
-            found.cases.setdefault(guess if ours else own, []).append(case)
+            found.guessed += not (found.foreign or sure)
+            found.cases.setdefault(name, []).append(case)
     return found
+
+
+def _rows(holder: Element, above: str = "") -> Iterator[tuple[str, Element]]:
+    """The test cases in *holder*, each with the names of the suites around it."""
+    path = above
+    if holder.tag == "testsuite":
+        path = short("::".join(filter(None, (above, holder.get("name")))), _LONGEST_PATH)
+    for inner in holder:
+        if inner.tag == "testcase":
+            yield path, inner
+        if len(inner):
+            yield from _rows(inner, path)
+
+
+def _own(rows: Sequence[tuple[str, TestCase]]) -> list[str]:
+    """The ids of another tool's tests: its own words; with the suite before those that several suites have."""
+    names = [short("::".join(filter(None, (case.classname, case.name))) or "unnamed") for _, case in rows]
+    first: dict[str, str] = {}
+    several = {
+        name for name, (path, _) in zip(names, rows, strict=True) if first.setdefault(name, path) != path
+    }
+    return [
+        short(f"{path}::{name}") if path and name in several else name
+        for name, (path, _) in zip(names, rows, strict=True)
+    ]
 
 
 def _case(element: Element) -> TestCase:
