@@ -473,6 +473,38 @@ def test_ctrf_that_only_counts_its_retries_hides_attempts():
     assert "attempts" in one(text).lost
 
 
+def ctrf(*tests: str) -> str:
+    listed = ", ".join(f'{{"duration": 1, {test}}}' for test in tests)
+    return f'{{"results": {{"tool": {{"name": "x"}}, "tests": [{listed}]}}}}'
+
+
+def test_ctrf_of_same_names_in_several_suites_of_a_file_is_several_tests():
+    row = '"filePath": "a.spec.ts", "name": "%s", "status": "%s", "suite": %s'
+    run = one(
+        ctrf(
+            row % ("works", "failed", '["one", "deep"]'),
+            row % ("works", "passed", '["two"]'),
+            row % ("else", "passed", '["two"]'),
+        )
+    )
+    assert outcomes(run) == {
+        "a.spec.ts::one::deep::works": ["failed"],
+        "a.spec.ts::two::works": ["passed"],
+        "a.spec.ts::else": ["passed"],
+    }
+
+
+def test_ctrf_of_older_reporters_and_what_is_optional_and_odd_in_it_are_read():
+    run = one(
+        ctrf(
+            '"name": "a", "status": "passed", "suite": "one > two", "retries": 0.0, "threadId": 3',
+            '"name": "a", "status": "failed", "suite": "three > four", "message": ["x"], "stdout": "out"',
+        )
+    )
+    assert outcomes(run) == {"one::two::a": ["passed"], "three::four::a": ["failed"]}
+    assert "attempts" not in run.lost
+
+
 def test_format_is_told_by_content_and_can_be_named():
     text = suite(case("test_b"))
     assert one(text).source == "import:junit"

@@ -54,7 +54,7 @@ def json_value(data: bytes) -> Any:
 def part(holder: object, key: str, kind: type[T], default: T = _MISSING, *, where: str = "the report") -> T:
     """`holder[key]`, which must be a *kind*; *default* where it is missing or null.
 
-    A whole number is a number, too. Raises `Unimportable`, which names *where* and what is wrong.
+    A whole number is a number, too, and 2.0 a whole one. Raises `Unimportable`, which names *where* and what is wrong.
     """
     if not isinstance(holder, dict):
         raise Unimportable(f"{where} is no object.")
@@ -65,9 +65,19 @@ def part(holder: object, key: str, kind: type[T], default: T = _MISSING, *, wher
         return default
     if kind is float and type(value) is int and abs(value) < 1 << 53:
         return cast("T", float(value))
+    if kind is int and type(value) is float and value.is_integer() and abs(value) < 1 << 53:
+        return cast("T", int(value))
     if type(value) is not kind:
         raise Unimportable(f"{key!r} of {where} is {quoted(value)}, and no {_NAMES[kind]}.")
     return value
+
+
+def optional(holder: object, key: str, kind: type[T], default: T) -> T:
+    """`holder[key]` where it is a *kind*, else *default*: for what a report need not tell."""
+    try:
+        return part(holder, key, kind, default)
+    except Unimportable:
+        return default
 
 
 def parts(holder: object, key: str, *, where: str = "the report") -> Sequence[Any]:
