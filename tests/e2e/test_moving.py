@@ -154,6 +154,46 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_pat
     )
 
 
+def surefire(folder: Path, **classes: str) -> Path:
+    """One report a class; *classes* are names with when each began and what its test holds, or nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, told in classes.items():
+        when, _, inside = told.partition(" ")
+        (folder / f"TEST-x.{name}.xml").write_text(
+            f'<testsuite name="x.{name}" tests="1" time="0.5" timestamp="{when}">'
+            f'<testcase classname="x.{name}" name="works" time="0.5">{inside}</testcase></testsuite>'
+        )
+    return folder
+
+
+def test_folder_of_surefire_reports_is_one_run_a_build(make_project, tmp_path, recall, take):
+    project = make_project({"test_a.py": ""})
+    build = surefire(
+        tmp_path / "reports",
+        A="2026-01-02T08:00:00Z",
+        B='2026-01-02T08:00:02Z <failure message="m"/>',
+        C="2026-01-02T08:00:04Z",
+    )
+    [run] = take(str(build), "--job", "mvn", project=project)["imported"]
+    assert run["counts"] == {"passed": 2, "failed": 1, "collected": 3}
+    assert run["source"] == f"{build}/ (3 reports)"
+    assert run["notes"] == ["Put together from 3 reports of one folder."]
+    assert run["status"] == "failed"
+    again = take(*map(str, sorted(build.iterdir(), reverse=True)), project=project)
+    assert [one["run_id"] for one in again["known"]] == [run["run_id"]]
+
+    later = surefire(tmp_path / "two", A="2026-01-03T08:00:00Z", B="2026-01-04T08:00:00Z")
+    assert len(take(str(later), "--job", "mvn", project=project)["imported"]) == 2
+    assert "silenced" not in recall("history", "run", project=project)
+
+
+def test_reports_of_the_same_tests_in_one_folder_are_runs_of_their_own(make_project, tmp_path, take):
+    project = make_project({"test_a.py": ""})
+    folder = surefire(tmp_path / "reports", A="2026-01-02T08:00:00Z", B="2026-01-02T08:00:00Z")
+    (folder / "TEST-rerun.xml").write_text((folder / "TEST-x.B.xml").read_text() + " ")
+    assert len(take(str(folder), project=project)["imported"]) == 3
+
+
 def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)

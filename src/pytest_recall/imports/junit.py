@@ -167,6 +167,7 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: fl
         ended=_internal(scan.internal),
         lost=frozenset(lost),
         notes=tuple(notes),
+        foreign=scan.foreign,
     )
     return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
 

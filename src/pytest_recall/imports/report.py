@@ -69,6 +69,7 @@ class Report:
     lost: frozenset[str] = frozenset()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    foreign: bool = False  # of another tool's tests; it may be a part of what the tool ran
 
     @property
     def bad(self) -> bool:
