@@ -1,5 +1,6 @@
 """Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,6 +233,70 @@ def test_time_that_has_not_come_yet_is_not_believed():
     run = one(suite(case("test_b"), timestamp="9998-01-01"))
     assert run.started_at == 1.7e9
     assert "time" in run.lost
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """What this machine's clock shows."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows' zone is the machine's")
+
+    def set_zone(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield set_zone
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("here", "said", "began"),
+    [
+        ("JST-9", "2023-11-15T07:13:20", 1_700_000_000),  # the file was written here
+        ("UTC", "2023-11-15T07:13:20", 1_700_000_000),  # and there: no file is older than its report
+        ("UTC", "2023-11-14T22:12:20", 1_699_999_940),
+        ("JST-9", "2023-11-14T22:13:20+00:00", 1_700_000_000),
+        ("UTC", "2023-11-15T07:13:20Z", 1_700_032_400),  # a zone that is told is believed
+    ],
+)
+def test_time_without_its_zone_is_that_of_here_and_before_its_file(zone, here, said, began):
+    zone(here)
+    assert one(suite(case("test_b"), timestamp=said)).started_at == began
+
+
+def test_no_run_begins_later_than_it_was_imported():
+    now = replace(ORIGIN, now=1_700_000_000)
+    run = one(suite(case("test_b"), timestamp="2023-11-15T07:13:20Z"), origin=now)
+    assert run.started_at == 1_700_000_000
+
+
+def test_time_may_stand_at_the_root_or_at_the_tests():
+    stamp = 'timestamp="2026-01-01T00:00:00+01:00"'
+    for text in (
+        suite(case("test_b")).replace("<testsuites", f"<testsuites {stamp}"),
+        suite(case("test_b")).replace("<testcase", f"<testcase {stamp}"),
+        suite(f'<testsuite name="inner" {stamp}>{case("test_b")}</testsuite>'),
+    ):
+        run = one(text)
+        assert run.started_at == 1_767_222_000
+        assert "time" not in run.lost
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("0,512", 0.512),
+        ("1,5", 1.5),
+        ("12,3456", 12.3456),
+        ("1,204", 1204),
+        ("1,204.5", 1204.5),
+        ("1,2,3", 123),
+    ],
+)
+def test_comma_of_a_time_is_a_decimal_one_where_it_cannot_part_thousands(written, seconds):
+    run = one(suite(case("test_b").replace("0.5", written)))
+    assert run.tests[0].attempts[0].call_s == seconds
 
 
 def test_suites_of_different_tests_are_one_run():

@@ -90,12 +90,19 @@ def seconds(value: object) -> float:
     """*value* as a duration: 0.0 for whatever is none."""
     if isinstance(value, str):
         try:
-            value = float(value.replace(",", ""))
+            value = float(_pointed(value))
         except ValueError:
             return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return float(value) if 0 <= value < _LONGEST else 0.0
+
+
+def _pointed(text: str) -> str:
+    """A number with a point: `1,204.5` and `1,204` have thousands, `0,512` and `1,5` are written with a comma."""
+    whole, _, rest = text.strip().partition(",")
+    is_decimal = rest.isdigit() and "." not in whole and (not whole.strip("0") or len(rest) != 3)  # noqa: PLR2004 - as many digits as thousands have
+    return f"{whole}.{rest}" if is_decimal else text.replace(",", "")
 
 
 def instant(value: object) -> float:

@@ -54,6 +54,7 @@ def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
         reports[0],
         tests=tuple(tests),
         started_at=min((report.started_at for report in reports if report.started_at), default=0.0),
+        zoned=all(report.zoned for report in reports),
         duration_s=sum(report.duration_s for report in reports),
         lost=frozenset().union(*(report.lost for report in reports)),
         doubts=tuple(dict.fromkeys(doubt for report in reports for doubt in report.doubts))[:20],

@@ -38,8 +38,9 @@ def read(root: Element, places: Places) -> list[Report]:
     else:
         raise Unimportable(f"XML, but no JUnit: it begins with <{quoted(root.tag[:80])}>.")
     groups = _groups(suites, places)
-    total = seconds(root.get("time", "")) if len(groups) == 1 else 0.0
-    reports = [_report(group, _scan(group, places), places, total=total) for group in groups]
+    reports = [
+        _report(group, _scan(group, places), places, root=root, total=len(groups) == 1) for group in groups
+    ]
     if any(report.bad or report.doubts for report in reports):
         return reports
     # What only the root counts may be of any of them.
@@ -143,11 +144,12 @@ def _is_pytest(suite: Element) -> bool:
     return suite.get("name") == "pytest"
 
 
-def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: float = 0.0) -> Report:
+def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Element, total: bool) -> Report:
     reader = _Reader(Failures(places))
     tests = {test: reader.attempts(test, cases) for test, cases in scan.cases.items()}
     collectors = tuple(reader.collector(path, case) for path, case in scan.collectors.items())
-    times = [at for suite in suites if (at := timestamp(suite.get("timestamp", "")))]
+    started_at, zoned = _begun(suites, root)
+    whole = seconds(root.get("time", "")) if total else 0.0
     lost = set(LOST)
     notes = []
     if reader.hidden:
@@ -162,14 +164,26 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: fl
         format="junit",
         tests=decided(_ordered(tests)),
         collectors=collectors,
-        started_at=min(times, default=0.0),
-        duration_s=total or sum(seconds(suite.get("time", "")) for suite in suites),
+        started_at=started_at,
+        zoned=zoned,
+        duration_s=whole or sum(seconds(suite.get("time", "")) for suite in suites),
         ended=_internal(scan.internal),
         lost=frozenset(lost),
         notes=tuple(notes),
         foreign=scan.foreign,
     )
     return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
+
+
+def _begun(suites: Sequence[Element], root: Element) -> tuple[float, bool]:
+    """When the tests of *suites* began, and whether the zone is told; else what stands below or above these tells it."""
+    below = (one for suite in suites for one in suite.iter() if one.tag in {"testsuite", "testcase"})
+    for holders in (suites, below, [root]):
+        told = (timestamp(said) for one in holders if (said := one.get("timestamp")))
+        times = [(at, zoned) for at, zoned in told if at]
+        if times:
+            return min(times)
+    return 0.0, True
 
 
 def _ordered(tests: dict[str, list[Attempt]]) -> dict[str, list[Attempt]]:
