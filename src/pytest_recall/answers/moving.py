@@ -43,7 +43,9 @@ class ImportAnswer(BaseModel):
     known_omitted: int = 0
     refused: list[Refusal] = []
     refused_omitted: int = 0
-    passed_over: Annotated[int, Field(description="files of folders and archives that are no reports")] = 0
+    passed_over: Annotated[
+        int, Field(description="files of folders and archives that are no reports, and hidden folders")
+    ] = 0
     warnings: list[str] = []
 
 
