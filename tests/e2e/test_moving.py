@@ -30,13 +30,16 @@ FILES = {
         def test_deep(): helper(7)
         def test_close(till): ...
         def test_both(till): assert False
+        def test_group():
+            try: helper(8)
+            except ValueError as error: raise ExceptionGroup("eg", [error, KeyError(2)]) from error
         @pytest.mark.skip(reason="later")
         def test_skip(): ...
         @pytest.mark.xfail
         def test_xfail(): assert 0
     """
 }
-COUNTS = {"passed": 2, "failed": 3, "error": 2, "skipped": 1, "xfailed": 1, "collected": 8}
+COUNTS = {"passed": 2, "failed": 4, "error": 2, "skipped": 1, "xfailed": 1, "collected": 9}
 
 
 @pytest.fixture
@@ -107,14 +110,15 @@ def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours
         project, f"--junitxml={reports}/one.xml", "--json-report", f"--json-report-file={reports}/report.json"
     )
     plain(project, f"--junitxml={reports}/legacy.xml", "-o", "junit_family=xunit1")
+    plain(project, "--tb=short", "--json-report", f"--json-report-file={reports}/short.json")
     recall("run", project=project, code=1)
     [ours, *told] = exported(project=project)
     assert ours["run"]["revision"]["commit"] == head
 
     answer = take(str(reports), "--revision", "HEAD", "--branch", "main", "--job", "linux", project=project)
-    assert [one["format"] for one in answer["imported"]] == ["junit", "junit", "json-report"]
+    assert [one["format"] for one in answer["imported"]] == ["junit", "junit", "json-report", "json-report"]
     assert {one["revision"] for one in answer["imported"]} == {head[:12]}
-    assert [one["counts"] for one in answer["imported"]] == [COUNTS] * 3
+    assert [one["counts"] for one in answer["imported"]] == [COUNTS] * 4
     lines = exported(*(one["run_id"] for one in answer["imported"]), project=project)
     for one in answer["imported"]:
         [theirs] = [line["run"] for line in lines if line["kind"] == "run" and line["id"] == one["run_id"]]
@@ -126,7 +130,7 @@ def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours
     assert "imported" not in again
     assert [one["run_id"] for one in again["known"]] == [one["run_id"] for one in answer["imported"]]
     view = json.loads(recall("history", "test", "tests/test_a.py::test_total", "--json", project=project))
-    assert view["attempts"] == 4
+    assert view["attempts"] == 5
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_path, take):

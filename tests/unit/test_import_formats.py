@@ -1,5 +1,6 @@
 """Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -621,3 +622,126 @@ at all
     [failure] = one(suite(case("shop.cart.total", inside, classname="shop.cart"))).tests[0].failures
     assert (failure.exception, failure.message) == ("shop.LookupError", "shop.LookupError: no till\nat all")
     assert failure.frames[0].source == "total(0)"
+
+
+GROUP = """Traceback (most recent call last):
+  File "tests/test_a.py", line 3, in test_b
+    one()
+ValueError: 1
+
+The above exception was the direct cause of the following exception:
+
+  + Exception Group Traceback (most recent call last):
+  |   File "tests/test_a.py", line 5, in test_b
+  |     raise Several("eg", [ValueError(1), KeyError(2)]) from error
+  | tests.test_a.Several: eg (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "tests/test_a.py", line 3, in one
+    |     raise ValueError(1)
+    | ValueError: 1
+    +---------------- 2 ----------------
+    | KeyError: 2
+    +------------------------------------"""
+
+
+def test_exception_group_is_told_by_its_own_frames_and_not_by_those_in_it():
+    for text, message in (
+        (GROUP, "tests.test_a.Several: eg (2 sub-exceptions)"),
+        (GROUP[GROUP.index("+ E") :], "KeyError(2) [single exception in Several]"),
+    ):
+        inside = f'<failure message="{message}">{text.replace(chr(34), "&quot;")}</failure>'
+        [failure] = one(suite(case("test_b", inside))).tests[0].failures
+        assert failure.exception == "tests.test_a.Several"
+        assert [(frame.line, frame.source) for frame in failure.frames] == [
+            (5, 'raise Several("eg", [ValueError(1), KeyError(2)]) from error')
+        ]
+
+
+def logged(*entries: dict, **crash: object) -> str:
+    """A reportlog of one failed test with these entries of its traceback."""
+    crashed = {"path": "tests/test_a.py", "lineno": 7, "message": "KeyError: 'k'", **crash}
+    traceback = {"reprentries": [{"type": "ReprEntry", "data": data} for data in entries], "style": "long"}
+    report = {
+        "$report_type": "TestReport",
+        "nodeid": "tests/test_a.py::test_b",
+        "when": "call",
+        "outcome": "failed",
+        "longrepr": {"reprcrash": crashed, "reprtraceback": traceback},
+    }
+    end = report | {"when": "teardown", "outcome": "passed", "longrepr": None}
+    return (
+        "\n".join(map(json.dumps, (report, end, {"$report_type": "SessionFinish", "exitstatus": 1}))) + "\n"
+    )
+
+
+def reported(text: str, **crash: object) -> str:
+    """A json-report of one failed test with that longrepr, as `--tb=short` has its traceback."""
+    stage = {
+        "outcome": "failed",
+        "longrepr": text,
+        "traceback": [{"path": "tests/test_a.py", "lineno": 7, "message": "in test_b"}] if crash else [],
+        "crash": {"path": "tests/test_a.py", "lineno": 7, "message": "KeyError: 'k'", **crash},
+    }
+    test = {"nodeid": "tests/test_a.py::test_b", "outcome": "failed", "call": stage}
+    return json.dumps({"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, "tests": [test]})
+
+
+SHORT = "tests/test_a.py:7: in test_b\n    raise KeyError('k')\nE   KeyError: 'k'"
+NATIVE = "  File \"tests/test_a.py\", line 7, in test_b\n    raise KeyError('k')\n"
+AT = {"path": "tests/test_a.py", "lineno": 7}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        reported(SHORT, lineno=7),
+        reported(f"[gw0] linux -- Python 3.11.7 /bin/python\n{SHORT}", lineno=7),
+        logged(
+            {
+                "lines": ["    raise KeyError('k')", "E   KeyError: 'k'"],
+                "reprfileloc": {**AT, "message": "in test_b"},
+            }
+        ),
+        logged({"lines": ["Traceback (most recent call last):\n", NATIVE, "KeyError: 'k'\n"]}),
+    ],
+    ids=["json-report short", "json-report of a worker", "reportlog short", "reportlog native"],
+)
+def test_short_and_native_tracebacks_tell_the_failure_that_a_long_one_does(text):
+    [failure] = one(text).tests[0].failures
+    assert (failure.exception, failure.message) == ("KeyError", "KeyError: 'k'")
+    [frame] = failure.frames
+    assert (frame.path, frame.line, frame.function) == ("tests/test_a.py", 7, "test_b")
+    assert frame.source == "raise KeyError('k')"
+
+
+@pytest.mark.parametrize("text", [reported(""), logged()], ids=["json-report", "reportlog"])
+def test_failure_without_a_traceback_is_where_it_crashed(text):
+    [failure] = one(text).tests[0].failures
+    assert failure.exception == "KeyError"
+    assert [(frame.path, frame.line) for frame in failure.frames] == [("tests/test_a.py", 7)]
+
+
+def test_log_whose_lines_are_no_list_is_read():
+    assert one(logged({"lines": True, "reprfileloc": {**AT, "message": "KeyError"}})).status is Status.FAILED
+
+
+def test_worker_of_xdist_is_no_part_of_what_a_test_said():
+    worker = "[gw0] linux -- Python 3.11.7 /bin/python"
+    stages = {
+        "test_b": ("failed", "call", "[XPASS(strict)] bug 7"),
+        "test_c": ("skipped", "setup", "('/x/test_a.py', 6, 'Skipped: needs a GPU')"),
+    }
+    tests = [
+        {
+            "nodeid": f"tests/test_a.py::{name}",
+            "outcome": outcome,
+            "setup": {"outcome": "passed", "longrepr": worker},
+            phase: {"outcome": outcome, "longrepr": f"{worker}\n{text}"},
+        }
+        for name, (outcome, phase, text) in stages.items()
+    ]
+    report = {"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, "tests": tests}
+    failed, skipped = one(json.dumps(report)).tests
+    assert failed.failures[0].message == "[XPASS(strict)] bug 7"
+    assert skipped.attempts[0].reason == "needs a GPU"
