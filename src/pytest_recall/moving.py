@@ -28,6 +28,7 @@ class Taken:
     runs: tuple[Run, ...] = ()  # new ones, kept now
     known: tuple[str, ...] = ()  # ids of those that were there before
     refused: tuple[str, ...] = ()  # what could not be read, and why
+    poorer: tuple[str, ...] = ()  # those of `known` that lack the revision or the job that is told now
 
 
 def take_in(
@@ -129,18 +130,28 @@ class _Intake:
             yield self._kept(name.strip(), (run,))
 
     def _kept(self, name: str, runs: Iterable[Run], broken: tuple[str, ...] = (), data: bytes = b"") -> Taken:
-        kept, known = [], []
+        kept, known, poorer = list[Run](), list[str](), list[str]()
         for run in runs:
             before = self._before(run)
             if before:
                 known.append(before)
+                poorer += [before] if self._is_poorer(before, run) else []
                 continue
             is_report = run.source == "import:json-report"
             self._store.keep(run, RunFiles(report=data if is_report else b""))
             self._ids.add(run.id)
             self._contents[report.content_of(run.id)] = run.id
             kept.append(run)
-        return Taken(name=name, runs=tuple(kept), known=tuple(known), refused=broken)
+        return Taken(name=name, runs=tuple(kept), known=tuple(known), refused=broken, poorer=tuple(poorer))
+
+    def _is_poorer(self, known: str, run: Run) -> bool:
+        """Whether the run kept as *known* was imported without the revision or the job that *run* has."""
+        told = set(_named(run)) if run.lost else set()
+        try:
+            before = self._store.journal.run(known) if told else None
+        except UnreadableRun:
+            return False
+        return before is not None and not told.issubset(_named(before))
 
     def _captured(self, document: Document, origin: report.Origin) -> Taken:
         """A session that the plugin captured elsewhere: the inbox of a CI job, as an artefact."""
@@ -159,3 +170,11 @@ class _Intake:
         if run.id in self._ids:
             return run.id
         return self._contents.get(report.content_of(run.id), "") if run.lost else ""
+
+
+def _named(run: Run) -> Iterator[str]:
+    """What whoever imported *run* said of it."""
+    if run.revision.commit or run.revision.digest:
+        yield "revision"
+    if run.environment.distributions.startswith("job "):
+        yield "job"

@@ -158,6 +158,25 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_pat
     )
 
 
+def test_known_run_that_lacks_the_revision_is_named_with_what_helps(make_project, tmp_path, recall, take):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    head = commit(project)
+    report = tmp_path / "r.xml"
+    report.write_text(
+        '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="0.1"/></testsuite>'
+    )
+    [first] = take(str(report), project=project)["imported"]
+    assert "warnings" not in take(str(report), project=project)
+    words = (str(report), "--revision", "HEAD", "--job", "linux")
+    [warning] = take(*words, project=project)["warnings"]
+    assert f"1 of these runs ({first['run_id']})" in warning
+    [file] = (project / ".pytest-recall").rglob(f"{first['run_id']}.run")  # what it says to do
+    file.unlink()
+    recall("store", "rebuild", project=project)
+    assert [one["revision"] for one in take(*words, project=project)["imported"]] == [head[:12]]
+    assert "warnings" not in take(*words, project=project)
+
+
 def surefire(folder: Path, **classes: str) -> Path:
     """One report a class; *classes* are names with when each began and what its test holds, or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
