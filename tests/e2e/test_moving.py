@@ -30,13 +30,16 @@ FILES = {
         def test_deep(): helper(7)
         def test_close(till): ...
         def test_both(till): assert False
+        def test_group():
+            try: helper(8)
+            except ValueError as error: raise ExceptionGroup("eg", [error, KeyError(2)]) from error
         @pytest.mark.skip(reason="later")
         def test_skip(): ...
         @pytest.mark.xfail
         def test_xfail(): assert 0
     """
 }
-COUNTS = {"passed": 2, "failed": 3, "error": 2, "skipped": 1, "xfailed": 1, "collected": 8}
+COUNTS = {"passed": 2, "failed": 4, "error": 2, "skipped": 1, "xfailed": 1, "collected": 9}
 
 
 @pytest.fixture
@@ -107,14 +110,15 @@ def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours
         project, f"--junitxml={reports}/one.xml", "--json-report", f"--json-report-file={reports}/report.json"
     )
     plain(project, f"--junitxml={reports}/legacy.xml", "-o", "junit_family=xunit1")
+    plain(project, "--tb=short", "--json-report", f"--json-report-file={reports}/short.json")
     recall("run", project=project, code=1)
     [ours, *told] = exported(project=project)
     assert ours["run"]["revision"]["commit"] == head
 
     answer = take(str(reports), "--revision", "HEAD", "--branch", "main", "--job", "linux", project=project)
-    assert [one["format"] for one in answer["imported"]] == ["junit", "junit", "json-report"]
+    assert [one["format"] for one in answer["imported"]] == ["junit", "junit", "json-report", "json-report"]
     assert {one["revision"] for one in answer["imported"]} == {head[:12]}
-    assert [one["counts"] for one in answer["imported"]] == [COUNTS] * 3
+    assert [one["counts"] for one in answer["imported"]] == [COUNTS] * 4
     lines = exported(*(one["run_id"] for one in answer["imported"]), project=project)
     for one in answer["imported"]:
         [theirs] = [line["run"] for line in lines if line["kind"] == "run" and line["id"] == one["run_id"]]
@@ -126,7 +130,7 @@ def test_reports_of_plain_pytest_tell_the_same_tests_and_causes_as_a_run_of_ours
     assert "imported" not in again
     assert [one["run_id"] for one in again["known"]] == [one["run_id"] for one in answer["imported"]]
     view = json.loads(recall("history", "test", "tests/test_a.py::test_total", "--json", project=project))
-    assert view["attempts"] == 4
+    assert view["attempts"] == 5
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_path, take):
@@ -152,6 +156,65 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(make_project, tmp_pat
         take("-", stdin=good.encode(), project=project)["known"][0]["run_id"]
         == answer["imported"][0]["run_id"]
     )
+
+
+def test_known_run_that_lacks_the_revision_is_named_with_what_helps(make_project, tmp_path, recall, take):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    head = commit(project)
+    report = tmp_path / "r.xml"
+    report.write_text(
+        '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="0.1"/></testsuite>'
+    )
+    [first] = take(str(report), project=project)["imported"]
+    assert "warnings" not in take(str(report), project=project)
+    words = (str(report), "--revision", "HEAD", "--job", "linux")
+    [warning] = take(*words, project=project)["warnings"]
+    assert f"1 of these runs ({first['run_id']})" in warning
+    [file] = (project / ".pytest-recall").rglob(f"{first['run_id']}.run")  # what it says to do
+    file.unlink()
+    recall("store", "rebuild", project=project)
+    assert [one["revision"] for one in take(*words, project=project)["imported"]] == [head[:12]]
+    assert "warnings" not in take(*words, project=project)
+
+
+def surefire(folder: Path, **classes: str) -> Path:
+    """One report a class; *classes* are names with when each began and what its test holds, or nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, told in classes.items():
+        when, _, inside = told.partition(" ")
+        (folder / f"TEST-x.{name}.xml").write_text(
+            f'<testsuite name="x.{name}" tests="1" time="0.5" timestamp="{when}">'
+            f'<testcase classname="x.{name}" name="works" time="0.5">{inside}</testcase></testsuite>'
+        )
+    return folder
+
+
+def test_folder_of_surefire_reports_is_one_run_a_build(make_project, tmp_path, recall, take):
+    project = make_project({"test_a.py": ""})
+    build = surefire(
+        tmp_path / "reports",
+        A="2026-01-02T08:00:00Z",
+        B='2026-01-02T08:00:02Z <failure message="m"/>',
+        C="2026-01-02T08:00:04Z",
+    )
+    [run] = take(str(build), "--job", "mvn", project=project)["imported"]
+    assert run["counts"] == {"passed": 2, "failed": 1, "collected": 3}
+    assert run["source"] == f"{build}/ (3 reports)"
+    assert run["notes"] == ["Put together from 3 reports of one folder."]
+    assert run["status"] == "failed"
+    again = take(*map(str, sorted(build.iterdir(), reverse=True)), project=project)
+    assert [one["run_id"] for one in again["known"]] == [run["run_id"]]
+
+    later = surefire(tmp_path / "two", A="2026-01-03T08:00:00Z", B="2026-01-04T08:00:00Z")
+    assert len(take(str(later), "--job", "mvn", project=project)["imported"]) == 2
+    assert "silenced" not in recall("history", "run", project=project)
+
+
+def test_reports_of_the_same_tests_in_one_folder_are_runs_of_their_own(make_project, tmp_path, take):
+    project = make_project({"test_a.py": ""})
+    folder = surefire(tmp_path / "reports", A="2026-01-02T08:00:00Z", B="2026-01-02T08:00:00Z")
+    (folder / "TEST-rerun.xml").write_text((folder / "TEST-x.B.xml").read_text() + " ")
+    assert len(take(str(folder), project=project)["imported"]) == 3
 
 
 def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path, recall, take):

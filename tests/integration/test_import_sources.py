@@ -60,7 +60,20 @@ def test_folder_is_searched_and_what_is_no_report_is_only_counted(tmp_path):
     documents, refused, passed_over = found(tmp_path)
     assert sorted(Path(name).name for name in documents) == ["odd.txt", "r.xml"]
     assert refused == {}
-    assert passed_over == 4
+    assert passed_over == 5
+
+
+def test_inbox_of_another_memory_is_looked_into_and_the_own_one_is_not(tmp_path):
+    capture = b'{"e":"capture","t":1.0}\n'
+    for place in ("art/job1/.pytest-recall/inbox/a.jsonl", ".pytest-recall/inbox/b.jsonl"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(capture)
+    for place in ("art/job1/.pytest-recall/runs/r.xml", "art/job1/.pytest-recall/broken/r.xml"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(XML)
+    documents, _, passed_over = found(tmp_path, own=tmp_path / ".pytest-recall")
+    assert documents == {str(tmp_path / "art/job1/.pytest-recall/inbox/a.jsonl"): capture}
+    assert passed_over == 3
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,11 @@ def test_deleting_a_failing_test_is_no_fix():
     }
 
 
+def test_report_that_lacks_a_failing_test_has_silenced_nobody():
+    after = a_run("c:p b:s", source="import:junit")
+    assert shown(a_run("a:f b:f"), after) == {"silenced": ["b"], "appeared": ["c"], "vanished": ["a"]}
+
+
 def test_new_test_that_fails_is_newly_failing():
     assert shown(a_run(""), a_run("a:f")) == {"newly_failing": ["a"], "appeared": ["a"]}
 

@@ -1,5 +1,8 @@
 """Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
 
+import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,8 @@ ORIGIN = Origin(root=NOWHERE, revision=of_commit("a" * 40), job="linux", now=2e9
 
 def read(text: str | bytes, *, origin: Origin = ORIGIN, wanted: str = "") -> tuple[Run, ...]:
     data = text.encode() if isinstance(text, str) else text
-    return formats.read(data, origin, at=1.7e9, places=Places(NOWHERE), load=shape.load, wanted=wanted).runs
+    places = Places(origin.root)
+    return formats.read(data, origin, at=1.7e9, places=places, load=shape.load, wanted=wanted).runs
 
 
 def one(text: str | bytes, **options) -> Run:
@@ -200,10 +204,30 @@ def test_one_double_in_a_large_document_does_not_tear_it_apart():
         read(f"<testsuites>{suites[0] * 300}</testsuites>")
 
 
-def test_failure_that_only_an_attribute_tells_is_a_failure():
-    for attribute in ('status="failed"', 'result="Failure"'):
-        row = f'<testcase classname="tests.test_a" name="test_b" {attribute}/>'
-        assert one(suite(row)).status is Status.FAILED
+@pytest.mark.parametrize(
+    ("attribute", "outcome"),
+    [
+        ('status="failed"', Outcome.FAILED),
+        ('status="fail"', Outcome.FAILED),
+        ('result="Failure"', Outcome.FAILED),
+        ('status="Skipped"', Outcome.SKIPPED),
+        ('status="disabled"', Outcome.SKIPPED),
+        ('status="notRun"', Outcome.SKIPPED),
+        ('status="run" result="completed"', Outcome.PASSED),
+    ],
+)
+def test_outcome_that_only_an_attribute_tells_is_believed(attribute, outcome):
+    run = one(suite(f'<testcase classname="tests.test_a" name="test_b" {attribute}/>'))
+    assert run.tests[0].outcome is outcome
+    assert (run.status is Status.FAILED) == outcome.bad
+
+
+def test_test_that_stands_in_no_suite_is_read_too():
+    text = f"<testsuites>{suite(case('test_a'))[12:-13]}{case('test_b', FAILURE)}</testsuites>"
+    run = one(text)
+    assert outcomes(run) == {"tests/test_a.py::test_a": ["passed"], "tests/test_a.py::test_b": ["failed"]}
+    assert run.status is Status.FAILED
+    assert one(f"<testsuites>{case('test_b', FAILURE)}</testsuites>").status is Status.FAILED
 
 
 def test_time_that_has_not_come_yet_is_not_believed():
@@ -212,9 +236,108 @@ def test_time_that_has_not_come_yet_is_not_believed():
     assert "time" in run.lost
 
 
+@pytest.fixture
+def zone(monkeypatch):
+    """What this machine's clock shows."""
+    if not hasattr(time, "tzset"):
+        pytest.skip("Windows' zone is the machine's")
+
+    def set_zone(name: str) -> None:
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield set_zone
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("here", "said", "began"),
+    [
+        ("JST-9", "2023-11-15T07:13:20", 1_700_000_000),  # the file was written here
+        ("UTC", "2023-11-15T07:13:20", 1_700_000_000),  # and there: no file is older than its report
+        ("UTC", "2023-11-14T22:12:20", 1_699_999_940),
+        ("JST-9", "2023-11-14T22:13:20+00:00", 1_700_000_000),
+        ("UTC", "2023-11-15T07:13:20Z", 1_700_032_400),  # a zone that is told is believed
+    ],
+)
+def test_time_without_its_zone_is_that_of_here_and_before_its_file(zone, here, said, began):
+    zone(here)
+    assert one(suite(case("test_b"), timestamp=said)).started_at == began
+
+
+def test_no_run_begins_later_than_it_was_imported():
+    now = replace(ORIGIN, now=1_700_000_000)
+    run = one(suite(case("test_b"), timestamp="2023-11-15T07:13:20Z"), origin=now)
+    assert run.started_at == 1_700_000_000
+
+
+def test_time_may_stand_at_the_root_or_at_the_tests():
+    stamp = 'timestamp="2026-01-01T00:00:00+01:00"'
+    for text in (
+        suite(case("test_b")).replace("<testsuites", f"<testsuites {stamp}"),
+        suite(case("test_b")).replace("<testcase", f"<testcase {stamp}"),
+        suite(f'<testsuite name="inner" {stamp}>{case("test_b")}</testsuite>'),
+    ):
+        run = one(text)
+        assert run.started_at == 1_767_222_000
+        assert "time" not in run.lost
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("0,512", 0.512),
+        ("1,5", 1.5),
+        ("12,3456", 12.3456),
+        ("1,204", 1204),
+        ("1,204.5", 1204.5),
+        ("1,2,3", 123),
+    ],
+)
+def test_comma_of_a_time_is_a_decimal_one_where_it_cannot_part_thousands(written, seconds):
+    run = one(suite(case("test_b").replace("0.5", written)))
+    assert run.tests[0].attempts[0].call_s == seconds
+
+
 def test_suites_of_different_tests_are_one_run():
     text = f"<testsuites>{suite(case('test_a'))[12:-13]}{suite(case('test_b'))[12:-13]}</testsuites>"
     assert list(outcomes(one(text))) == ["tests/test_a.py::test_a", "tests/test_a.py::test_b"]
+
+
+def jest(*suites: str) -> str:
+    return f"<testsuites>{''.join(suites)}</testsuites>"
+
+
+def described(name: str, *cases: str) -> str:
+    return f'<testsuite name="{name}">{"".join(cases)}</testsuite>'
+
+
+def test_same_name_in_two_suites_of_another_tool_is_two_tests_of_one_run():
+    works, fails = case("works", classname="works"), case("works", '<failure message="boom"/>', "works")
+    run = one(jest(described("Button", works, case("clicks", "", "c")), described("Input", fails)))
+    assert outcomes(run) == {
+        "Button::works::works": ["passed"],
+        "c::clicks": ["passed"],
+        "Input::works::works": ["failed"],
+    }
+    many = one(jest(*(described(f"file{number}", works) for number in range(250))))
+    assert len(many.tests) == 250
+    nested = one(jest(described("outer", works, described("inner", fails))))
+    assert list(outcomes(nested)) == ["outer::works::works", "outer::inner::works::works"]
+
+
+def test_suite_of_another_tool_that_repeats_is_another_run():
+    works, fails = case("works", classname="works"), case("works", '<failure message="boom"/>', "works")
+    runs = read(jest(described("Button", works), described("Button", fails)))
+    assert [outcomes(run) for run in runs] == [{"works::works": ["passed"]}, {"works::works": ["failed"]}]
+
+
+def test_suites_of_pytest_may_have_any_name(tmp_path):
+    (tmp_path / "test_a.py").touch()
+    text = jest(*(described(name, case("test_b", classname="test_a")) for name in ("linux", "windows")))
+    runs = read(text, origin=replace(ORIGIN, root=tmp_path))
+    assert [list(outcomes(run)) for run in runs] == [["test_a.py::test_b"]] * 2
 
 
 SUREFIRE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -282,6 +405,8 @@ def test_gtest_tells_disabled_tests_as_skipped():
     [
         (suite(case("test_b"), failures="2"), "counts 2 failures"),
         (suite(case("test_b"), errors="1"), "counts 1 errors"),
+        (suite(case("test_b")).replace("<testsuites>", '<testsuites failures="3">'), "counts 3 failures"),
+        (suite(f'<testsuite name="inner" failures="4">{case("test_b")}</testsuite>'), "counts 4 failures"),
         (
             (
                 '{"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, '
@@ -414,6 +539,38 @@ def test_ctrf_that_only_counts_its_retries_hides_attempts():
     assert "attempts" in one(text).lost
 
 
+def ctrf(*tests: str) -> str:
+    listed = ", ".join(f'{{"duration": 1, {test}}}' for test in tests)
+    return f'{{"results": {{"tool": {{"name": "x"}}, "tests": [{listed}]}}}}'
+
+
+def test_ctrf_of_same_names_in_several_suites_of_a_file_is_several_tests():
+    row = '"filePath": "a.spec.ts", "name": "%s", "status": "%s", "suite": %s'
+    run = one(
+        ctrf(
+            row % ("works", "failed", '["one", "deep"]'),
+            row % ("works", "passed", '["two"]'),
+            row % ("else", "passed", '["two"]'),
+        )
+    )
+    assert outcomes(run) == {
+        "a.spec.ts::one::deep::works": ["failed"],
+        "a.spec.ts::two::works": ["passed"],
+        "a.spec.ts::else": ["passed"],
+    }
+
+
+def test_ctrf_of_older_reporters_and_what_is_optional_and_odd_in_it_are_read():
+    run = one(
+        ctrf(
+            '"name": "a", "status": "passed", "suite": "one > two", "retries": 0.0, "threadId": 3',
+            '"name": "a", "status": "failed", "suite": "three > four", "message": ["x"], "stdout": "out"',
+        )
+    )
+    assert outcomes(run) == {"one::two::a": ["passed"], "three::four::a": ["failed"]}
+    assert "attempts" not in run.lost
+
+
 def test_format_is_told_by_content_and_can_be_named():
     text = suite(case("test_b"))
     assert one(text).source == "import:junit"
@@ -465,3 +622,126 @@ at all
     [failure] = one(suite(case("shop.cart.total", inside, classname="shop.cart"))).tests[0].failures
     assert (failure.exception, failure.message) == ("shop.LookupError", "shop.LookupError: no till\nat all")
     assert failure.frames[0].source == "total(0)"
+
+
+GROUP = """Traceback (most recent call last):
+  File "tests/test_a.py", line 3, in test_b
+    one()
+ValueError: 1
+
+The above exception was the direct cause of the following exception:
+
+  + Exception Group Traceback (most recent call last):
+  |   File "tests/test_a.py", line 5, in test_b
+  |     raise Several("eg", [ValueError(1), KeyError(2)]) from error
+  | tests.test_a.Several: eg (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "tests/test_a.py", line 3, in one
+    |     raise ValueError(1)
+    | ValueError: 1
+    +---------------- 2 ----------------
+    | KeyError: 2
+    +------------------------------------"""
+
+
+def test_exception_group_is_told_by_its_own_frames_and_not_by_those_in_it():
+    for text, message in (
+        (GROUP, "tests.test_a.Several: eg (2 sub-exceptions)"),
+        (GROUP[GROUP.index("+ E") :], "KeyError(2) [single exception in Several]"),
+    ):
+        inside = f'<failure message="{message}">{text.replace(chr(34), "&quot;")}</failure>'
+        [failure] = one(suite(case("test_b", inside))).tests[0].failures
+        assert failure.exception == "tests.test_a.Several"
+        assert [(frame.line, frame.source) for frame in failure.frames] == [
+            (5, 'raise Several("eg", [ValueError(1), KeyError(2)]) from error')
+        ]
+
+
+def logged(*entries: dict, **crash: object) -> str:
+    """A reportlog of one failed test with these entries of its traceback."""
+    crashed = {"path": "tests/test_a.py", "lineno": 7, "message": "KeyError: 'k'", **crash}
+    traceback = {"reprentries": [{"type": "ReprEntry", "data": data} for data in entries], "style": "long"}
+    report = {
+        "$report_type": "TestReport",
+        "nodeid": "tests/test_a.py::test_b",
+        "when": "call",
+        "outcome": "failed",
+        "longrepr": {"reprcrash": crashed, "reprtraceback": traceback},
+    }
+    end = report | {"when": "teardown", "outcome": "passed", "longrepr": None}
+    return (
+        "\n".join(map(json.dumps, (report, end, {"$report_type": "SessionFinish", "exitstatus": 1}))) + "\n"
+    )
+
+
+def reported(text: str, **crash: object) -> str:
+    """A json-report of one failed test with that longrepr, as `--tb=short` has its traceback."""
+    stage = {
+        "outcome": "failed",
+        "longrepr": text,
+        "traceback": [{"path": "tests/test_a.py", "lineno": 7, "message": "in test_b"}] if crash else [],
+        "crash": {"path": "tests/test_a.py", "lineno": 7, "message": "KeyError: 'k'", **crash},
+    }
+    test = {"nodeid": "tests/test_a.py::test_b", "outcome": "failed", "call": stage}
+    return json.dumps({"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, "tests": [test]})
+
+
+SHORT = "tests/test_a.py:7: in test_b\n    raise KeyError('k')\nE   KeyError: 'k'"
+NATIVE = "  File \"tests/test_a.py\", line 7, in test_b\n    raise KeyError('k')\n"
+AT = {"path": "tests/test_a.py", "lineno": 7}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        reported(SHORT, lineno=7),
+        reported(f"[gw0] linux -- Python 3.11.7 /bin/python\n{SHORT}", lineno=7),
+        logged(
+            {
+                "lines": ["    raise KeyError('k')", "E   KeyError: 'k'"],
+                "reprfileloc": {**AT, "message": "in test_b"},
+            }
+        ),
+        logged({"lines": ["Traceback (most recent call last):\n", NATIVE, "KeyError: 'k'\n"]}),
+    ],
+    ids=["json-report short", "json-report of a worker", "reportlog short", "reportlog native"],
+)
+def test_short_and_native_tracebacks_tell_the_failure_that_a_long_one_does(text):
+    [failure] = one(text).tests[0].failures
+    assert (failure.exception, failure.message) == ("KeyError", "KeyError: 'k'")
+    [frame] = failure.frames
+    assert (frame.path, frame.line, frame.function) == ("tests/test_a.py", 7, "test_b")
+    assert frame.source == "raise KeyError('k')"
+
+
+@pytest.mark.parametrize("text", [reported(""), logged()], ids=["json-report", "reportlog"])
+def test_failure_without_a_traceback_is_where_it_crashed(text):
+    [failure] = one(text).tests[0].failures
+    assert failure.exception == "KeyError"
+    assert [(frame.path, frame.line) for frame in failure.frames] == [("tests/test_a.py", 7)]
+
+
+def test_log_whose_lines_are_no_list_is_read():
+    assert one(logged({"lines": True, "reprfileloc": {**AT, "message": "KeyError"}})).status is Status.FAILED
+
+
+def test_worker_of_xdist_is_no_part_of_what_a_test_said():
+    worker = "[gw0] linux -- Python 3.11.7 /bin/python"
+    stages = {
+        "test_b": ("failed", "call", "[XPASS(strict)] bug 7"),
+        "test_c": ("skipped", "setup", "('/x/test_a.py', 6, 'Skipped: needs a GPU')"),
+    }
+    tests = [
+        {
+            "nodeid": f"tests/test_a.py::{name}",
+            "outcome": outcome,
+            "setup": {"outcome": "passed", "longrepr": worker},
+            phase: {"outcome": outcome, "longrepr": f"{worker}\n{text}"},
+        }
+        for name, (outcome, phase, text) in stages.items()
+    ]
+    report = {"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, "tests": tests}
+    failed, skipped = one(json.dumps(report)).tests
+    assert failed.failures[0].message == "[XPASS(strict)] bug 7"
+    assert skipped.attempts[0].reason == "needs a GPU"

@@ -78,8 +78,8 @@ REPORT = '{"created": 1.7e9, "exitcode": 0, "root": "/x", "summary": {}, "tests"
         (REPORT.replace("0,", '"0",', 1) % "", "'exitcode' of the report is '0', and no whole number"),
         ('{"results": {"tool": {}, "tests": [{"name": "a"}]}}', "test 0 has no 'status'"),
         (
-            '{"results": {"tool": {}, "tests": [{"name": "a", "status": "passed", "retries": "2"}]}}',
-            "no whole number",
+            '{"results": {"tool": {}, "tests": [{"name": "a", "status": 3}]}}',
+            "'status' of test 0 is 3, and no text",
         ),
         ('{"$report_type": "TestReport", "nodeid": "a"}\n{}', "Line 2 has no|line 1 has no 'when'"),
         ('{"kind": "run", "version": 9}', "version 9 of these lines"),

@@ -43,7 +43,9 @@ class ImportAnswer(BaseModel):
     known_omitted: int = 0
     refused: list[Refusal] = []
     refused_omitted: int = 0
-    passed_over: Annotated[int, Field(description="files of folders and archives that are no reports")] = 0
+    passed_over: Annotated[
+        int, Field(description="files of folders and archives that are no reports, and hidden folders")
+    ] = 0
     warnings: list[str] = []
 
 
@@ -67,7 +69,11 @@ def imported(taken: Sequence[Taken], *, passed_over: int = 0, warnings: Sequence
         refused=[Refusal(source=middle(name, 200), why=head(why, 400)) for name, why in refused[:_MOST]],
         refused_omitted=max(0, len(refused) - _MOST),
         passed_over=passed_over,
-        warnings=[*islice(_advice([run for _, run in kept]), 5), *(head(text, 300) for text in warnings)],
+        warnings=[
+            *islice(_advice([run for _, run in kept]), 5),
+            *_stay([run_id for one in taken for run_id in one.poorer]),
+            *(head(text, 300) for text in warnings),
+        ],
     )
 
 
@@ -82,6 +88,16 @@ def _imported(name: str, run: Run) -> Imported:
         lost=list(run.lost),
         notes=[head(note, 300) for note in run.notes[:-1]] if run.lost else [],
     )
+
+
+def _stay(poorer: Sequence[str]) -> Iterator[str]:
+    """What is to be done where a run was kept before anybody said what was tested."""
+    if poorer:
+        yield (
+            f"Kept before, and without the revision or job that is named now: {len(poorer)} of these runs ({poorer[0]}"
+            f"{', …' if poorer[1:] else ''}). They stay as they are. In a store that is not shared, remove each one's file, "
+            "RUN.run below .pytest-recall, then `pytest-recall store rebuild`, and import again."
+        )
 
 
 def _advice(runs: Sequence[Run]) -> Iterator[str]:

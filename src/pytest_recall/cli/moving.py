@@ -59,8 +59,9 @@ async def _import(options: argparse.Namespace) -> int:
         raise BadRequest("Name what to import: files, folders or '-', or --gh RUN_ID, or --gh-since 7d.")
     if github and (options.revision or options.branch or options.job):
         raise BadRequest("--gh knows revision, branch and job of each run itself; leave them out.")
-    sources = Sources(options.files, stdin=sys.stdin.buffer)
     async with door.app(options) as app:
+        own = (await app.workspaces.get("")).folder
+        sources = Sources(options.files, stdin=sys.stdin.buffer, own=own)
         if github:
             taken = await _from_github(app, options)
         else:

@@ -54,7 +54,7 @@ def json_value(data: bytes) -> Any:
 def part(holder: object, key: str, kind: type[T], default: T = _MISSING, *, where: str = "the report") -> T:
     """`holder[key]`, which must be a *kind*; *default* where it is missing or null.
 
-    A whole number is a number, too. Raises `Unimportable`, which names *where* and what is wrong.
+    A whole number is a number, too, and 2.0 a whole one. Raises `Unimportable`, which names *where* and what is wrong.
     """
     if not isinstance(holder, dict):
         raise Unimportable(f"{where} is no object.")
@@ -65,9 +65,19 @@ def part(holder: object, key: str, kind: type[T], default: T = _MISSING, *, wher
         return default
     if kind is float and type(value) is int and abs(value) < 1 << 53:
         return cast("T", float(value))
+    if kind is int and type(value) is float and value.is_integer() and abs(value) < 1 << 53:
+        return cast("T", int(value))
     if type(value) is not kind:
         raise Unimportable(f"{key!r} of {where} is {quoted(value)}, and no {_NAMES[kind]}.")
     return value
+
+
+def optional(holder: object, key: str, kind: type[T], default: T) -> T:
+    """`holder[key]` where it is a *kind*, else *default*: for what a report need not tell."""
+    try:
+        return part(holder, key, kind, default)
+    except Unimportable:
+        return default
 
 
 def parts(holder: object, key: str, *, where: str = "the report") -> Sequence[Any]:
@@ -80,12 +90,19 @@ def seconds(value: object) -> float:
     """*value* as a duration: 0.0 for whatever is none."""
     if isinstance(value, str):
         try:
-            value = float(value.replace(",", ""))
+            value = float(_pointed(value))
         except ValueError:
             return 0.0
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return float(value) if 0 <= value < _LONGEST else 0.0
+
+
+def _pointed(text: str) -> str:
+    """A number with a point: `1,204.5` and `1,204` have thousands, `0,512` and `1,5` are written with a comma."""
+    whole, _, rest = text.strip().partition(",")
+    is_decimal = rest.isdigit() and "." not in whole and (not whole.strip("0") or len(rest) != 3)  # noqa: PLR2004 - as many digits as thousands have
+    return f"{whole}.{rest}" if is_decimal else text.replace(",", "")
 
 
 def instant(value: object) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_recall.imports.bounded import instant, part, parts, seconds
+from pytest_recall.imports.bounded import instant, optional, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided
@@ -41,20 +41,21 @@ def recognises(value: Mapping[str, Any]) -> bool:
 def read(value: Any, places: Places) -> list[Report]:
     """The run of a document. Raises `Unimportable`."""
     results = part(value, "results", dict)
-    summary = part(results, "summary", dict, {}, where="results")
+    summary = optional(results, "summary", dict, {})
     reader = _Reader(Failures(places))
     tests: dict[str, list[Attempt]] = {}
-    for number, test in enumerate(parts(results, "tests", where="results")):
-        reader.test(test, number, tests)
+    rows = parts(results, "tests", where="results")
+    for number, (test, name) in enumerate(zip(rows, _node_ids(rows), strict=True)):
+        reader.test(test, name, number, tests)
     listed = decided(tests)
-    said = part(summary, "failed", int, 0, where="summary")
+    said = optional(summary, "failed", int, 0)
     bad = any(test.outcome.bad for test in listed) or any(one.outcome.bad for one in reader.collectors)
     lost = set(LOST)
     lost |= {"attempts"} if reader.hidden else set()
-    if not part(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
+    if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
         lost.add("xpass")
-    tool = part(results, "tool", dict, {}, where="results")
-    told = part(results, "environment", dict, {}, where="results")
+    tool = optional(results, "tool", dict, {})
+    told = optional(results, "environment", dict, {})
     start, stop = (instant(seconds_of(summary.get(name))) for name in ("start", "stop"))
     return [
         Report(
@@ -64,8 +65,8 @@ def read(value: Any, places: Places) -> list[Report]:
             started_at=start,
             duration_s=max(stop - start, 0.0) if start else 0.0,
             environment=_environment(told, tool),
-            commit=clean(part(told, "commit", str, "", where="environment")[:64]),
-            branch=clean(part(told, "branchName", str, "", where="environment")[:200]),
+            commit=clean(optional(told, "commit", str, "")[:64]),
+            branch=clean(optional(told, "branchName", str, "")[:200]),
             lost=frozenset(lost),
             doubts=(f"The report counts {said} failures, and lists none.",) if said > 0 and not bad else (),
             notes=(f"{reader.hidden} tests were run again; their first attempts are not told.",)
@@ -88,17 +89,16 @@ class _Reader:
         self.hidden = 0
         self.collectors: list[Collector] = []
 
-    def test(self, test: Any, number: int, into: dict[str, list[Attempt]]) -> None:
+    def test(self, test: Any, name: str, number: int, into: dict[str, list[Attempt]]) -> None:
         where = f"test {number}"
-        name = _node_id(test, where)
-        if part(test, "rawStatus", str, "", where=where) in _COLLECTORS:
+        if optional(test, "rawStatus", str, "") in _COLLECTORS:
             self.collectors.append(self._collector(name, test, where))
             return
         found = [
             self._attempt(name, one, number, f"an attempt of {where}")
-            for one in parts(test, "retryAttempts", where=where)
+            for one in optional(test, "retryAttempts", list, [])
         ]
-        said = part(test, "retries", int, 0, where=where)
+        said = optional(test, "retries", int, 0)
         if len(found) == said + 1 > 1:  # some tools list the last attempt, too
             found.pop()
         last = self._attempt(name, test, number, where)
@@ -111,39 +111,39 @@ class _Reader:
         earlier += [_in_round(one, round_) for one in (*found, last)]
 
     def _collector(self, name: str, told: Any, where: str) -> Collector:
-        message = part(told, "message", str, "", where=where)
+        message = optional(told, "message", str, "")
         if part(told, "status", str, where=where) == "skipped":
             return Collector(id=name, outcome=Outcome.SKIPPED, reason=clean(message[:1_000]))
-        failure = self._failure(name, "collect", told, message, where)
+        failure = self._failure(name, "collect", told, message)
         return Collector(id=name, outcome=Outcome.ERROR, failure=failure)
 
     def _attempt(self, name: str, told: Any, number: int, where: str) -> Attempt:
         status = part(told, "status", str, where=where)
-        raw = part(told, "rawStatus", str, "", where=where)
+        raw = optional(told, "rawStatus", str, "")
         outcome, phase = _STATUS.get(status, Outcome.FAILED), _CALL
         if raw in _RAW:
             precise, phase = _RAW[raw]
             # A raw status adds to what the status says, and never mends it.
             outcome = precise if precise.bad or not outcome.bad or outcome is Outcome.NOT_RUN else outcome
-        message = part(told, "message", str, "", where=where)
-        failures = (self._failure(name, phase, told, message, where),) if outcome in _FAILING else ()
+        message = optional(told, "message", str, "")
+        failures = (self._failure(name, phase, told, message),) if outcome in _FAILING else ()
         return Attempt(
             outcome=outcome,
             phase=phase,
             call_s=seconds(told.get("duration")) / 1_000,
-            worker=clean(part(told, "threadId", str, "", where=where)[:100]),
+            worker=clean(optional(told, "threadId", str, "")[:100]),
             order=number,
             reason="" if outcome.bad else clean(message[:1_000]),
             failures=failures,
         )
 
-    def _failure(self, name: str, phase: Phase, told: Any, message: str, where: str) -> Failure:
-        lines = {key: parts(told, key, where=where) for key in ("stdout", "stderr")}
+    def _failure(self, name: str, phase: Phase, told: Any, message: str) -> Failure:
+        lines = {key: optional(told, key, list, []) for key in ("stdout", "stderr")}
         return self._failures.of_text(
             name,
             phase,
             message=message,
-            text=part(told, "trace", str, "", where=where),
+            text=optional(told, "trace", str, ""),
             captured=[(key, "\n".join(map(str, found))) for key, found in lines.items() if found],
         )
 
@@ -157,15 +157,36 @@ def _in_round(attempt: Attempt, round_: int) -> Attempt:
     return replace(attempt, repetition=round_) if round_ else attempt
 
 
-def _node_id(test: Any, where: str) -> str:
-    """The name, where it is a node id; else with the file or the suites before it."""
+def _node_ids(tests: Sequence[Any]) -> list[str]:
+    """The name of each test, where it is a node id; else with the file or the suites before it.
+
+    With both where several suites of a file have a test of the name.
+    """
+    named = [_named(test, f"test {number}") for number, test in enumerate(tests)]
+    first: dict[str, tuple[str, ...]] = {}
+    several = {name for name, suites in named if first.setdefault(name, suites) != suites}
+    found = []
+    for name, suites in named:
+        before, _, last = name.rpartition("::")
+        found.append(short("::".join([before, *suites, last])) if name in several else name)
+    return found
+
+
+def _named(test: Any, where: str) -> tuple[str, tuple[str, ...]]:
+    """A test's id, and the suites that it leaves out."""
     name = part(test, "name", str, where=where)
-    path = part(test, "filePath", str, "", where=where)
+    path = optional(test, "filePath", str, "")
     if "::" in name or name == path:
-        return short(name)
-    suites = parts(test, "suite", where=where)
-    before = [path] if path else [str(suite) for suite in suites]
-    return short("::".join([*before, name]))
+        return short(name), ()
+    suites = _suites(test)
+    before = [path] if path else suites
+    return short("::".join([*before, name])), tuple(suites) if path else ()
+
+
+def _suites(test: Any) -> list[str]:
+    """Outermost first; reporters of before CTRF 1.0 join them."""
+    joined = optional(test, "suite", str, "")
+    return joined.split(" > ") if joined else [str(suite) for suite in optional(test, "suite", list, [])]
 
 
 def _environment(told: Mapping[str, Any], tool: Mapping[str, Any]) -> Environment:

@@ -17,7 +17,7 @@ _MOST_WEIGHT = 24 << 20  # characters that all failures of a report together may
 _SHORT = 1_000
 _NAME = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?::|$)")
 _ERROR = re.compile(
-    r"(?:.*\.)?(?:[A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Timeout)|Failed|Exit)"
+    r"(?:.*\.)?(?:[A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt|Failed|Timeout|ExceptionGroup)|Failed|Exit)"
 )
 # What pytest 9.2 puts where it cuts the `message` attribute.
 _CUT = re.compile(r"(?:\.\.\.)?\n\[(?:\+\d+ more lines?|truncated); full report in element text\]$")
@@ -104,7 +104,8 @@ class Failures:
     ) -> Failure:
         path = test.partition("::")[0]
         if not frames and phase != "collect" and path.endswith(".py"):
-            # pytest.fail without a traceback, a strict xpass: as the probe tells it, so that both are one failure.
+            # A strict xpass, as the probe tells it, so that both are one failure; and pytest.fail without a
+            # traceback, which the probe tells with the line that said so: no report does, and none is guessed.
             frames = (Frame(path=clean(path), line=0, project=True),)
             exception = exception or "Failed"
         heavy = self._weight > _MOST_WEIGHT

@@ -27,6 +27,7 @@ class Found:
 
     runs: tuple[Run, ...]
     broken: tuple[str, ...] = ()
+    part: Report | None = None  # the report of the only run, where that may be a part of a larger one
 
 
 def sniff(data: bytes) -> str:
@@ -91,7 +92,8 @@ def read(
         runs=tuple(
             run(report, _told(origin, report), content)
             for report, content in zip(reports, contents, strict=True)
-        )
+        ),
+        part=reports[0] if len(reports) == 1 and reports[0].foreign else None,
     )
 
 

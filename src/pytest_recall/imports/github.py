@@ -120,7 +120,7 @@ def _workflow(told: Any) -> Workflow:
         id=str(number),
         name=part(told, "workflowName", str, "", where=where)[:100],
         revision=revision,
-        created_at=timestamp(part(told, "createdAt", str, "", where=where)),
+        created_at=timestamp(part(told, "createdAt", str, "", where=where))[0],
         link=part(told, "url", str, "", where=where)[:500],
     )
 

@@ -11,7 +11,7 @@ from pytest_recall.imports.bounded import instant, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided, doubts_of_exit
-from pytest_recall.imports.traces import Place
+from pytest_recall.imports.traces import place, unheaded
 from pytest_recall.imports.traces import read as read_trace
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Phase, Warned
 
@@ -115,7 +115,7 @@ class _Reader:
     def collector(self, collector: Any) -> Collector | None:
         outcome = part(collector, "outcome", str, "", where="a collector")
         name = short(part(collector, "nodeid", str, "", where="a collector"))
-        text = part(collector, "longrepr", str, "", where="a collector")
+        text = unheaded(part(collector, "longrepr", str, "", where="a collector"))
         if outcome == "failed":
             failure = self._failures.of_text(name, "collect", text=text)
             return Collector(id=name, outcome=Outcome.ERROR, failure=failure)
@@ -126,15 +126,13 @@ class _Reader:
     def _failure(self, test: str, phase: Phase, stage: Mapping[str, Any]) -> Failure:
         where = f"{phase} of a test"
         crash = part(stage, "crash", dict, {}, where=where)
-        text = part(stage, "longrepr", str, "", where=where)
+        text = unheaded(part(stage, "longrepr", str, "", where=where))
         message = part(crash, "message", str, "", where=where)
         told = read_trace(text)
         entries = [one for one in parts(stage, "traceback", where=where) if isinstance(one, dict)]
-        places = told.places or tuple(
-            Place(str(one.get("path", "")), one["lineno"] if type(one.get("lineno")) is int else 0, "", "")
-            for one in entries
-        )
-        kind = told.exception or (str(entries[-1].get("message", "")) if entries else "")
+        places = told.places or tuple(map(place, entries)) or (place(crash),) * bool(crash)
+        said = str(entries[-1].get("message", "")) if entries else ""
+        kind = told.exception or ("" if said.startswith("in ") else said)  # a function's name
         captured = [(name, part(stage, name, str, "", where=where)) for name in ("stdout", "stderr")]
         return self._failures.of_places(
             test,
@@ -155,10 +153,8 @@ def _reason(outcome: Outcome, stages: Mapping[Phase, Mapping[str, Any]]) -> str:
     """Pytest writes a skip as the text of a tuple: (file, line, reason)."""
     if outcome is not Outcome.SKIPPED:
         return ""
-    texts = [str(stage["longrepr"]) for stage in stages.values() if stage.get("longrepr")]
-    if not texts:
-        return ""
-    text = texts[0].strip("()").split(", ", 2)[-1].strip("'\"")
+    texts = [unheaded(str(stage.get("longrepr") or "")) for stage in stages.values()]
+    text = next(filter(None, texts), "").strip("()").split(", ", 2)[-1].strip("'\"")
     return clean(text.removeprefix("Skipped: ")[:1_000])
 
 

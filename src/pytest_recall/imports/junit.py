@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
-_FAILED = frozenset({"failed", "failure", "error", "broken"})
+_LONGEST_PATH = 1_000  # characters of the names of suites within suites
+_FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
+_SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
 _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) failure)')
 
@@ -30,22 +32,41 @@ _WHEN = re.compile(r'(?:failed on (setup|teardown) with "|test (setup|teardown) 
 def read(root: Element, places: Places) -> list[Report]:
     """The runs in a JUnit document: one, or several where its suites tell of the same tests. Raises `Unimportable`."""
     if root.tag == "testsuites":
-        suites = root.findall("testsuite")
+        suites = [*root.findall("testsuite"), *_loose(root)]
     elif root.tag == "testsuite":
         suites = [root]
     else:
         raise Unimportable(f"XML, but no JUnit: it begins with <{quoted(root.tag[:80])}>.")
     groups = _groups(suites, places)
-    total = seconds(root.get("time", "")) if len(groups) == 1 else 0.0
-    return [_report(group, _scan(group, places), places, total=total) for group in groups]
+    reports = [
+        _report(group, _scan(group, places), places, root=root, total=len(groups) == 1) for group in groups
+    ]
+    if any(report.bad or report.doubts for report in reports):
+        return reports
+    # What only the root counts may be of any of them.
+    return [replace(report, doubts=tuple(_doubts([root]))) for report in reports]
+
+
+def _loose(root: Element) -> list[Element]:
+    """The test cases that stand in no suite, as one."""
+    cases = root.findall("testcase")
+    if not cases:
+        return []
+    suite = Element("testsuite")
+    suite.extend(cases)
+    return [suite]
 
 
 def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
-    """The suites of each run: documents merged from several runs tell of the same tests again."""
+    """The suites of each run: documents merged from several runs tell of the same tests again.
+
+    Other tools' tests are told apart by their suites only: the same name in another suite is another test.
+    """
     groups: list[list[Element]] = [[]]
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for suite in suites:
-        names = _scan([suite], places).cases.keys()
+        found = _scan([suite], places)
+        names = {(suite.get("name", "") if found.foreign else "", name) for name in found.cases}
         if not seen.isdisjoint(names):
             groups.append([])
             seen = set()
@@ -59,7 +80,8 @@ def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
 class _Scan:
     """The test cases of some suites, by node id."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, foreign: bool) -> None:
+        self.foreign = foreign  # none of pytest's: its own words are the ids
         self.cases: dict[str, list[TestCase]] = {}
         self.collectors: dict[str, TestCase] = {}
         self.internal: TestCase | None = None
@@ -67,11 +89,14 @@ class _Scan:
 
 
 def _scan(suites: Iterable[Element], places: Places) -> _Scan:
-    found = _Scan()
-    rows = [(element, _case(element)) for suite in suites for element in suite.iter("testcase")]
-    named = [places.node_id(case.classname or "", case.name or "", e.get("file") or "") for e, case in rows]
-    ours = any(sure for _, sure in named) or any(_is_pytest(suite) for suite in suites)
-    for (element, case), (guess, sure) in zip(rows, named, strict=True):
+    suites = list(suites)
+    rows = [(path, e, _case(e)) for suite in suites for path, e in _rows(suite)]
+    named = [
+        places.node_id(case.classname or "", case.name or "", e.get("file") or "") for _, e, case in rows
+    ]
+    found = _Scan(foreign=not (any(sure for _, sure in named) or any(_is_pytest(suite) for suite in suites)))
+    own = _own([(path, case) for path, _, case in rows]) if found.foreign else [guess for guess, _ in named]
+    for (_, element, case), (_, sure), name in zip(rows, named, own, strict=True):
         first = next(iter(case.result), None)
         message = (first.message or "") if first else ""
         if message in {"collection failure", "collection skipped"}:
@@ -79,11 +104,34 @@ def _scan(suites: Iterable[Element], places: Places) -> _Scan:
         elif message == "internal error" and case.classname == "pytest":
             found.internal = case
         else:
-            # Another tool's own words are the best id for its tests.
-            own = short("::".join(filter(None, (case.classname, case.name))) or "unnamed")
-            found.guessed += ours and not sure
-            found.cases.setdefault(guess if ours else own, []).append(case)
+            found.guessed += not (found.foreign or sure)
+            found.cases.setdefault(name, []).append(case)
     return found
+
+
+def _rows(holder: Element, above: str = "") -> Iterator[tuple[str, Element]]:
+    """The test cases in *holder*, each with the names of the suites around it."""
+    path = above
+    if holder.tag == "testsuite":
+        path = short("::".join(filter(None, (above, holder.get("name")))), _LONGEST_PATH)
+    for inner in holder:
+        if inner.tag == "testcase":
+            yield path, inner
+        if len(inner):
+            yield from _rows(inner, path)
+
+
+def _own(rows: Sequence[tuple[str, TestCase]]) -> list[str]:
+    """The ids of another tool's tests: its own words; with the suite before those that several suites have."""
+    names = [short("::".join(filter(None, (case.classname, case.name))) or "unnamed") for _, case in rows]
+    first: dict[str, str] = {}
+    several = {
+        name for name, (path, _) in zip(names, rows, strict=True) if first.setdefault(name, path) != path
+    }
+    return [
+        short(f"{path}::{name}") if path and name in several else name
+        for name, (path, _) in zip(names, rows, strict=True)
+    ]
 
 
 def _case(element: Element) -> TestCase:
@@ -96,11 +144,12 @@ def _is_pytest(suite: Element) -> bool:
     return suite.get("name") == "pytest"
 
 
-def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: float = 0.0) -> Report:
+def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Element, total: bool) -> Report:
     reader = _Reader(Failures(places))
     tests = {test: reader.attempts(test, cases) for test, cases in scan.cases.items()}
     collectors = tuple(reader.collector(path, case) for path, case in scan.collectors.items())
-    times = [at for suite in suites if (at := timestamp(suite.get("timestamp", "")))]
+    started_at, zoned = _begun(suites, root)
+    whole = seconds(root.get("time", "")) if total else 0.0
     lost = set(LOST)
     notes = []
     if reader.hidden:
@@ -111,17 +160,30 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, total: fl
     if scan.guessed:
         lost.add("ids")
         notes.append(f"{scan.guessed} node ids were guessed: no such file is in the project.")
-    return Report(
+    report = Report(
         format="junit",
         tests=decided(_ordered(tests)),
         collectors=collectors,
-        started_at=min(times, default=0.0),
-        duration_s=total or sum(seconds(suite.get("time", "")) for suite in suites),
+        started_at=started_at,
+        zoned=zoned,
+        duration_s=whole or sum(seconds(suite.get("time", "")) for suite in suites),
         ended=_internal(scan.internal),
         lost=frozenset(lost),
-        doubts=tuple(_doubts(suites, tests.values(), collectors)),
         notes=tuple(notes),
+        foreign=scan.foreign,
     )
+    return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
+
+
+def _begun(suites: Sequence[Element], root: Element) -> tuple[float, bool]:
+    """When the tests of *suites* began, and whether the zone is told; else what stands below or above these tells it."""
+    below = (one for suite in suites for one in suite.iter() if one.tag in {"testsuite", "testcase"})
+    for holders in (suites, below, [root]):
+        told = (timestamp(said) for one in holders if (said := one.get("timestamp")))
+        times = [(at, zoned) for at, zoned in told if at]
+        if times:
+            return min(times)
+    return 0.0, True
 
 
 def _ordered(tests: dict[str, list[Attempt]]) -> dict[str, list[Attempt]]:
@@ -138,15 +200,18 @@ def _internal(case: TestCase | None) -> Termination | None:
     return InternalError(message=clean(text.strip()[-4_000:]))
 
 
-def _doubts(
-    suites: Sequence[Element], tests: Iterable[Sequence[Attempt]], collectors: Iterable[Collector]
-) -> Iterator[str]:
-    bad = sum(any(attempt.outcome.bad for attempt in attempts) for attempts in tests)
-    bad += sum(collector.outcome is Outcome.ERROR for collector in collectors)
+def _doubts(holders: Iterable[Element]) -> Iterator[str]:
+    """Where *holders*, in which no test failed, count failures."""
+    holders = list(holders)
     for what in ("failures", "errors"):
-        said = sum(_count(suite, what) for suite in suites)
-        if said and not bad:
+        said = sum(_counted(holder, what) for holder in holders)
+        if said:
             yield f"The report counts {said} {what}, and no test in it failed."
+
+
+def _counted(holder: Element, what: str) -> int:
+    """What a suite, or the root, counts, or the suites in it."""
+    return max(_count(holder, what), sum(_counted(suite, what) for suite in holder.findall("testsuite")))
 
 
 def _count(suite: Element, what: str) -> int:
@@ -228,13 +293,11 @@ class _Reader:
             last = _failed(last, told)
         elif skipped is not None:
             last = _skipped(last, skipped)
-        elif not _FAILED.isdisjoint({_attribute(case, "status").lower(), _attribute(case, "result").lower()}):
+        elif not _FAILED.isdisjoint(words := _words(case)):
             last = replace(last, outcome=Outcome.FAILED)  # told by an attribute alone
-        elif _attribute(case, "status") == "notrun" or _attribute(case, "result") in {
-            "skipped",
-            "suppressed",
-        }:
-            last = replace(last, outcome=Outcome.SKIPPED, reason="disabled")  # gtest
+        elif not _SILENT.isdisjoint(words):
+            reason = "" if "skipped" in words else "disabled"
+            last = replace(last, outcome=Outcome.SKIPPED, reason=reason)
         return [*earlier, last]
 
     def _interim(self, test: str, result: Result) -> Attempt:
@@ -308,6 +371,11 @@ def _kind(result: Result) -> str:
 def _properties(case: TestCase) -> Iterator[tuple[str, str]]:
     for one in case.properties():  # type: ignore[no-untyped-call]
         yield clean((one.name or "")[:200]), clean((one.value or "")[:2_000])
+
+
+def _words(case: TestCase) -> set[str]:
+    """What a test case says of its outcome in attributes."""
+    return {_attribute(case, name).strip().lower() for name in ("status", "result")}
 
 
 def _attribute(case: TestCase, name: str) -> str:

@@ -102,12 +102,12 @@ class Places:
         return frozenset(self._files.values())
 
 
-def short(node_id: str) -> str:
+def short(node_id: str, most: int = _ID_MOST) -> str:
     """*node_id*, or where it is too long its head with a digest of the whole: as the probe does it."""
-    if len(node_id) <= _ID_MOST:
+    if len(node_id) <= most:
         return node_id
     digest = hashlib.blake2b(node_id.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return f"{node_id[: _ID_MOST - 14]}…#{digest}"
+    return f"{node_id[: most - 14]}…#{digest}"
 
 
 def _dotted(path: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from pytest_recall.model import (
@@ -30,7 +30,8 @@ from pytest_recall.model import (
 )
 from pytest_recall.suite import Tests
 
-_SLACK_S = 86_400.0  # clocks that go wrong, and local times without their zone
+_SLACK_S = 86_400.0  # clocks that go wrong
+_ZONES_S = 26 * 3_600.0  # from the first zone of the earth to the last
 
 _PASSED, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = range(6)
 
@@ -57,6 +58,7 @@ class Report:
     collectors: tuple[Collector, ...] = ()
     not_run: tuple[str, ...] = ()
     started_at: float = 0.0  # 0: not told
+    zoned: bool = True  # else `started_at` is what its writer's clock showed, read as if that were here
     duration_s: float = 0.0
     exit_code: int | None = None
     root: str = ""  # pytest's rootdir, where it is told
@@ -69,15 +71,22 @@ class Report:
     lost: frozenset[str] = frozenset()
     doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    foreign: bool = False  # of another tool's tests; it may be a part of what the tool ran
+
+    @property
+    def bad(self) -> bool:
+        """Whether a test, an attempt at one or a collector failed."""
+        tests = (attempt.outcome for test in self.tests for attempt in test.attempts)
+        return any(outcome.bad for outcome in (*tests, *(one.outcome for one in self.collectors)))
 
 
 def run(report: Report, origin: Origin, content: bytes) -> Run:
     """The Run that *report* makes. Its id comes from *content*: the same content is the same run."""
     lost = set(report.lost)
-    started_at = report.started_at
-    if not 0 < started_at < origin.now + _SLACK_S:
+    started_at = _begun(report, origin)
+    if not started_at:
         lost.add("time")
-        started_at = origin.at if 0 < origin.at < origin.now + _SLACK_S else origin.now
+        started_at = min(origin.at, origin.now) if 0 < origin.at < origin.now + _SLACK_S else origin.now
     environment = report.environment
     if not (environment.os and environment.python):
         lost.add("environment")
@@ -119,6 +128,14 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
     )
 
 
+def _begun(report: Report, origin: Origin) -> float:
+    """When the run began, so far as its report tells; 0 where it does not, or of a time that cannot be."""
+    at = report.started_at
+    if not report.zoned and 0 < origin.at < at < origin.at + _ZONES_S:
+        return origin.at  # another zone's: nothing is written before it began
+    return min(at, origin.now) if 0 < at < origin.now + _SLACK_S else 0.0
+
+
 def run_id(at: float, content: bytes) -> str:
     """A UUID of version 7 whose time is *at* and whose random part is the hash of *content*."""
     made = int.from_bytes(hashlib.blake2b(content, digest_size=10).digest())
@@ -137,13 +154,16 @@ def decided(tests: dict[str, list[Attempt]]) -> tuple[Test, ...]:
     return tuple(Test(id=test, attempts=tuple(attempts)) for test, attempts in tests.items())
 
 
-def timestamp(text: str) -> float:
-    """ISO 8601 as seconds since the epoch, in UTC where it names no zone; 0.0 for whatever is none."""
+def timestamp(text: str) -> tuple[float, bool]:
+    """ISO 8601 as seconds since the epoch, and whether it names its zone: else it is this machine's.
+
+    0 for whatever is no time.
+    """
     try:
         when = datetime.fromisoformat(text.strip())
-        return max((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), 0.0)
+        return max(when.timestamp(), 0.0), when.tzinfo is not None
     except (ValueError, OverflowError, OSError):
-        return 0.0
+        return 0.0, True
 
 
 def _status(report: Report) -> Status:

@@ -206,14 +206,18 @@ class _Log:
         crash = told.get("reprcrash") if isinstance(told, dict) else None
         if not isinstance(told, dict) or not isinstance(crash, dict):
             return self._failures.of_text(name, phase, text=_text(told), captured=captured, subtest=subtest)
+        text = _text(told)
         places, kind = _entries(told)
+        if not places:  # as Python writes it, or not at all
+            trace = traces.read(text)
+            places, kind = trace.places or (traces.place(crash),), trace.exception
         return self._failures.of_places(
             name,
             phase,
             message=part(crash, "message", str, "", where="a crash"),
             kind=kind,
             places=places,
-            text=_text(told),
+            text=text,
             captured=captured,
             subtest=subtest,
         )
@@ -230,24 +234,24 @@ def _outcome(fact: Any, when: Phase, where: str) -> tuple[Outcome, bool]:
     return (Outcome.FAILED if when == "call" else Outcome.ERROR), said in _RERUN
 
 
-def _entries(told: Mapping[str, Any]) -> tuple[list[Place], str]:
+def _entries(told: Mapping[str, Any]) -> tuple[Sequence[Place], str]:
     """The frames of a serialised failure, and the name of its exception."""
     places, kind = [], ""
     for data in _data(told):
         at = data.get("reprfileloc")
-        lines = [line for line in data.get("lines") or () if isinstance(line, str)]
-        if isinstance(at, dict):
-            path, line, message = at.get("path"), at.get("lineno"), at.get("message")
+        if not isinstance(at, dict):
+            continue
+        lines = _lines(data)
+        said = at.get("message")
+        said = said if isinstance(said, str) else ""
+        place = traces.place(at)
+        if said.startswith("in "):  # a short entry: the function, and its line of source
+            shown = next((line for line in lines[:1] if not line.startswith("E ")), "")
+            places.append(place._replace(function=said[3:], source=traces.source(shown)))
+        else:
+            kind = said or kind
             marked = [traces.source(text[1:]) for text in lines if text.startswith(">")]
-            kind = message if isinstance(message, str) and message else kind
-            places.append(
-                Place(
-                    path if isinstance(path, str) else "",
-                    line if type(line) is int and 0 <= line < 1 << 31 else 0,
-                    "",
-                    (marked or [""])[-1],
-                )
-            )
+            places.append(place._replace(source=(marked or [""])[-1]))
     return places[-40:], kind[:300]
 
 
@@ -258,13 +262,18 @@ def _data(told: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [data for data in found if isinstance(data, dict)]
 
 
+def _lines(data: Mapping[str, Any]) -> list[str]:
+    lines = data.get("lines")
+    return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
+
+
 def _text(told: Any) -> str:
     """A serialised failure as pytest would print it."""
     if not isinstance(told, dict):
         return told if isinstance(told, str) else "" if told is None else str(told)[:20_000]
     blocks = []
     for data in _data(told):
-        lines = [line for line in data.get("lines") or () if isinstance(line, str)]
+        lines = [line.removesuffix("\n") for line in _lines(data)]
         at = data.get("reprfileloc")
         if isinstance(at, dict):
             lines += ["", f"{at.get('path')}:{at.get('lineno')}: {at.get('message') or ''}"]

@@ -30,6 +30,7 @@ _SMALL = 4 << 20
 _DEEPEST = 2  # archives within archives
 _SNIFFED = 64 << 10
 _PASSED_OVER = frozenset({"node_modules", "__pycache__"})
+_MEMORY = ".pytest-recall"
 
 _JOURNAL = (
     "is a run in a store of pytest-recall's. `pytest-recall store export FILE` there and `pytest-recall store import "
@@ -74,11 +75,12 @@ class Refused:
 
 @dataclass(slots=True)
 class Sources:
-    """What to import. Iterating gives documents and refusals, in order; `passed_over` counts what is no report."""
+    """What to import. Iterating gives documents and refusals, in order; `passed_over` counts files, and hidden folders, that are none."""
 
     places: Sequence[str]  # files and folders; "-" is *stdin*
     stdin: BinaryIO | None = None
     shown: tuple[str, str] = ("", "")  # a folder, and what its name is in the names of documents
+    own: Path | None = None  # the memory that is imported into: what its inbox holds may still be written
     passed_over: int = 0
     _seen: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
@@ -111,9 +113,9 @@ class Sources:
 
     def _folder(self, folder: Path) -> Iterator[Document | Refused]:
         for here, folders, names in os.walk(folder):  # links to folders are not followed
-            folders[:] = sorted(
-                name for name in folders if not name.startswith(".") and name not in _PASSED_OVER
-            )
+            inside = sorted(name for name in folders if self._enters(Path(here), name))
+            self.passed_over += len(folders) - len(inside)
+            folders[:] = inside
             for name in sorted(names):
                 path = Path(here, name)
                 if not self._may():
@@ -123,6 +125,17 @@ class Sources:
                     self.passed_over += 1
                     continue
                 yield from self._file(path, self._named(path), asked=False)
+
+    def _enters(self, here: Path, name: str) -> bool:
+        """Whether reports may lie there; of another project's memory only the inbox, as an artefact of CI has it."""
+        own = self.own
+        if own and name == own.name and os.path.realpath(here / name) == os.path.realpath(own):
+            return False
+        if name == _MEMORY:
+            return True
+        if here.name == _MEMORY:
+            return name == "inbox"
+        return not name.startswith(".") and name not in _PASSED_OVER
 
     def _named(self, path: Path) -> str:
         folder, name = self.shown

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 _MOST_LINES = 20_000
 _LONGEST = 2_000
@@ -14,14 +15,21 @@ _SOURCE = 300
 _PLACE = re.compile(r"((?:[A-Za-z]:)?[^\s:>=][^:=]{0,500}):(\d{1,9}):(?: (.{0,500}))?$")
 _NATIVE = re.compile(r"  File \"([^\"]{1,500})\", line (\d{1,9}), in (.{1,200})$")
 _LATER = re.compile(
-    r"(?:The above exception was the direct cause|During handling of the above exception)\b.*exception occurred:$"
+    r"(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):$"
 )
-
+# A group is written as Python does it, in a margin; deeper margins hold what is in it.
+_GROUP = re.compile(r" {0,2}\+ Exception Group Traceback \(most recent call last\):$")
+_MARGIN = "  | "
+_GROUPED = re.compile(r"((?:\w{1,200}\.){0,20}\w{1,200})(?::|$)")
 
 # A line of a doctest, numbered as its file is: an example, or how it goes on.
 _EXAMPLE = re.compile(r"\d{3,9} +(?:>>>|(\.\.\.)) ?(.*)$")
 _OF_DOCTEST = (": DocTestFailure", ": UnexpectedException")
 _NUMBERED = re.compile(r"\d{3,9}(?: |$)")
+
+
+_WORKER = re.compile(r"\[gw\d{1,9}\] \S{1,40} -- Python ")
 
 
 class Place(NamedTuple):
@@ -51,8 +59,10 @@ def read(text: str) -> Trace:
         if _LATER.match(lines[number]):
             lines = lines[number + 1 :]
             break
+    group = _group(lines)
+    lines = group or lines
     places = list(_places(lines))
-    exception = ""
+    exception = _named(group)
     if places and places[-1].function == _ENDED:
         exception = places[-1].source
         places.pop()
@@ -60,6 +70,19 @@ def read(text: str) -> Trace:
     if len(places) > _MOST_FRAMES:
         places = places[: _MOST_FRAMES // 4] + places[-(_MOST_FRAMES - _MOST_FRAMES // 4) :]
     return Trace(exception, "\n".join(_dedented(marked)), tuple(places))
+
+
+def _group(lines: list[str]) -> list[str]:
+    """The traceback of the last exception group in *lines*, without its margin; nothing where there is none."""
+    begin = max((number for number, line in enumerate(lines) if _GROUP.match(line)), default=-1)
+    inside = takewhile(lambda line: line.startswith(_MARGIN), lines[begin + 1 :]) if begin >= 0 else ()
+    return [line.removeprefix(_MARGIN) for line in inside]
+
+
+def _named(group: list[str]) -> str:
+    """The type of an exception group: its message stands below the frames."""
+    found = next((found for line in group if (found := _GROUPED.match(line))), None)
+    return found[1] if found else ""
 
 
 def _doctest(lines: list[str]) -> Trace | None:
@@ -112,6 +135,22 @@ def _places(lines: list[str]) -> Iterator[Place]:
 
 def _following(lines: list[str], number: int) -> str:
     return source(lines[number + 1]) if number + 1 < len(lines) else ""
+
+
+def place(told: Mapping[str, Any]) -> Place:
+    """A place as pytest's own objects tell it, in JSON."""
+    path, line = told.get("path"), told.get("lineno")
+    return Place(
+        path[:_LONGEST] if isinstance(path, str) else "",
+        line if type(line) is int and 0 <= line < 1 << 31 else 0,
+        "",
+        "",
+    )
+
+
+def unheaded(text: str) -> str:
+    """*text* without xdist's line on the worker and its interpreter."""
+    return text.partition("\n")[2].lstrip("\n") if _WORKER.match(text) else text
 
 
 def source(text: str) -> str:
