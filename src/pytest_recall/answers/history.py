@@ -192,7 +192,7 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         id=middle(judged.history.id, 4_200),
         verdict=_verdict(judgement),
         evidence=head(judgement.evidence, 300),
-        action=head(judgement.action, 300),
+        action="" if judged.history.gone else head(judgement.action, 300),
         failed=len(bad),
         attempts=len(samples),
         outcomes=_strip(judged.history),
@@ -205,7 +205,16 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         context=context,
         costs=costs,
         notes=await _notes(app, project, query, judged.history.id, judged.history.id.partition("[")[0]),
+        remarks=await _gone(app, project, judged.history),
     )
+
+
+async def _gone(app: App, project: str, history: TestHistory) -> list[str]:
+    if not history.gone:
+        return []
+    fate = (await (await app.workspaces.get(project)).store.fates()).get(history.id)
+    became = f": it is {middle(fate.became, 300)} now" if fate and fate.became else ""
+    return [f"It is gone from the suite{became}."]
 
 
 async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[list[str], list[str]]:

@@ -273,6 +273,10 @@ class Store:
                 self._known = (answer["generation"], packed)
         found = await asyncio.to_thread(self._folding.tests, packed, asked)
         if fates:
+            if (
+                asked is None
+            ):  # what is new under its name may never have failed, and ended its former failures
+                found |= await asyncio.to_thread(self._folding.seen, fate.heirs(found, fates))
             found = await asyncio.to_thread(fate.applied, found, fates)
         return found if wanted is None else {test: one for test, one in found.items() if test in wanted}
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from pytest_recall.history import trend
-from pytest_recall.model import FailureHistory, TestHistory
+from pytest_recall.model import FailureHistory, Sample, TestHistory
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
 from pytest_recall.store.rows import Rows
 
@@ -41,14 +40,17 @@ class Folding:
         late = catching_up(known, near)
         found = known | {test_id: trend.fold(known[test_id], test_id, more) for test_id, more in late.items()}
         missing = self._missing(found, ids, near)
-        if missing:
-            samples: dict[str, list[Any]] = {}
-            for entry in self._recent.entries(FAR):
-                for test_id, more in entry.samples(missing).items():
-                    samples.setdefault(test_id, []).extend(more)
-            found |= {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+        found |= self.seen(missing)
         self._last = (state, found)
         return dict(found)
+
+    def seen(self, ids: Collection[str]) -> dict[str, TestHistory]:
+        """What the newest runs of the journal have of tests that no row is about: those that never failed."""
+        samples: dict[str, list[Sample]] = {}
+        for entry in self._recent.entries(FAR) if ids else ():
+            for test_id, more in entry.samples(ids).items():
+                samples.setdefault(test_id, []).extend(more)
+        return {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
 
     def failures(
         self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
