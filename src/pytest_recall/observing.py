@@ -17,7 +17,7 @@ from pytest_recall.history import tally, verdict
 from pytest_recall.history.inventory import Known
 from pytest_recall.history.tally import Counted, Standing, Tally
 from pytest_recall.model import TestHistory
-from pytest_recall.store import codec, shape
+from pytest_recall.store import codec, lacking, shape
 from pytest_recall.store.journal import Journal, place
 from pytest_recall.workspace import Workspace
 
@@ -27,6 +27,7 @@ _LOCK_S = 10.0
 _BUDGET_S = 2.0  # that the answer of a run may wait for counts
 
 
+@lacking.told
 async def standing(space: Workspace, *, budget_s: float = inf) -> Standing:
     """How the project in *space* stands.
 

@@ -1,6 +1,7 @@
 """What is looked up in the past: two runs side by side, slow tests, spaces, and the store itself."""
 
 import json
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import anyio
 import pytest
 
 from pytest_recall.cli import main
+from pytest_recall.errors import StoreUnavailable
+from pytest_recall.store.client import Store
+from pytest_recall.store.line import Line
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +85,34 @@ async def test_an_answer_with_nothing_in_it_says_why(make_project, connect):
             [remark] = (await agent.call("test_history", view=view))["remarks"]
             assert remark.startswith("No ")
         assert (await agent.call("test_history", view="run"))["run"]["run_id"] == done["run_id"]
+
+
+def test_an_answer_tells_what_one_of_its_questions_lacked_though_the_next_was_answered(
+    make_project, recall, monkeypatch
+):
+    def call(_: Line, do: str, **__: object) -> Future[dict[str, object]]:
+        answer: Future[dict[str, object]] = Future()
+        if do == "tests":
+            answer.set_exception(StoreUnavailable("Another process has the index."))
+        else:
+            answer.set_result({"rows": [], "generation": "g", "taken": 0})
+        return answer
+
+    project = make_project({"test_a.py": "def test_one(): assert 1 == 2\n"})
+    run_id = json.loads(recall("run", "--json", project=project)[1])["run_id"]
+    monkeypatch.setattr(Store, "_journal_is_enough", lambda _: False)
+    monkeypatch.setattr(Store, "_glanced", lambda *_, **__: None)
+    monkeypatch.setattr(Line, "call", call)
+    for words in (
+        ("stats",),
+        ("history", "run", run_id),
+        ("metrics",),
+        ("bundle", "-o", str(project / "b.tar.gz")),
+    ):
+        told = json.loads(recall(*words, "--json", project=project)[1])
+        [warning] = told.get("warnings") or told["run"]["warnings"]
+        assert "Another process has the index." in warning
+    assert "warnings" not in json.loads(recall("history", "failures", "--json", project=project)[1])
 
 
 async def test_a_cause_counts_as_seen_before_only_in_other_runs(make_project, connect):

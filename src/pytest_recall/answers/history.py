@@ -49,6 +49,7 @@ from pytest_recall.history.verdict import Judgement, Verdict
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove
+from pytest_recall.store import lacking
 
 VERIFY_S = 600.0  # limit of all reruns of one question
 STRIP = 40  # recent outcomes shown as letters
@@ -111,6 +112,7 @@ class Query:
     full: bool = False
 
 
+@lacking.told
 async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
     """The answer to *query*. Raises a RecallError that says which argument is wrong or missing."""
     if not 1 <= query.limit <= 500:  # noqa: PLR2004 - said in the message

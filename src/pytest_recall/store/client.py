@@ -30,7 +30,7 @@ from pytest_recall.model import (
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, lore, records, shape
+from pytest_recall.store import codec, lacking, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
@@ -128,7 +128,7 @@ class Store:
             try:
                 answer = await self._take(self._line)
             except StoreUnavailable as error:
-                self._error = str(error)
+                self._lack(str(error))
                 break
             self._error = ""
             taken += int(answer["taken"])
@@ -190,17 +190,18 @@ class Store:
 
     @property
     def degraded(self) -> bool:
-        """Whether the last question had to be answered without the index."""
-        return bool(self._error)
+        """Whether the last question, or any of the answer that is being made, had to be answered without the index."""
+        return bool(lacking.of(self.journal.folder) or self._error)
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
         torn = (self._lore.trouble,) if self._lore.trouble else ()
-        if not self._error:
+        error = lacking.of(self.journal.folder) or self._error
+        if not error:
             return torn
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {self._error}{behind}", *torn)
+        return (f"Answered from the journal alone: {error}{behind}", *torn)
 
     async def runs(
         self,
@@ -235,14 +236,19 @@ class Store:
 
     async def run(self, run_id: str) -> Run | None:
         """The run, from the journal or, when it has left that, from the index."""
+        run, torn = None, ""
         try:
             run = await asyncio.to_thread(self.journal.run, run_id)
         except UnreadableRun as error:
-            run, self._error = None, str(error)
+            self._error = torn = str(error)
         if run is not None:
             return run
         answer = await self._ask("run", only_index=True, run_id=run_id)
-        return None if answer is None else await asyncio.to_thread(codec.received, answer)
+        if answer is None:
+            if torn:
+                self._lack(torn)
+            return None
+        return await asyncio.to_thread(codec.received, answer)
 
     async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
@@ -417,18 +423,23 @@ class Store:
         except TimeoutError:
             self._slow = True
             if not enough:
-                self._error = f"the index did not answer within {patience:g} s."
+                self._lack(f"the index did not answer within {patience:g} s.")
             return None
         except StoreUnavailable as error:
             self._error = str(error)
-            if not isinstance(error, Damaged):
-                return None
-            if patience_s and await self._mended(line, patience_s):
-                return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
-            self._feed_later("rebuild")
+            if isinstance(error, Damaged):
+                if patience_s and await self._mended(line, patience_s):
+                    return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
+                self._feed_later("rebuild")
+            self._lack(str(error))
             return None
         self._error = ""
         return answer
+
+    def _lack(self, trouble: str) -> None:
+        """The answer that is being made does without the index: what the next question finds does not mend that."""
+        self._error = trouble
+        lacking.note(self.journal.folder, trouble)
 
     async def _mended(self, line: Line, patience_s: float) -> bool:
         """Whether a rebuild ended in time, for who asks for the index itself.
