@@ -267,7 +267,7 @@ class App:
             discovery = (await self._discover(space, dataclasses.replace(request, only="all"))).discovery
             seen = {
                 test.id.partition("[")[0]
-                for row in await space.store.runs(limit=20)
+                for row in await space.store.runs(limit=20, asked=True)
                 for test in getattr(await space.store.run(row.id), "tests", ())
             }
             ids = [function.id for function in discovery.functions if function.id not in seen]
@@ -298,14 +298,14 @@ class App:
     async def _known(space: Workspace, run_id: str) -> Run:
         run = await space.store.run(run_id)
         if run is None:
-            rows = await space.store.runs(limit=3)
+            rows = await space.store.runs(limit=3, asked=True)
             raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
         return run
 
     async def summary(self, project: str) -> Summary:
         """What is known of a project: its last runs, what fails now, what is flaky."""
         space = await self.workspaces.get(project)
-        rows = [row for row in await space.store.runs(limit=80) if not row.purpose][:20]
+        rows = await space.store.runs(limit=20, asked=True)
         known = [
             history
             for history in (await space.store.tests()).values()
@@ -357,7 +357,7 @@ class App:
         return _ranked(one for one in judged if one.judgement.verdict in _SUSPECT)
 
     async def runs(self, project: str, **filters: Any) -> list[RunRow]:
-        """Past runs, newest first; `filters` are the store's (limit, before, since, space, status)."""
+        """Past runs, newest first; `filters` are the store's."""
         return await (await self.workspaces.get(project)).store.runs(**filters)
 
     async def told(self, project: str, test_id: str, run_id: str) -> tuple[Attempt | None, tuple[Entry, ...]]:
@@ -379,7 +379,7 @@ class App:
         if history is None and (history := await survey.apart(space, test_id)):
             return Judged(history=history, judgement=_APART)
         if history is None:
-            last = await store.runs(limit=1)
+            last = await store.runs(limit=1, asked=True)
             run = await store.run(last[0].id) if last else None
             near = difflib.get_close_matches(test_id, run.tests.ids if run else (), n=3, cutoff=0.3)
             raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
@@ -492,7 +492,7 @@ class App:
             yield run_id, await self._known(here, run_id)
         if ids:
             return
-        rows = await here.store.runs(limit=1_000_000 if since else 1, since=since)
+        rows = await here.store.runs(limit=1_000_000 if since else 1, since=since, asked=not since)
         if not rows:
             raise UnknownRun("No run is kept yet" + (" of that time." if since else "."))
         for row in reversed(rows):
@@ -520,7 +520,7 @@ class App:
             except RecallError as error:
                 discovery = error
         status = await space.store.status()
-        rows = await space.store.runs(limit=1)
+        rows = await space.store.runs(limit=1, asked=True)
         return Examination(
             root=space.root,
             settings=space.settings,

@@ -353,7 +353,7 @@ async def _run_exists(space: Workspace, run_id: str) -> bool:
 
 async def _seen(space: Workspace) -> set[str]:
     """Ids of the tests and test files of the last run, without parameters."""
-    rows = await space.store.runs(limit=1)
+    rows = await space.store.runs(limit=1, asked=True)
     run = await space.store.run(rows[0].id) if rows else None
     tests = run.tests.ids if run else ()
     collectors = [one.id for one in run.collectors] if run else []
@@ -362,7 +362,7 @@ async def _seen(space: Workspace) -> set[str]:
 
 async def _what_there_is(space: Workspace, about: str) -> str:
     causes = await space.store.failures(limit=200)
-    rows = await space.store.runs(limit=3)
+    rows = await space.store.runs(limit=3, asked=True)
     tests = sorted({test for cause in causes for test in cause.tests} | await _seen(space))
     near = difflib.get_close_matches(about, tests, n=3, cutoff=0.3)
     return (

@@ -57,7 +57,7 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
     An answer never waits long for the store, and for likeness only where it is *patient*.
     """
     row = trend.row(run)
-    rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
+    rows = await space.store.runs(limit=50, scope=row.scope, before=run.id, asked=True)
     before = compare.comparable(row, rows)
     earlier = await space.store.run(before.id) if before else None
     causes = groups.group(run)

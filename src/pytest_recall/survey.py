@@ -17,13 +17,13 @@ from pytest_recall.workspace import Workspace
 _RUNS = 60  # that durations are taken from
 _SECONDS = 5_000_000  # durations that are looked at, of all these runs: of 200,000 tests, 25 runs
 _KEPT = 400_000  # of them that are kept at hand
-_ROWS = 200
+MOST = 1_000  # runs of one space that are counted
 _APART = 20
 
 
 async def apart(space: Workspace, test_id: str) -> TestHistory | None:
     """What the newest run that is no evidence about single tests has seen of that test."""
-    for row in await space.store.runs(limit=_APART):
+    for row in await space.store.runs(limit=_APART, asked=True):
         run = await space.store.run(row.id) if row.suspect else None
         if run is not None and (seen := trend.observed(run, row, {test_id}).get(test_id)):
             return trend.fold(None, test_id, seen)
@@ -57,7 +57,7 @@ async def slow(space: Workspace, *, quick_s: float, least: int) -> tuple[list[Sl
 
     And how many took less than *quick_s*: of these only so many are told that there are *least*.
     """
-    same = await timed(space, await space.store.runs(limit=_RUNS))
+    same = await timed(space, await space.store.runs(limit=_RUNS, asked=True))
     fates = await space.store.fates()
     same = [present(one, fates) for one in same] if fates else same
     found, quick, left = [], [], 0
@@ -150,22 +150,19 @@ class Stand:
 
 async def spaces(space: Workspace) -> list[Stand]:
     """The spaces that have runs, and for each the tests whose last outcome is bad there and good elsewhere."""
-    rows = await space.store.runs(limit=_ROWS)
     histories = (await space.store.tests()).values()
-    found = []
-    for name in get_args(Space):
-        here = [row for row in rows if row.space == name]
-        if here:
-            found.append(
-                Stand(
-                    space=name,
-                    runs=len(here),
-                    passed=sum(row.status == "passed" for row in here),
-                    last=here[0],
-                    fails_only_here=tuple(h.id for h in histories if _only(h, name)),
-                )
-            )
-    return found
+    there = {name: await space.store.runs(limit=MOST, space=name, asked=True) for name in get_args(Space)}
+    return [
+        Stand(
+            space=name,
+            runs=len(rows),
+            passed=sum(row.status == "passed" for row in rows),
+            last=rows[0],
+            fails_only_here=tuple(h.id for h in histories if _only(h, name)),
+        )
+        for name, rows in there.items()
+        if rows
+    ]
 
 
 def _only(history: TestHistory, space: Space) -> bool:

@@ -1,7 +1,9 @@
 """What is looked up in the past: two runs side by side, slow tests, spaces, and the store itself."""
 
 import json
+import time
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 
 from pytest_recall.cli import main
 from pytest_recall.errors import StoreUnavailable
+from pytest_recall.model import RunRequest
 from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Line
 
 pytestmark = pytest.mark.anyio
@@ -158,6 +162,69 @@ async def test_spaces_show_what_fails_only_there(make_project, connect, recall):
         "local": [],
         "agent": ["test_a.py::test_agent_only"],
     }
+
+
+@pytest.fixture
+def ask(recall):
+    """`ask("stats", project=…)`: the typed answer of that command, which must be one."""
+
+    def call(*words: str, project: Path) -> dict:
+        code, told = recall(*words, "--json", project=project)
+        assert code in (0, 1), told
+        return json.loads(told)
+
+    return call
+
+
+def copies(project: Path, number: int, at: float, **changes: object) -> None:
+    """*number* runs like the last one, a second apart, in the journal of *project*."""
+    journal = Journal(project / ".pytest-recall")
+    last = journal.read(max(journal.paths()))
+    for n in range(number):
+        journal.write(replace(last, id=begun(at + n) + last.id[13:], started_at=at + n, **changes))
+
+
+def begun(at: float) -> str:
+    """How the id of a run of that moment begins."""
+    digits = f"{int(at * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_reruns_of_our_own_are_not_taken_for_a_persons_runs(make_project, recall, ask, alone):
+    project = make_project(A if alone else {"test_a.py": "def test_two(): assert 1 == 2\n"})
+    first = ask("run", project=project)["run_id"]
+    second = ask("run", "--confirm", "2", project=project)["run_id"]
+    assert max(Journal(project / ".pytest-recall").paths()).stem != second
+    for times in 0, 90:
+        copies(project, times, time.time(), request=RunRequest(purpose="alone" if alone else "again"))
+        compared = ask("compare", project=project)
+        assert (compared["before"]["run_id"], compared["after"]["run_id"]) == (first, second)
+        stats = ask("stats", project=project)
+        assert stats["last_run"]["run_id"] == second
+        assert stats["recent_runs"] == {"failed": 2}
+        assert ask("history", "run", project=project)["run"]["run_id"] == second
+        assert ask("logs", project=project)["run_id"] == second
+        if alone:
+            assert ask("slow", project=project)["tests"][0]["id"] == "test_a.py::test_one"
+    assert (
+        ask("history", "test", "test_a.py::test_two", project=project)["attempts"] > 90
+    )  # evidence they are
+
+
+def test_a_space_is_found_however_many_runs_came_after_it(make_project, ask):
+    project = make_project(A)
+    last = ask("run", project=project)["run_id"]
+    copies(project, 2, 1.6e9, space="ci")
+    copies(project, 210, 1.7e9)
+    spaces = {line["space"]: line["runs"] for line in ask("history", "spaces", project=project)["spaces"]}
+    assert spaces == {"local": 211, "ci": 2}
+    assert ask("compare", "ci", "local", project=project)["after"]["source"].startswith("ci")
+    assert ask("compare", "local", "ci", project=project)["after"]["source"].startswith("local")
+    assert ask("compare", last, "ci", project=project)["before"]["run_id"].startswith(begun(1.6e9 + 1))
+    copies(project, 1, 1.5e9, space="ci")
+    oldest = begun(1.5e9)[:8]
+    assert ask("compare", last, oldest, project=project)["before"]["run_id"].startswith(oldest)
 
 
 def test_the_short_commands_give_the_views(make_project, recall):

@@ -80,9 +80,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
     """
     space = await app.workspaces.get(project)
     since = history.instant(asked.window)
-    rows = [
-        row for row in await app.runs(project, limit=RUNS, since=since, space=asked.space) if not row.purpose
-    ]
+    rows = await app.runs(project, limit=RUNS, since=since, space=asked.space, asked=True)
     if not rows:
         narrowed = (
             " of that window and space; widen --window or leave --space out" if since or asked.space else ""

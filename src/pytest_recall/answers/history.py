@@ -13,7 +13,7 @@ from typing import get_args
 import anyio
 
 from pytest_recall import beside, learning, reconciling, survey
-from pytest_recall.answers import learnt, told
+from pytest_recall.answers import learnt, naming, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
@@ -56,6 +56,7 @@ STRIP = 40  # recent outcomes shown as letters
 
 _OWN: dict[Purpose, str] = {
     "": "",
+    "again": "our own: does it end so once more?",
     "alone": "our own: is a failure real?",
     "order": "our own: does it depend on the tests before it?",
     "base": "our own: does it fail at the base revision too?",
@@ -169,17 +170,10 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
 
 
 async def _run(app: App, project: str, query: Query) -> RunView:
-    report = await app.report(project, query.run_id or await _last(app, project))
+    report = await app.report(project, await naming.run_id(app, project, query.run_id))
     made = run_answer.answer(report, full=query.full)
     made.ci = pipeline(report.run.ci) if report.run.ci else ""
     return RunView(view="run", run=made)
-
-
-async def _last(app: App, project: str) -> str:
-    rows = await app.runs(project, limit=1)
-    if not rows:
-        raise BadRequest(_NOTHING["summary"])
-    return rows[0].id
 
 
 async def _test(app: App, project: str, query: Query) -> TestView:
@@ -332,7 +326,8 @@ async def _slow(app: App, project: str, query: Query) -> SlowView:
 
 async def _compare(app: App, project: str, query: Query) -> CompareView:
     space = await app.workspaces.get(project)
-    found = await beside.compare(space, query.run_id, query.base_run_id)
+    words = [await naming.whole(app, project, word) for word in (query.run_id, query.base_run_id)]
+    found = await beside.compare(space, *words)
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     lists: dict[str, tuple[str, ...]] = {name: getattr(found.difference, name) for name in names}
     # Of two spaces only what differs is asked for.
@@ -371,6 +366,9 @@ async def _spaces(app: App, project: str, query: Query) -> SpacesView:
             )
             for one in found
         ],
+        remarks=[f"Of each space the last {survey.MOST} runs are counted."]
+        if any(one.runs == survey.MOST for one in found)
+        else [],
     )
 
 

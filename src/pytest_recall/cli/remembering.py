@@ -83,14 +83,12 @@ def _narrowing(parser: argparse.ArgumentParser) -> None:
 async def _history(options: argparse.Namespace) -> int:
     import sys
 
-    from pytest_recall.answers import history, naming
+    from pytest_recall.answers import history
 
     asked = (
         sys.stdin.read(100_000) if options.view == "similar" and options.subject == "-" else options.subject
     )
     async with door.app(options) as app:
-        if options.view == "run":
-            asked = await naming.run_id(app, "", asked)
         answer = await history.ask(app, "", _query(options, asked))
     door.show(options, answer)
     return 0

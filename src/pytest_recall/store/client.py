@@ -212,8 +212,9 @@ class Store:
         space: str = "",
         status: str = "",
         scope: str = "",
+        asked: bool = False,
     ) -> list[RunRow]:
-        """The newest runs that fit, newest first; *before* is a run id, *since* an instant."""
+        """The newest runs that fit, newest first; *before* is a run id, *since* an instant; *asked*: no reruns of our own."""
 
         def fits(row: RunRow) -> bool:
             return (
@@ -222,14 +223,20 @@ class Store:
                 and space in ("", row.space)
                 and status in ("", row.status)
                 and scope in ("", row.scope)
+                and not (asked and row.purpose)
             )
 
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
         if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
             return near  # the journal keeps the newest: there is nothing newer in the index
-        answer = await self._ask(
-            "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
-        )
+        fitting: dict[str, Any] = {
+            "before": before,
+            "since": since,
+            "space": space,
+            "status": status,
+            "scope": scope,
+        }
+        answer = await self._ask("runs", limit=limit, asked=asked, **fitting)
         found = {row.id: row for row in (shape.load(RunRow, each) for each in answer or ())}
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
