@@ -139,7 +139,7 @@ def _failures(run: Run, tests: frozenset[str]) -> Iterator[Failure]:
 async def _named(space: Workspace, word: str) -> Run:
     """The run that *word* names; the last one that somebody asked for, where it names none."""
     if _RUN_ID.fullmatch(word):
-        run = await space.store.run(word)
+        run = await space.store.run(word, patient=True)
         if run is None:
             raise UnknownRun(f"No run {quoted(word)} is kept.{await _latest(space)}")
         return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from math import isnan, nan
 from statistics import median
 from typing import get_args
 
+from pytest_recall.errors import UnknownTest, listed, quoted
 from pytest_recall.history import durations, odds, trend
 from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Fate, RunRow, Sample, Space, TestHistory
@@ -28,6 +30,14 @@ async def apart(space: Workspace, test_id: str) -> TestHistory | None:
         if run is not None and (seen := trend.observed(run, row, {test_id}).get(test_id)):
             return trend.fold(None, test_id, seen)
     return None
+
+
+async def unknown(space: Workspace, test_id: str) -> UnknownTest:
+    """That no run has seen that test; with the nearest ids of the last run."""
+    last = await space.store.runs(limit=1, asked=True)
+    run = await space.store.run(last[0].id) if last else None
+    near = difflib.get_close_matches(test_id, run.tests.ids if run else (), n=3, cutoff=0.3)
+    return UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
 
 
 # --- durations ------------------------------------------------------------------------------

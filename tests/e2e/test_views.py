@@ -91,22 +91,54 @@ async def test_an_answer_with_nothing_in_it_says_why(make_project, connect):
         assert (await agent.call("test_history", view="run"))["run"]["run_id"] == done["run_id"]
 
 
-def test_an_answer_tells_what_one_of_its_questions_lacked_though_the_next_was_answered(
-    make_project, recall, monkeypatch
-):
-    def call(_: Line, do: str, **__: object) -> Future[dict[str, object]]:
-        answer: Future[dict[str, object]] = Future()
-        if do == "tests":
-            answer.set_exception(StoreUnavailable("Another process has the index."))
-        else:
-            answer.set_result({"rows": [], "generation": "g", "taken": 0})
-        return answer
+@pytest.fixture
+def index_without(monkeypatch):
+    """`index_without("tests")`: from now on the index is needed, and does not answer that question."""
 
+    def replace_it(*questions: str) -> None:
+        def call(_: Line, do: str, **__: object) -> Future[object]:
+            answer: Future[object] = Future()
+            if do in questions:
+                answer.set_exception(StoreUnavailable("Another process has the index."))
+            else:
+                rows = {"rows": [], "generation": "g", "taken": 0}
+                answer.set_result([] if do == "runs" else rows)
+            return answer
+
+        monkeypatch.setattr(Store, "_journal_is_enough", lambda _: False)
+        monkeypatch.setattr(Store, "_journal_has_all", lambda _: False)
+        monkeypatch.setattr(Store, "_glanced", lambda *_, **__: None)
+        monkeypatch.setattr(Line, "call", call)
+
+    return replace_it
+
+
+def test_what_is_only_unknown_is_not_denied(make_project, recall, index_without):
+    project = make_project({"test_a.py": "def test_one(): ...\n"})
+    recall("run", project=project)
+    index_without("run", "runs", "tests", "failures")
+    theirs = "01a22166-aedf-730d-8a28-6dafb01aa1fc"
+    for words in (
+        ("history", "run", theirs),
+        ("history", "run", theirs[:8]),
+        ("history", "test", "test_b.py::test_theirs"),
+        ("compare", "local", "ci"),
+        ("compare", theirs),
+        ("logs", theirs),
+        ("note", theirs, "seen"),
+        ("run", "--only", "failed"),
+    ):
+        code, told = recall(*words, "--json", project=project)
+        assert code in (4, 5)
+        assert json.loads(told)["error"].count("could not be asked: Another process has the index.") == 1
+
+
+def test_an_answer_tells_what_one_of_its_questions_lacked_though_the_next_was_answered(
+    make_project, recall, index_without
+):
     project = make_project({"test_a.py": "def test_one(): assert 1 == 2\n"})
     run_id = json.loads(recall("run", "--json", project=project)[1])["run_id"]
-    monkeypatch.setattr(Store, "_journal_is_enough", lambda _: False)
-    monkeypatch.setattr(Store, "_glanced", lambda *_, **__: None)
-    monkeypatch.setattr(Line, "call", call)
+    index_without("tests")
     for words in (
         ("stats",),
         ("history", "run", run_id),

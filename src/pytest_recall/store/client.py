@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -36,6 +35,7 @@ from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, Recent
+from pytest_recall.store.status import StoreStatus
 
 _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
@@ -45,22 +45,6 @@ _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker w
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStatus:
-    """How the store is."""
-
-    backend: str  # embedded, http, cloud
-    folder: str
-    healthy: bool
-    behind: int  # runs of the inbox
-    runs: int  # in the journal
-    counts: dict[str, int] = field(default_factory=dict)  # records by collection
-    versions: dict[str, str] = field(default_factory=dict)
-    journal_bytes: int = 0
-    index_bytes: int = 0
-    error: str = ""
 
 
 class Store:
@@ -241,8 +225,8 @@ class Store:
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
 
-    async def run(self, run_id: str) -> Run | None:
-        """The run, from the journal or, when it has left that, from the index."""
+    async def run(self, run_id: str, *, patient: bool = False) -> Run | None:
+        """The run, from the journal or, when it has left that, from the index; *patient*: which may take its time."""
         run, torn = None, ""
         try:
             run = await asyncio.to_thread(self.journal.run, run_id)
@@ -250,7 +234,8 @@ class Store:
             self._error = torn = str(error)
         if run is not None:
             return run
-        answer = await self._ask("run", only_index=True, run_id=run_id)
+        patience = _PATIENT_S if patient else 0.0
+        answer = await self._ask("run", only_index=True, patience_s=patience, run_id=run_id)
         if answer is None:
             if torn:
                 self._lack(torn)
