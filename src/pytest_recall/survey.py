@@ -16,7 +16,7 @@ from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Fate, RunRow, Sample, Space, TestHistory
 from pytest_recall.workspace import Workspace
 
-_RUNS = 60  # that durations are taken from
+RUNS = 60  # that durations are taken from
 _SECONDS = 5_000_000  # durations that are looked at, of all these runs: of 200,000 tests, 25 runs
 _KEPT = 400_000  # of them that are kept at hand
 MOST = 1_000  # runs of one space that are counted
@@ -62,12 +62,14 @@ class Slow:
     slower: odds.Slower | None
 
 
-async def slow(space: Workspace, *, quick_s: float, least: int) -> tuple[list[Slow], int]:
+async def slow(
+    space: Workspace, rows: Sequence[RunRow], *, quick_s: float, least: int
+) -> tuple[list[Slow], int]:
     """The tests of the last run's environment: those that got slower first, then the slowest.
 
     And how many took less than *quick_s*: of these only so many are told that there are *least*.
     """
-    same = await timed(space, await space.store.runs(limit=_RUNS, asked=True))
+    same = await timed(space, rows)
     fates = await space.store.fates()
     same = [present(one, fates) for one in same] if fates else same
     found, quick, left = [], [], 0
@@ -100,7 +102,7 @@ async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
     """Those of the newest of *rows* (newest first) that can be compared: in one environment, the last one's; oldest first."""
     found: list[Timed] = []
     room = _SECONDS
-    for row in rows[:_RUNS]:
+    for row in rows[:RUNS]:
         if not row.suspect and room > 0:
             found.append(await _timed(space, row))
             room -= len(found[-1].seconds.ids)
@@ -139,7 +141,7 @@ async def _timed(space: Workspace, row: RunRow) -> Timed:
     seconds = await space.store.seconds(row.id)
     found = Timed(run=row.id, environment=trend.without_seed(row.environment), seconds=seconds)
     space.timed[row.id] = found
-    while len(space.timed) > _RUNS or sum(len(one.seconds.ids) for one in space.timed.values()) > _KEPT:
+    while len(space.timed) > RUNS or sum(len(one.seconds.ids) for one in space.timed.values()) > _KEPT:
         del space.timed[next(iter(space.timed))]
     return found
 

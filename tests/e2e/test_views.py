@@ -259,6 +259,52 @@ def test_a_space_is_found_however_many_runs_came_after_it(make_project, ask):
     assert ask("compare", last, oldest, project=project)["before"]["run_id"].startswith(oldest)
 
 
+def test_what_a_view_does_not_take_is_refused_and_what_it_takes_narrows_it(make_project, recall, ask):
+    project = make_project(A)
+    last = ask("run", project=project)
+    copies(project, 2, 1.6e9, space="ci")
+    for words, why in (
+        (("history", "summary", "--since", "7d"), "takes no 'since': that is for 'runs', 'failures'"),
+        (("history", "failures", "--space", "ci"), "takes no 'space'"),
+        (("history", "test", "test_a.py::test_two", "--space", "ci"), "takes no 'space'"),
+        (("history", "spaces", "--verify", "2"), "takes no 'verify'"),
+        (("history", "runs", "--base", "ci"), "takes no 'base_run_id'"),
+        (("history", "runs", "ci"), "takes nothing more: 'ci'"),
+        (("slow", "--since", "banana"), "since='banana' is no time"),
+        (("flaky", "--verify", "1", "--window", "7d"), "leave 'since'"),
+    ):
+        code, told = recall(*words, "--json", project=project)
+        assert (code, why in json.loads(told)["error"]) == (4, True), told
+    for words, view in (
+        (("slow", "--since", "2099-01-01"), "slow"),
+        (("slow", "--space", "agent"), "slow"),
+        (("history", "failures", "--since", "2099-01-01"), "failures"),
+    ):
+        assert ask(*words, project=project).keys() == {"view", "remarks"}, view
+    [slowest] = ask("slow", "--space", "ci", "--limit", "1", project=project)["tests"]
+    assert (slowest["id"], slowest["runs"]) == ("test_a.py::test_one", 2)
+    assert last["failures"][0]["fingerprint"] in json.dumps(
+        ask("history", "failures", "--since", "1d", project=project)
+    )
+
+
+def test_flaky_tells_of_the_one_test_that_is_asked_for(make_project, ask):
+    source = (
+        "import pathlib\ndef test_flaky():\n    file = pathlib.Path('.state-x')\n    file.write_text(file.read_text() + 'x' "
+        "if file.exists() else '')\n    assert len(file.read_text()) % 2\ndef test_fine(): ...\n"
+    )
+    project = make_project({"test_a.py": source, ".gitignore": ".state-x\n"})
+    ask("run", "--repeat", "2", project=project)
+    [known] = ask("flaky", project=project)["tests"]
+    assert known["id"] == "test_a.py::test_flaky"
+    [fine] = ask("flaky", "test_a.py::test_fine", project=project)["tests"]
+    assert (fine["id"], fine.get("verdict", "")) == ("test_a.py::test_fine", "")
+    assert "tests" not in ask("flaky", "--space", "ci", project=project)
+    assert "tests" not in ask("flaky", "test_a.py::test_fine", "--since", "7d", project=project)
+    [verified] = ask("history", "flaky", "test_a.py::test_fine", "--verify", "1", project=project)["tests"]
+    assert verified["id"] == "test_a.py::test_fine"
+
+
 def test_the_short_commands_give_the_views(make_project, recall):
     project = make_project(A)
     recall("run", project=project)

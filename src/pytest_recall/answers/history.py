@@ -46,7 +46,7 @@ from pytest_recall.history import trend
 from pytest_recall.history.groups import alike
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement, Verdict
-from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
+from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, Sample, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove
 from pytest_recall.store import lacking
@@ -85,6 +85,20 @@ _NOTHING: dict[View, str] = {
     "similar": "Nothing like it is known.",
     "spaces": "No run is kept yet.",
     "fixes": "No failing test is known to have passed again after a change.",
+}
+# What a view does not take is refused: a reader could not tell an answer that was narrowed from one that was not.
+_TAKEN_BY: dict[str, tuple[View, ...]] = {
+    "test": ("test", "flaky", "fixes"),
+    "run_id": ("run", "compare"),
+    "base_run_id": ("compare",),
+    "text": ("similar",),
+    "fingerprint": ("failures", "fixes"),
+    "since": ("runs", "failures", "flaky", "slow", "fixes"),
+    "space": ("runs", "flaky", "slow"),
+    "status": ("runs",),
+    "threshold": ("flaky",),
+    "verify": ("flaky", "fixes"),
+    "cursor": ("runs", "failures", "flaky", "slow", "fixes"),
 }
 _ALWAYS = {"view", "project"}  # what an empty answer has, too
 _CAUSES = 100_000  # all that a store keeps
@@ -132,6 +146,13 @@ async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
 def _view(query: Query) -> View:
     if query.view not in get_args(View):
         raise BadRequest(f"No view {quoted(query.view)}. Views: {listed(get_args(View), most=20)}.")
+    for name, views in _TAKEN_BY.items():
+        if getattr(query, name) and query.view not in views:
+            raise BadRequest(f"view={query.view!r} takes no {name!r}: that is for {listed(views)}.")
+    if query.view == "flaky" and query.verify and (query.since or query.space or query.threshold):
+        raise BadRequest(
+            "verify reruns all suspects, or just 'test': leave 'since', 'space', 'threshold' out."
+        )
     return query.view
 
 
@@ -225,7 +246,9 @@ async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[l
 
 
 async def _failures(app: App, project: str, query: Query) -> FailuresView:
-    known = alike(await app.failures(project, fingerprint=query.fingerprint, limit=_CAUSES))
+    since = instant(query.since)
+    causes = await app.failures(project, fingerprint=query.fingerprint, limit=_CAUSES)
+    known = alike(cause for cause in causes if cause.last_seen >= since)
     shown, following = page(known, "failures", query.cursor, query.limit)
     lines = [causes_line(causes) for causes in shown]
     names = [{cause.fingerprint for cause in causes} for causes in shown]
@@ -277,11 +300,17 @@ async def _flaky(app: App, project: str, query: Query) -> FlakyView:
     if not 0 <= query.threshold <= 1:
         raise BadRequest(f"threshold={query.threshold:g} is no share of the attempts: 0.05 is one in twenty.")
     since = instant(query.since)
+
+    def fits(sample: Sample) -> bool:
+        return sample.outcome.bad and sample.at >= since and query.space in ("", sample.space)
+
+    known = [await app.test(project, query.test)] if query.test else (await app.summary(project)).flaky
+    narrowed = query.since or query.space or not query.test
     ranked = [
         judged
-        for judged in (await app.summary(project)).flaky
+        for judged in known
         if judged.judgement.failures >= query.threshold * judged.judgement.attempts
-        and any(sample.outcome.bad and sample.at >= since for sample in judged.history.samples)
+        and (not narrowed or any(map(fits, judged.history.samples)))
     ]
     shown, following = page(ranked, "flaky", query.cursor, query.limit)
     return FlakyView(view="flaky", tests=[_test_line(judged) for judged in shown], next_cursor=following)
@@ -314,7 +343,10 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
 
 async def _slow(app: App, project: str, query: Query) -> SlowView:
     space = await app.workspaces.get(project)
-    slow, quick = await survey.slow(space, quick_s=_QUICK_S, least=_LEAST)
+    rows = await space.store.runs(
+        limit=survey.RUNS, since=instant(query.since), space=query.space, asked=True
+    )
+    slow, quick = await survey.slow(space, rows, quick_s=_QUICK_S, least=_LEAST)
     shown, following = page(slow, "slow", query.cursor, query.limit)
     return SlowView(
         view="slow",
