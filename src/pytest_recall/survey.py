@@ -64,12 +64,14 @@ class Slow:
 
 async def slow(
     space: Workspace, rows: Sequence[RunRow], *, quick_s: float, least: int
-) -> tuple[list[Slow], int]:
-    """The tests of the last run's environment: those that got slower first, then the slowest.
+) -> tuple[list[Slow], int, int]:
+    """The tests of runs in one environment: those that got slower first, then the slowest.
 
-    And how many took less than *quick_s*: of these only so many are told that there are *least*.
+    And how many took less than *quick_s*: of these only so many are told that there are *least*. And how many runs
+    were in other environments.
     """
-    same = await timed(space, rows)
+    looked_at = await _looked_at(space, rows)
+    same = _comparable(looked_at)
     fates = await space.store.fates()
     same = [present(one, fates) for one in same] if fates else same
     found, quick, left = [], [], 0
@@ -82,7 +84,7 @@ async def slow(
             if len(quick) > 2 * least:  # of many thousand only the slowest are held
                 quick = _ordered(quick)[:least]
     more = _ordered(quick)[: max(least - len(found), 0)]
-    return _ordered([*found, *more]), left - len(more)
+    return _ordered([*found, *more]), left - len(more), len(looked_at) - len(same)
 
 
 def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
@@ -99,14 +101,25 @@ def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
 
 
 async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
-    """Those of the newest of *rows* (newest first) that can be compared: in one environment, the last one's; oldest first."""
+    """Those of the newest of *rows* (newest first) that can be compared, oldest first."""
+    return _comparable(await _looked_at(space, rows))
+
+
+async def _looked_at(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
     found: list[Timed] = []
     room = _SECONDS
     for row in rows[:RUNS]:
         if not row.suspect and room > 0:
             found.append(await _timed(space, row))
             room -= len(found[-1].seconds.ids)
-    return [one for one in reversed(found) if one.environment == found[0].environment]
+    return found
+
+
+def _comparable(found: Sequence[Timed]) -> list[Timed]:
+    """The runs in one environment, oldest first: that of the last wide one. A test tried with an option of its own hides none."""
+    most = max((len(one.seconds.ids) for one in found), default=0)
+    wide = next((one for one in found if 2 * len(one.seconds.ids) >= most), None)
+    return [one for one in reversed(found) if wide and one.environment == wide.environment]
 
 
 def slowest(same: Sequence[Timed]) -> list[Slow]:

@@ -77,6 +77,15 @@ async def test_quick_tests_are_counted_among_the_slow_ones_and_not_listed(make_p
     assert remark == f"{201 - len(view['tests'])} more tests take less than 0.01 s each."
 
 
+def test_a_test_tried_with_an_option_hides_no_slow_one(make_project, recall, ask):
+    project = make_project(A)
+    for words in (), (), ("-k", "three", "--test-timeout", "30"):
+        recall("run", *words, project=project)
+    slow = ask("slow", "--limit", "1", project=project)
+    assert [(line["id"], line["runs"]) for line in slow["tests"]] == [("test_a.py::test_one", 2)]
+    assert slow["remarks"] == ["Left out: 1 run(s) with other options or in another environment."]
+
+
 async def test_an_answer_with_nothing_in_it_says_why(make_project, connect):
     async with connect(make_project({"test_a.py": "def test_one(): ...\n"})) as agent:
         for view in ("summary", "runs", "spaces"):

@@ -346,12 +346,15 @@ async def _slow(app: App, project: str, query: Query) -> SlowView:
     rows = await space.store.runs(
         limit=survey.RUNS, since=instant(query.since), space=query.space, asked=True
     )
-    slow, quick = await survey.slow(space, rows, quick_s=_QUICK_S, least=_LEAST)
+    slow, quick, apart = await survey.slow(space, rows, quick_s=_QUICK_S, least=_LEAST)
     shown, following = page(slow, "slow", query.cursor, query.limit)
     return SlowView(
         view="slow",
         tests=[_slow_line(one) for one in shown],
-        remarks=[f"{quick} more tests take less than {_QUICK_S} s each."] if quick and not following else [],
+        remarks=[
+            *([f"{quick} more tests take less than {_QUICK_S} s each."] if quick and not following else []),
+            *([f"Left out: {apart} run(s) with other options or in another environment."] if apart else []),
+        ],
         next_cursor=following,
     )
 
