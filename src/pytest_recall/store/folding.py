@@ -17,6 +17,7 @@ class Folding:
         self._recent = recent
         self._rows = Rows()
         self._last: tuple[object, dict[str, TestHistory]] = (None, {})
+        self._seen: tuple[object, dict[str, TestHistory]] = (None, {})
         self.leaves = self._rows.leaves  # of the calendars that rows of tests refer to
 
     def tests(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
@@ -46,11 +47,18 @@ class Folding:
 
     def seen(self, ids: Collection[str]) -> dict[str, TestHistory]:
         """What the newest runs of the journal have of tests that no row is about: those that never failed."""
-        samples: dict[str, list[Sample]] = {}
-        for entry in self._recent.entries(FAR) if ids else ():
-            for test_id, more in entry.samples(ids).items():
-                samples.setdefault(test_id, []).extend(more)
-        return {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+        if not ids:
+            return {}
+        state = (frozenset(ids), self._recent.names(FAR))
+        known, found = self._seen
+        if known != state:
+            samples: dict[str, list[Sample]] = {}
+            for entry in self._recent.entries(FAR):
+                for test_id, more in entry.samples(ids).items():
+                    samples.setdefault(test_id, []).extend(more)
+            found = {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+            self._seen = (state, found)
+        return dict(found)
 
     def failures(
         self, packed: list[str], fingerprints: list[str] | None, limit: int, *, whole: bool
