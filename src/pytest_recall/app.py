@@ -45,7 +45,7 @@ from pytest_recall.proof import verify as verified
 from pytest_recall.redact import redact
 from pytest_recall.running import command, revision, runner
 from pytest_recall.running import target as targets
-from pytest_recall.store import shape
+from pytest_recall.store import lacking, shape
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
 
@@ -191,6 +191,7 @@ class App:
         work = partial(self._run, space, request, origin, confirm)
         return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
 
+    @lacking.told
     async def report(self, project: str, run_id: str, *, patient: bool = False) -> Report:
         """A finished run and what it means now; *patient*: a cold index is waited for.
 
@@ -244,6 +245,7 @@ class App:
         troubles = (await learning.learn(space, run), await observing.after_run(space))
         return dataclasses.replace(run, notes=(*run.notes, *filter(None, troubles)))
 
+    @lacking.told
     async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:
         """*request* with `only` turned into test ids.
 
@@ -267,7 +269,7 @@ class App:
             discovery = (await self._discover(space, dataclasses.replace(request, only="all"))).discovery
             seen = {
                 test.id.partition("[")[0]
-                for row in await space.store.runs(limit=20)
+                for row in await space.store.runs(limit=20, asked=True)
                 for test in getattr(await space.store.run(row.id), "tests", ())
             }
             ids = [function.id for function in discovery.functions if function.id not in seen]
@@ -296,16 +298,16 @@ class App:
 
     @staticmethod
     async def _known(space: Workspace, run_id: str) -> Run:
-        run = await space.store.run(run_id)
+        run = await space.store.run(run_id, patient=True)
         if run is None:
-            rows = await space.store.runs(limit=3)
+            rows = await space.store.runs(limit=3, asked=True)
             raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
         return run
 
     async def summary(self, project: str) -> Summary:
         """What is known of a project: its last runs, what fails now, what is flaky."""
         space = await self.workspaces.get(project)
-        rows = [row for row in await space.store.runs(limit=80) if not row.purpose][:20]
+        rows = await space.store.runs(limit=20, asked=True)
         known = [
             history
             for history in (await space.store.tests()).values()
@@ -357,7 +359,7 @@ class App:
         return _ranked(one for one in judged if one.judgement.verdict in _SUSPECT)
 
     async def runs(self, project: str, **filters: Any) -> list[RunRow]:
-        """Past runs, newest first; `filters` are the store's (limit, before, since, space, status)."""
+        """Past runs, newest first; `filters` are the store's."""
         return await (await self.workspaces.get(project)).store.runs(**filters)
 
     async def told(self, project: str, test_id: str, run_id: str) -> tuple[Attempt | None, tuple[Entry, ...]]:
@@ -367,6 +369,7 @@ class App:
         found = next(run.tests.among([test_id]), None) if run else None
         return (found.decisive, run.context) if run and found else (None, ())
 
+    @lacking.told
     async def test(self, project: str, test_id: str) -> Judged:
         """What is known of one test, and what that says.
 
@@ -374,15 +377,11 @@ class App:
             UnknownTest: no run has seen it; names the nearest tests that runs have seen.
         """
         space = await self.workspaces.get(project)
-        store = space.store
-        history = (await store.tests([test_id])).get(test_id)
+        history = (await space.store.tests([test_id])).get(test_id)
         if history is None and (history := await survey.apart(space, test_id)):
             return Judged(history=history, judgement=_APART)
         if history is None:
-            last = await store.runs(limit=1)
-            run = await store.run(last[0].id) if last else None
-            near = difflib.get_close_matches(test_id, run.tests.ids if run else (), n=3, cutoff=0.3)
-            raise UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
+            raise await survey.unknown(space, test_id)
         proof = await kept.about(space, history)
         weakly = (await learning.weakly(space, [history])).get(test_id, ())
         return Judged(history=history, judgement=verdict.judge(history, proof=proof, weakened=weakly))
@@ -492,7 +491,7 @@ class App:
             yield run_id, await self._known(here, run_id)
         if ids:
             return
-        rows = await here.store.runs(limit=1_000_000 if since else 1, since=since)
+        rows = await here.store.runs(limit=1_000_000 if since else 1, since=since, asked=not since)
         if not rows:
             raise UnknownRun("No run is kept yet" + (" of that time." if since else "."))
         for row in reversed(rows):
@@ -520,7 +519,7 @@ class App:
             except RecallError as error:
                 discovery = error
         status = await space.store.status()
-        rows = await space.store.runs(limit=1)
+        rows = await space.store.runs(limit=1, asked=True)
         return Examination(
             root=space.root,
             settings=space.settings,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from pytest_recall.errors import UnknownRun, listed, quoted
-from pytest_recall.history import beside
+from pytest_recall.history import beside, trend
 from pytest_recall.history import compare as comparing
 from pytest_recall.model import Failure, Run, RunRow, Space
 from pytest_recall.workspace import Workspace
@@ -16,8 +16,8 @@ from pytest_recall.workspace import Workspace
 SPACES: tuple[Space, ...] = get_args(Space)
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
-_ROWS = 200
-_ROWS_OF_SPACES = 1_000  # the two may not have met for a while
+_ROWS = 1_000  # in which a revision is looked for; two spaces may not have met for a while
+_LIKE = 50  # of one selection
 _JOINED = 24  # runs of one space on one revision
 _LEAST_PREFIX = 4
 _FAILURES = 200  # that are looked at for what they went through
@@ -45,17 +45,8 @@ async def compare(space: Workspace, after: str, before: str) -> Comparison:
     """
     if after in SPACES and before in SPACES and after != before:
         return await _spaces(space, after, before)
-    rows = await space.store.runs(limit=_ROWS)
-    if not rows:
-        raise UnknownRun("There are no runs to compare yet. Run tests first.")
-    late = await _run(space, _named(after, rows) if after else rows[0])
-    base = _named(before, rows) if before else comparing.comparable(late, rows)
-    if base is None:
-        raise UnknownRun(
-            f"No earlier run of the same selection as {late.id}. Name one by base_run_id: "
-            f"{listed((row.id for row in rows if row.id != late.id), most=3)}."
-        )
-    early = await _run(space, base)
+    late = await _named(space, after)
+    early = await _named(space, before) if before else await _before(space, late)
     difference = comparing.compare(early, late)
     failing = frozenset((*difference.newly_failing, *difference.still_failing))
     return Comparison(
@@ -72,15 +63,10 @@ async def compare(space: Workspace, after: str, before: str) -> Comparison:
 
 
 async def _spaces(space: Workspace, after: str, before: str) -> Comparison:
-    sides = [
-        [row for row in await space.store.runs(limit=_ROWS_OF_SPACES, space=name) if not row.purpose]
-        for name in (before, after)
-    ]
+    sides = [await space.store.runs(limit=_ROWS, space=name, asked=True) for name in (before, after)]
     for name, rows in zip((before, after), sides, strict=True):
         if not rows:
-            raise UnknownRun(
-                f"There are no runs in the space {name!r} yet. view='spaces' lists what there is."
-            )
+            raise _nowhere(name)
     old, new, remark = _met(sides[0], sides[1])
     early, late = [[await _run(space, row) for row in rows[:_JOINED]] for rows in (old, new)]
     one, other = beside.joined(early), beside.joined(late)
@@ -150,20 +136,53 @@ def _failures(run: Run, tests: frozenset[str]) -> Iterator[Failure]:
 # --- single runs ----------------------------------------------------------------------------
 
 
-def _named(word: str, rows: Sequence[RunRow]) -> RunRow:
-    fits = [row for row in rows if word in (row.id, row.space) or _begins(row, word)]
-    if not fits and _RUN_ID.fullmatch(word):
-        raise UnknownRun(f"No run {quoted(word)} among the last {_ROWS}. The latest: {rows[0].id}.")
+async def _named(space: Workspace, word: str) -> Run:
+    """The run that *word* names; the last one that somebody asked for, where it names none."""
+    if _RUN_ID.fullmatch(word):
+        run = await space.store.run(word, patient=True)
+        if run is None:
+            raise UnknownRun(f"No run {quoted(word)} is kept.{await _latest(space)}")
+        return run
+    where = word if word in SPACES else ""
+    rows = await space.store.runs(limit=_ROWS if word else 1, space=where, asked=True)
+    fits = rows if where or not word else [row for row in rows if _begins(row, word)]
     if not fits:
+        raise _nowhere(where) if where or not rows else await _unfit(space, word)
+    return await _run(space, next((row for row in fits if not row.suspect), fits[0]))
+
+
+async def _before(space: Workspace, late: Run) -> Run:
+    """The last run that *late* can be compared with."""
+    scope = trend.row(late).scope
+    rows = await space.store.runs(limit=_LIKE, scope=scope, before=late.id, asked=True)
+    base = comparing.comparable(late, rows)
+    if base is None:
         raise UnknownRun(
-            f"No run fits {quoted(word)}. Name a run id, a space ({', '.join(SPACES)}), or at least "
-            f"{_LEAST_PREFIX} digits of a revision; the latest is {rows[0].revision.commit[:10] or rows[0].revision.digest[:10]}."
+            f"No earlier run of the same selection as {late.id}. Name one by base_run_id.{await _latest(space, late.id)}"
         )
-    return next((row for row in fits if not row.suspect), fits[0])
+    return await _run(space, base)
+
+
+def _nowhere(space: str) -> UnknownRun:
+    if not space:
+        return UnknownRun("There are no runs to compare yet. Run tests first.")
+    return UnknownRun(f"There are no runs in the space {space!r} yet. view='spaces' lists what there is.")
+
+
+async def _unfit(space: Workspace, word: str) -> UnknownRun:
+    return UnknownRun(
+        f"No run fits {quoted(word)}. Name a run id, a space ({', '.join(SPACES)}), or at least "
+        f"{_LEAST_PREFIX} digits of a revision.{await _latest(space)}"
+    )
+
+
+async def _latest(space: Workspace, but: str = "") -> str:
+    rows = await space.store.runs(limit=4, asked=True)
+    return f" The latest: {listed([row.id for row in rows if row.id != but][:3])}."
 
 
 def _begins(row: RunRow, word: str) -> bool:
-    names = (row.revision.commit, row.revision.digest, row.id if "-" in word else "")
+    names = (row.revision.commit, row.revision.digest)
     return len(word) >= _LEAST_PREFIX and any(name.startswith(word) for name in names if name)
 
 

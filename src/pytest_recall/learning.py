@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall.errors import BadRequest, RecallError, listed, quoted
+from pytest_recall.errors import BadRequest, RecallError, UnknownTest, listed, quoted
 from pytest_recall.history import fixes, reach, trend
 from pytest_recall.history.groups import Group
 from pytest_recall.history.patch import FileDiff, read_diff
@@ -34,6 +34,7 @@ from pytest_recall.model import (
     Transition,
 )
 from pytest_recall.redact import redact
+from pytest_recall.store import lacking
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace
 
@@ -306,6 +307,7 @@ async def transitions(
 # --- from people and agents -----------------------------------------------------------------
 
 
+@lacking.told
 async def note(
     space: Workspace, *, about: str, kind: NoteKind, text: str, worked: bool | None = None, author: str = ""
 ) -> Note:
@@ -318,7 +320,7 @@ async def note(
         raise BadRequest("Nothing to keep: give a text, or with kind='outcome' whether it worked.")
     about = about.strip()
     if not await _exists(space, about):
-        raise BadRequest(await _what_there_is(space, about))
+        raise UnknownTest(await _what_there_is(space, about))
     made = Note(
         id=new_id(time.time),
         about=about,
@@ -353,7 +355,7 @@ async def _run_exists(space: Workspace, run_id: str) -> bool:
 
 async def _seen(space: Workspace) -> set[str]:
     """Ids of the tests and test files of the last run, without parameters."""
-    rows = await space.store.runs(limit=1)
+    rows = await space.store.runs(limit=1, asked=True)
     run = await space.store.run(rows[0].id) if rows else None
     tests = run.tests.ids if run else ()
     collectors = [one.id for one in run.collectors] if run else []
@@ -362,7 +364,7 @@ async def _seen(space: Workspace) -> set[str]:
 
 async def _what_there_is(space: Workspace, about: str) -> str:
     causes = await space.store.failures(limit=200)
-    rows = await space.store.runs(limit=3)
+    rows = await space.store.runs(limit=3, asked=True)
     tests = sorted({test for cause in causes for test in cause.tests} | await _seen(space))
     near = difflib.get_close_matches(about, tests, n=3, cutoff=0.3)
     return (

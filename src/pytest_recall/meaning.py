@@ -11,7 +11,7 @@ from pytest_recall.errors import listed, quoted
 from pytest_recall.history import compare, groups, similar, trend, verdict
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, Transition
 from pytest_recall.proof import kept
-from pytest_recall.store import records
+from pytest_recall.store import lacking, records
 from pytest_recall.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ class Report:
         return len(self.run.tests)
 
 
+@lacking.told
 async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Report:
     """What *run* means, by what was known of its tests and what was proven since.
 
     An answer never waits long for the store, and for likeness only where it is *patient*.
     """
     row = trend.row(run)
-    rows = await space.store.runs(limit=50, scope=row.scope, before=run.id)
+    rows = await space.store.runs(limit=50, scope=row.scope, before=run.id, asked=True)
     before = compare.comparable(row, rows)
     earlier = await space.store.run(before.id) if before else None
     causes = groups.group(run)

@@ -100,8 +100,9 @@ class Status(StrEnum):
 
 
 Only = Literal["all", "failed", "new", "affected"]
-# Why we run tests that nobody asked for: apart from those that passed, in another order, at the base revision.
-Purpose = Literal["", "alone", "order", "base"]
+# Why we run tests that nobody asked for: once more as they were, apart from those that passed, in another order, at the
+# base revision.
+Purpose = Literal["", "again", "alone", "order", "base"]
 Space = Literal["local", "ci", "agent"]
 Scope = Literal["executed", "imported", "package", "test", "config", "other"]  # nearest first
 Grade = Literal["A", "B", "C"]

@@ -17,7 +17,7 @@ from pytest_recall.history import tally, verdict
 from pytest_recall.history.inventory import Known
 from pytest_recall.history.tally import Counted, Standing, Tally
 from pytest_recall.model import TestHistory
-from pytest_recall.store import codec, shape
+from pytest_recall.store import codec, lacking, shape
 from pytest_recall.store.journal import Journal, place
 from pytest_recall.workspace import Workspace
 
@@ -27,13 +27,14 @@ _LOCK_S = 10.0
 _BUDGET_S = 2.0  # that the answer of a run may wait for counts
 
 
+@lacking.told
 async def standing(space: Workspace, *, budget_s: float = inf) -> Standing:
     """How the project in *space* stands.
 
     What has not been counted yet is read from the journal, for at most *budget_s*; the rest comes the next time.
     """
     counted = await run_sync(_tallied, space.store.journal, time.monotonic() + budget_s)
-    rows = await space.store.runs(limit=_ROWS)
+    rows = await space.store.runs(limit=_ROWS, asked=True)
     known = [one for one in (await space.store.tests()).values() if one.samples and not one.gone]
     judged = await run_sync(_judged, known)
     return Standing(
@@ -81,7 +82,7 @@ async def after_run(space: Workspace) -> str:
 async def inventory(space: Workspace) -> list[Known]:
     """Every distinct failure that is known, those in need of a look first."""
     failures = await space.store.failures(limit=_FAILURES)
-    rows = [row for row in await space.store.runs(limit=_ROWS) if not row.purpose]
+    rows = await space.store.runs(limit=1, asked=True)
     ids = sorted({test for failure in failures for test in failure.tests})
     histories = await space.store.tests(ids) if ids else {}
     notes = await space.store.notes() if failures else []

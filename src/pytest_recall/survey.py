@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,25 +10,34 @@ from math import isnan, nan
 from statistics import median
 from typing import get_args
 
+from pytest_recall.errors import UnknownTest, listed, quoted
 from pytest_recall.history import durations, odds, trend
 from pytest_recall.history.durations import Seconds
 from pytest_recall.model import Fate, RunRow, Sample, Space, TestHistory
 from pytest_recall.workspace import Workspace
 
-_RUNS = 60  # that durations are taken from
+RUNS = 60  # that durations are taken from
 _SECONDS = 5_000_000  # durations that are looked at, of all these runs: of 200,000 tests, 25 runs
 _KEPT = 400_000  # of them that are kept at hand
-_ROWS = 200
+MOST = 1_000  # runs of one space that are counted
 _APART = 20
 
 
 async def apart(space: Workspace, test_id: str) -> TestHistory | None:
     """What the newest run that is no evidence about single tests has seen of that test."""
-    for row in await space.store.runs(limit=_APART):
+    for row in await space.store.runs(limit=_APART, asked=True):
         run = await space.store.run(row.id) if row.suspect else None
         if run is not None and (seen := trend.observed(run, row, {test_id}).get(test_id)):
             return trend.fold(None, test_id, seen)
     return None
+
+
+async def unknown(space: Workspace, test_id: str) -> UnknownTest:
+    """That no run has seen that test; with the nearest ids of the last run."""
+    last = await space.store.runs(limit=1, asked=True)
+    run = await space.store.run(last[0].id) if last else None
+    near = difflib.get_close_matches(test_id, run.tests.ids if run else (), n=3, cutoff=0.3)
+    return UnknownTest(f"No run has seen the test {quoted(test_id)}. Nearest: {listed(near)}.")
 
 
 # --- durations ------------------------------------------------------------------------------
@@ -52,12 +62,16 @@ class Slow:
     slower: odds.Slower | None
 
 
-async def slow(space: Workspace, *, quick_s: float, least: int) -> tuple[list[Slow], int]:
-    """The tests of the last run's environment: those that got slower first, then the slowest.
+async def slow(
+    space: Workspace, rows: Sequence[RunRow], *, quick_s: float, least: int
+) -> tuple[list[Slow], int, int]:
+    """The tests of runs in one environment: those that got slower first, then the slowest.
 
-    And how many took less than *quick_s*: of these only so many are told that there are *least*.
+    And how many took less than *quick_s*: of these only so many are told that there are *least*. And how many runs
+    were in other environments.
     """
-    same = await timed(space, await space.store.runs(limit=_RUNS))
+    looked_at = await _looked_at(space, rows)
+    same = _comparable(looked_at)
     fates = await space.store.fates()
     same = [present(one, fates) for one in same] if fates else same
     found, quick, left = [], [], 0
@@ -70,7 +84,7 @@ async def slow(space: Workspace, *, quick_s: float, least: int) -> tuple[list[Sl
             if len(quick) > 2 * least:  # of many thousand only the slowest are held
                 quick = _ordered(quick)[:least]
     more = _ordered(quick)[: max(least - len(found), 0)]
-    return _ordered([*found, *more]), left - len(more)
+    return _ordered([*found, *more]), left - len(more), len(looked_at) - len(same)
 
 
 def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
@@ -87,14 +101,25 @@ def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:
 
 
 async def timed(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
-    """Those of the newest of *rows* (newest first) that can be compared: in one environment, the last one's; oldest first."""
+    """Those of the newest of *rows* (newest first) that can be compared, oldest first."""
+    return _comparable(await _looked_at(space, rows))
+
+
+async def _looked_at(space: Workspace, rows: Sequence[RunRow]) -> list[Timed]:
     found: list[Timed] = []
     room = _SECONDS
-    for row in rows[:_RUNS]:
+    for row in rows[:RUNS]:
         if not row.suspect and room > 0:
             found.append(await _timed(space, row))
             room -= len(found[-1].seconds.ids)
-    return [one for one in reversed(found) if one.environment == found[0].environment]
+    return found
+
+
+def _comparable(found: Sequence[Timed]) -> list[Timed]:
+    """The runs in one environment, oldest first: that of the last wide one. A test tried with an option of its own hides none."""
+    most = max((len(one.seconds.ids) for one in found), default=0)
+    wide = next((one for one in found if 2 * len(one.seconds.ids) >= most), None)
+    return [one for one in reversed(found) if wide and one.environment == wide.environment]
 
 
 def slowest(same: Sequence[Timed]) -> list[Slow]:
@@ -129,7 +154,7 @@ async def _timed(space: Workspace, row: RunRow) -> Timed:
     seconds = await space.store.seconds(row.id)
     found = Timed(run=row.id, environment=trend.without_seed(row.environment), seconds=seconds)
     space.timed[row.id] = found
-    while len(space.timed) > _RUNS or sum(len(one.seconds.ids) for one in space.timed.values()) > _KEPT:
+    while len(space.timed) > RUNS or sum(len(one.seconds.ids) for one in space.timed.values()) > _KEPT:
         del space.timed[next(iter(space.timed))]
     return found
 
@@ -150,22 +175,19 @@ class Stand:
 
 async def spaces(space: Workspace) -> list[Stand]:
     """The spaces that have runs, and for each the tests whose last outcome is bad there and good elsewhere."""
-    rows = await space.store.runs(limit=_ROWS)
     histories = (await space.store.tests()).values()
-    found = []
-    for name in get_args(Space):
-        here = [row for row in rows if row.space == name]
-        if here:
-            found.append(
-                Stand(
-                    space=name,
-                    runs=len(here),
-                    passed=sum(row.status == "passed" for row in here),
-                    last=here[0],
-                    fails_only_here=tuple(h.id for h in histories if _only(h, name)),
-                )
-            )
-    return found
+    there = {name: await space.store.runs(limit=MOST, space=name, asked=True) for name in get_args(Space)}
+    return [
+        Stand(
+            space=name,
+            runs=len(rows),
+            passed=sum(row.status == "passed" for row in rows),
+            last=rows[0],
+            fails_only_here=tuple(h.id for h in histories if _only(h, name)),
+        )
+        for name, rows in there.items()
+        if rows
+    ]
 
 
 def _only(history: TestHistory, space: Space) -> bool:

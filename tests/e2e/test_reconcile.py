@@ -52,3 +52,32 @@ def test_renamed_test_keeps_its_past_and_a_gone_one_fails_no_more(make_project, 
         == "2 runs and 2 lessons were taken in; 0 were known"
     )
     assert len(recall(other, "history", "runs")["runs"]) == 2
+
+
+def test_renamed_test_that_never_failed_under_its_new_name_has_ceased_to_fail(
+    make_project, recall, in_process, monkeypatch
+):
+    test = "import os\ndef test_old():\n    assert os.environ.get('BAD') != '1', 'bad today'\n"
+    root = make_project({"tests/test_a.py": test, ".gitignore": ".pytest-recall/\n"})
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    assert recall(root, "run")["status"] == "passed"
+    with monkeypatch.context() as patch:
+        patch.setenv("BAD", "1")
+        assert recall(root, "run")["status"] == "failed"
+    (root / "tests" / "test_a.py").write_text(test.replace("test_old", "test_new"))
+    assert recall(root, "run")["status"] == "passed"
+    assert recall(root, "store", "reconcile")["done"] == "0 tests are gone, 1 have another name now"
+    for _ in "before and after", "a rebuild":
+        assert "failing" not in recall(root, "stats")
+        assert recall(root, "history", "test", "tests/test_a.py::test_new")["outcomes"] == ".F."
+        assert in_process("run", "--only", "failed", "--project", str(root)).returncode == 5
+        recall(root, "store", "rebuild")
+    gone = recall(root, "history", "test", "tests/test_a.py::test_old")
+    assert gone["gone"]
+    assert "action" not in gone
+    assert gone["remarks"] == ["It is gone from the suite: it is tests/test_a.py::test_new now."]
+    shown = in_process("history", "test", "tests/test_a.py::test_old", "--project", str(root)).stdout
+    assert "gone from the suite" in shown
+    assert "--only failed" not in shown

@@ -1,6 +1,9 @@
 """What is looked up in the past: two runs side by side, slow tests, spaces, and the store itself."""
 
 import json
+import time
+from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +11,11 @@ import anyio
 import pytest
 
 from pytest_recall.cli import main
+from pytest_recall.errors import StoreUnavailable
+from pytest_recall.model import RunRequest
+from pytest_recall.store.client import Store
+from pytest_recall.store.journal import Journal
+from pytest_recall.store.line import Line
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +77,15 @@ async def test_quick_tests_are_counted_among_the_slow_ones_and_not_listed(make_p
     assert remark == f"{201 - len(view['tests'])} more tests take less than 0.01 s each."
 
 
+def test_a_test_tried_with_an_option_hides_no_slow_one(make_project, recall, ask):
+    project = make_project(A)
+    for words in (), (), ("-k", "three", "--test-timeout", "30"):
+        recall("run", *words, project=project)
+    slow = ask("slow", "--limit", "1", project=project)
+    assert [(line["id"], line["runs"]) for line in slow["tests"]] == [("test_a.py::test_one", 2)]
+    assert slow["remarks"] == ["Left out: 1 run(s) with other options or in another environment."]
+
+
 async def test_an_answer_with_nothing_in_it_says_why(make_project, connect):
     async with connect(make_project({"test_a.py": "def test_one(): ...\n"})) as agent:
         for view in ("summary", "runs", "spaces"):
@@ -81,6 +98,66 @@ async def test_an_answer_with_nothing_in_it_says_why(make_project, connect):
             [remark] = (await agent.call("test_history", view=view))["remarks"]
             assert remark.startswith("No ")
         assert (await agent.call("test_history", view="run"))["run"]["run_id"] == done["run_id"]
+
+
+@pytest.fixture
+def index_without(monkeypatch):
+    """`index_without("tests")`: from now on the index is needed, and does not answer that question."""
+
+    def replace_it(*questions: str) -> None:
+        def call(_: Line, do: str, **__: object) -> Future[object]:
+            answer: Future[object] = Future()
+            if do in questions:
+                answer.set_exception(StoreUnavailable("Another process has the index."))
+            else:
+                rows = {"rows": [], "generation": "g", "taken": 0}
+                answer.set_result([] if do == "runs" else rows)
+            return answer
+
+        monkeypatch.setattr(Store, "_journal_is_enough", lambda _: False)
+        monkeypatch.setattr(Store, "_journal_has_all", lambda _: False)
+        monkeypatch.setattr(Store, "_glanced", lambda *_, **__: None)
+        monkeypatch.setattr(Line, "call", call)
+
+    return replace_it
+
+
+def test_what_is_only_unknown_is_not_denied(make_project, recall, index_without):
+    project = make_project({"test_a.py": "def test_one(): ...\n"})
+    recall("run", project=project)
+    index_without("run", "runs", "tests", "failures")
+    theirs = "01a22166-aedf-730d-8a28-6dafb01aa1fc"
+    for words in (
+        ("history", "run", theirs),
+        ("history", "run", theirs[:8]),
+        ("history", "test", "test_b.py::test_theirs"),
+        ("compare", "local", "ci"),
+        ("compare", theirs),
+        ("logs", theirs),
+        ("note", theirs, "seen"),
+        ("run", "--only", "failed"),
+    ):
+        code, told = recall(*words, "--json", project=project)
+        assert code in (4, 5)
+        assert json.loads(told)["error"].count("could not be asked: Another process has the index.") == 1
+
+
+def test_an_answer_tells_what_one_of_its_questions_lacked_though_the_next_was_answered(
+    make_project, recall, index_without
+):
+    project = make_project({"test_a.py": "def test_one(): assert 1 == 2\n"})
+    run_id = json.loads(recall("run", "--json", project=project)[1])["run_id"]
+    index_without("tests")
+    for words in (
+        ("stats",),
+        ("history", "run", run_id),
+        ("metrics",),
+        ("bundle", "-o", str(project / "b.tar.gz")),
+    ):
+        told = json.loads(recall(*words, "--json", project=project)[1])
+        [warning] = told.get("warnings") or told["run"]["warnings"]
+        assert "Another process has the index." in warning
+    assert "warnings" not in json.loads(recall("history", "failures", "--json", project=project)[1])
 
 
 async def test_a_cause_counts_as_seen_before_only_in_other_runs(make_project, connect):
@@ -126,6 +203,115 @@ async def test_spaces_show_what_fails_only_there(make_project, connect, recall):
         "local": [],
         "agent": ["test_a.py::test_agent_only"],
     }
+
+
+@pytest.fixture
+def ask(recall):
+    """`ask("stats", project=…)`: the typed answer of that command, which must be one."""
+
+    def call(*words: str, project: Path) -> dict:
+        code, told = recall(*words, "--json", project=project)
+        assert code in (0, 1), told
+        return json.loads(told)
+
+    return call
+
+
+def copies(project: Path, number: int, at: float, **changes: object) -> None:
+    """*number* runs like the last one, a second apart, in the journal of *project*."""
+    journal = Journal(project / ".pytest-recall")
+    last = journal.read(max(journal.paths()))
+    for n in range(number):
+        journal.write(replace(last, id=begun(at + n) + last.id[13:], started_at=at + n, **changes))
+
+
+def begun(at: float) -> str:
+    """How the id of a run of that moment begins."""
+    digits = f"{int(at * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_reruns_of_our_own_are_not_taken_for_a_persons_runs(make_project, recall, ask, alone):
+    project = make_project(A if alone else {"test_a.py": "def test_two(): assert 1 == 2\n"})
+    first = ask("run", project=project)["run_id"]
+    second = ask("run", "--confirm", "2", project=project)["run_id"]
+    assert max(Journal(project / ".pytest-recall").paths()).stem != second
+    for times in 0, 90:
+        copies(project, times, time.time(), request=RunRequest(purpose="alone" if alone else "again"))
+        compared = ask("compare", project=project)
+        assert (compared["before"]["run_id"], compared["after"]["run_id"]) == (first, second)
+        stats = ask("stats", project=project)
+        assert stats["last_run"]["run_id"] == second
+        assert stats["recent_runs"] == {"failed": 2}
+        assert ask("history", "run", project=project)["run"]["run_id"] == second
+        assert ask("logs", project=project)["run_id"] == second
+        if alone:
+            assert ask("slow", project=project)["tests"][0]["id"] == "test_a.py::test_one"
+    assert (
+        ask("history", "test", "test_a.py::test_two", project=project)["attempts"] > 90
+    )  # evidence they are
+
+
+def test_a_space_is_found_however_many_runs_came_after_it(make_project, ask):
+    project = make_project(A)
+    last = ask("run", project=project)["run_id"]
+    copies(project, 2, 1.6e9, space="ci")
+    copies(project, 210, 1.7e9)
+    spaces = {line["space"]: line["runs"] for line in ask("history", "spaces", project=project)["spaces"]}
+    assert spaces == {"local": 211, "ci": 2}
+    assert ask("compare", "ci", "local", project=project)["after"]["source"].startswith("ci")
+    assert ask("compare", "local", "ci", project=project)["after"]["source"].startswith("local")
+    assert ask("compare", last, "ci", project=project)["before"]["run_id"].startswith(begun(1.6e9 + 1))
+    copies(project, 1, 1.5e9, space="ci")
+    oldest = begun(1.5e9)[:8]
+    assert ask("compare", last, oldest, project=project)["before"]["run_id"].startswith(oldest)
+
+
+def test_what_a_view_does_not_take_is_refused_and_what_it_takes_narrows_it(make_project, recall, ask):
+    project = make_project(A)
+    last = ask("run", project=project)
+    copies(project, 2, 1.6e9, space="ci")
+    for words, why in (
+        (("history", "summary", "--since", "7d"), "takes no 'since': that is for 'runs', 'failures'"),
+        (("history", "failures", "--space", "ci"), "takes no 'space'"),
+        (("history", "test", "test_a.py::test_two", "--space", "ci"), "takes no 'space'"),
+        (("history", "spaces", "--verify", "2"), "takes no 'verify'"),
+        (("history", "runs", "--base", "ci"), "takes no 'base_run_id'"),
+        (("history", "runs", "ci"), "takes nothing more: 'ci'"),
+        (("slow", "--since", "banana"), "since='banana' is no time"),
+        (("flaky", "--verify", "1", "--window", "7d"), "leave 'since'"),
+    ):
+        code, told = recall(*words, "--json", project=project)
+        assert (code, why in json.loads(told)["error"]) == (4, True), told
+    for words, view in (
+        (("slow", "--since", "2099-01-01"), "slow"),
+        (("slow", "--space", "agent"), "slow"),
+        (("history", "failures", "--since", "2099-01-01"), "failures"),
+    ):
+        assert ask(*words, project=project).keys() == {"view", "remarks"}, view
+    [slowest] = ask("slow", "--space", "ci", "--limit", "1", project=project)["tests"]
+    assert (slowest["id"], slowest["runs"]) == ("test_a.py::test_one", 2)
+    assert last["failures"][0]["fingerprint"] in json.dumps(
+        ask("history", "failures", "--since", "1d", project=project)
+    )
+
+
+def test_flaky_tells_of_the_one_test_that_is_asked_for(make_project, ask):
+    source = (
+        "import pathlib\ndef test_flaky():\n    file = pathlib.Path('.state-x')\n    file.write_text(file.read_text() + 'x' "
+        "if file.exists() else '')\n    assert len(file.read_text()) % 2\ndef test_fine(): ...\n"
+    )
+    project = make_project({"test_a.py": source, ".gitignore": ".state-x\n"})
+    ask("run", "--repeat", "2", project=project)
+    [known] = ask("flaky", project=project)["tests"]
+    assert known["id"] == "test_a.py::test_flaky"
+    [fine] = ask("flaky", "test_a.py::test_fine", project=project)["tests"]
+    assert (fine["id"], fine.get("verdict", "")) == ("test_a.py::test_fine", "")
+    assert "tests" not in ask("flaky", "--space", "ci", project=project)
+    assert "tests" not in ask("flaky", "test_a.py::test_fine", "--since", "7d", project=project)
+    [verified] = ask("history", "flaky", "test_a.py::test_fine", "--verify", "1", project=project)["tests"]
+    assert verified["id"] == "test_a.py::test_fine"
 
 
 def test_the_short_commands_give_the_views(make_project, recall):

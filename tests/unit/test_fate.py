@@ -8,7 +8,7 @@ import pytest
 
 from pytest_recall import survey
 from pytest_recall.history.durations import Seconds
-from pytest_recall.history.fate import applied, body, former, renamed
+from pytest_recall.history.fate import applied, body, former, heirs, renamed
 from pytest_recall.model import Fate, Outcome, Sample
 from pytest_recall.model import TestHistory as History
 
@@ -71,6 +71,9 @@ def test_history_goes_on_under_the_new_name_through_several():
     assert [one.at for one in found["c"].samples] == [1, 2, 3, 4, 5]
     assert {test: one.gone for test, one in found.items()} == {"a": True, "b": True, "c": False}
     assert former(["c"], fates) == {"a", "b"}
+    assert heirs(["a"], fates) == {"b", "c"}
+    assert heirs(["a", "b"], {**fates, "c": Fate(test="c", at=6.0)}) == {"c"}
+    assert heirs(["a"], {"a": Fate(test="a", at=1.0, became="a")}) == set()
     assert former(["a"], {"a": Fate(test="a", at=1.0, became="a")}) == {"a"}
 
 

@@ -20,6 +20,7 @@ from pytest_recall.exports.archive import Member
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import Coverage, Environment, Revision, RunFiles
 from pytest_recall.redact import MARK, redact
+from pytest_recall.store import lacking
 from pytest_recall.workspace import Workspace
 
 _TEXT = 20_000  # characters of one failure in the report
@@ -38,6 +39,7 @@ class BundleAnswer(BaseModel):
     warnings: list[str] = []
 
 
+@lacking.told
 async def make(app: App, project: str, run_id: str, out: BinaryIO, *, file: str) -> BundleAnswer:
     """Write the bundle of that run onto *out*. Raises UnknownRun."""
     space = await app.workspaces.get(project)

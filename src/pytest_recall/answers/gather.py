@@ -32,6 +32,7 @@ from pytest_recall.history.verdict import Judgement, Verdict
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import Attempt, Note, Outcome, Run, RunRow, TestHistory
 from pytest_recall.redact import redact
+from pytest_recall.store import lacking
 from pytest_recall.workspace import Workspace
 
 RUNS = 500  # on the time line
@@ -69,6 +70,7 @@ class Ask:
     base: str = ""  # run id, revision or space; "": the last comparable run
 
 
+@lacking.told
 async def overview(app: App, project: str, asked: Ask) -> Overview:
     """What is known of *project*.
 
@@ -78,9 +80,7 @@ async def overview(app: App, project: str, asked: Ask) -> Overview:
     """
     space = await app.workspaces.get(project)
     since = history.instant(asked.window)
-    rows = [
-        row for row in await app.runs(project, limit=RUNS, since=since, space=asked.space) if not row.purpose
-    ]
+    rows = await app.runs(project, limit=RUNS, since=since, space=asked.space, asked=True)
     if not rows:
         narrowed = (
             " of that window and space; widen --window or leave --space out" if since or asked.space else ""

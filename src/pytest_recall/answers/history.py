@@ -13,7 +13,7 @@ from typing import get_args
 import anyio
 
 from pytest_recall import beside, learning, reconciling, survey
-from pytest_recall.answers import learnt, told
+from pytest_recall.answers import learnt, naming, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
@@ -46,15 +46,17 @@ from pytest_recall.history import trend
 from pytest_recall.history.groups import alike
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement, Verdict
-from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, TestHistory
+from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, Sample, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove
+from pytest_recall.store import lacking
 
 VERIFY_S = 600.0  # limit of all reruns of one question
 STRIP = 40  # recent outcomes shown as letters
 
 _OWN: dict[Purpose, str] = {
     "": "",
+    "again": "our own: does it end so once more?",
     "alone": "our own: is a failure real?",
     "order": "our own: does it depend on the tests before it?",
     "base": "our own: does it fail at the base revision too?",
@@ -84,6 +86,20 @@ _NOTHING: dict[View, str] = {
     "spaces": "No run is kept yet.",
     "fixes": "No failing test is known to have passed again after a change.",
 }
+# What a view does not take is refused: a reader could not tell an answer that was narrowed from one that was not.
+_TAKEN_BY: dict[str, tuple[View, ...]] = {
+    "test": ("test", "flaky", "fixes"),
+    "run_id": ("run", "compare"),
+    "base_run_id": ("compare",),
+    "text": ("similar",),
+    "fingerprint": ("failures", "fixes"),
+    "since": ("runs", "failures", "flaky", "slow", "fixes"),
+    "space": ("runs", "flaky", "slow"),
+    "status": ("runs",),
+    "threshold": ("flaky",),
+    "verify": ("flaky", "fixes"),
+    "cursor": ("runs", "failures", "flaky", "slow", "fixes"),
+}
 _ALWAYS = {"view", "project"}  # what an empty answer has, too
 _CAUSES = 100_000  # all that a store keeps
 _QUICK_S, _LEAST = 0.01, 5  # who asks for slow tests does not ask for quicker ones, but for a few at least
@@ -111,6 +127,7 @@ class Query:
     full: bool = False
 
 
+@lacking.told
 async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
     """The answer to *query*. Raises a RecallError that says which argument is wrong or missing."""
     if not 1 <= query.limit <= 500:  # noqa: PLR2004 - said in the message
@@ -129,6 +146,13 @@ async def ask(app: App, project: str, query: Query) -> HistoryAnswer:
 def _view(query: Query) -> View:
     if query.view not in get_args(View):
         raise BadRequest(f"No view {quoted(query.view)}. Views: {listed(get_args(View), most=20)}.")
+    for name, views in _TAKEN_BY.items():
+        if getattr(query, name) and query.view not in views:
+            raise BadRequest(f"view={query.view!r} takes no {name!r}: that is for {listed(views)}.")
+    if query.view == "flaky" and query.verify and (query.since or query.space or query.threshold):
+        raise BadRequest(
+            "verify reruns all suspects, or just 'test': leave 'since', 'space', 'threshold' out."
+        )
     return query.view
 
 
@@ -167,17 +191,10 @@ async def _runs(app: App, project: str, query: Query) -> RunsView:
 
 
 async def _run(app: App, project: str, query: Query) -> RunView:
-    report = await app.report(project, query.run_id or await _last(app, project))
+    report = await app.report(project, await naming.run_id(app, project, query.run_id))
     made = run_answer.answer(report, full=query.full)
     made.ci = pipeline(report.run.ci) if report.run.ci else ""
     return RunView(view="run", run=made)
-
-
-async def _last(app: App, project: str) -> str:
-    rows = await app.runs(project, limit=1)
-    if not rows:
-        raise BadRequest(_NOTHING["summary"])
-    return rows[0].id
 
 
 async def _test(app: App, project: str, query: Query) -> TestView:
@@ -192,7 +209,7 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         id=middle(judged.history.id, 4_200),
         verdict=_verdict(judgement),
         evidence=head(judgement.evidence, 300),
-        action=head(judgement.action, 300),
+        action="" if judged.history.gone else head(judgement.action, 300),
         failed=len(bad),
         attempts=len(samples),
         outcomes=_strip(judged.history),
@@ -205,7 +222,16 @@ async def _test(app: App, project: str, query: Query) -> TestView:
         context=context,
         costs=costs,
         notes=await _notes(app, project, query, judged.history.id, judged.history.id.partition("[")[0]),
+        remarks=await _gone(app, project, judged.history),
     )
+
+
+async def _gone(app: App, project: str, history: TestHistory) -> list[str]:
+    if not history.gone:
+        return []
+    fate = (await (await app.workspaces.get(project)).store.fates()).get(history.id)
+    became = f": it is {middle(fate.became, 300)} now" if fate and fate.became else ""
+    return [f"It is gone from the suite{became}."]
 
 
 async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[list[str], list[str]]:
@@ -220,7 +246,9 @@ async def _told(app: App, project: str, query: Query, judged: Judged) -> tuple[l
 
 
 async def _failures(app: App, project: str, query: Query) -> FailuresView:
-    known = alike(await app.failures(project, fingerprint=query.fingerprint, limit=_CAUSES))
+    since = instant(query.since)
+    causes = await app.failures(project, fingerprint=query.fingerprint, limit=_CAUSES)
+    known = alike(cause for cause in causes if cause.last_seen >= since)
     shown, following = page(known, "failures", query.cursor, query.limit)
     lines = [causes_line(causes) for causes in shown]
     names = [{cause.fingerprint for cause in causes} for causes in shown]
@@ -272,11 +300,17 @@ async def _flaky(app: App, project: str, query: Query) -> FlakyView:
     if not 0 <= query.threshold <= 1:
         raise BadRequest(f"threshold={query.threshold:g} is no share of the attempts: 0.05 is one in twenty.")
     since = instant(query.since)
+
+    def fits(sample: Sample) -> bool:
+        return sample.outcome.bad and sample.at >= since and query.space in ("", sample.space)
+
+    known = [await app.test(project, query.test)] if query.test else (await app.summary(project)).flaky
+    narrowed = query.since or query.space or not query.test
     ranked = [
         judged
-        for judged in (await app.summary(project)).flaky
+        for judged in known
         if judged.judgement.failures >= query.threshold * judged.judgement.attempts
-        and any(sample.outcome.bad and sample.at >= since for sample in judged.history.samples)
+        and (not narrowed or any(map(fits, judged.history.samples)))
     ]
     shown, following = page(ranked, "flaky", query.cursor, query.limit)
     return FlakyView(view="flaky", tests=[_test_line(judged) for judged in shown], next_cursor=following)
@@ -309,19 +343,26 @@ async def _similar(app: App, project: str, query: Query) -> SimilarView:
 
 async def _slow(app: App, project: str, query: Query) -> SlowView:
     space = await app.workspaces.get(project)
-    slow, quick = await survey.slow(space, quick_s=_QUICK_S, least=_LEAST)
+    rows = await space.store.runs(
+        limit=survey.RUNS, since=instant(query.since), space=query.space, asked=True
+    )
+    slow, quick, apart = await survey.slow(space, rows, quick_s=_QUICK_S, least=_LEAST)
     shown, following = page(slow, "slow", query.cursor, query.limit)
     return SlowView(
         view="slow",
         tests=[_slow_line(one) for one in shown],
-        remarks=[f"{quick} more tests take less than {_QUICK_S} s each."] if quick and not following else [],
+        remarks=[
+            *([f"{quick} more tests take less than {_QUICK_S} s each."] if quick and not following else []),
+            *([f"Left out: {apart} run(s) with other options or in another environment."] if apart else []),
+        ],
         next_cursor=following,
     )
 
 
 async def _compare(app: App, project: str, query: Query) -> CompareView:
     space = await app.workspaces.get(project)
-    found = await beside.compare(space, query.run_id, query.base_run_id)
+    words = [await naming.whole(app, project, word) for word in (query.run_id, query.base_run_id)]
+    found = await beside.compare(space, *words)
     names = ("newly_failing", "newly_passing", "still_failing", "silenced", "appeared", "vanished")
     lists: dict[str, tuple[str, ...]] = {name: getattr(found.difference, name) for name in names}
     # Of two spaces only what differs is asked for.
@@ -360,6 +401,9 @@ async def _spaces(app: App, project: str, query: Query) -> SpacesView:
             )
             for one in found
         ],
+        remarks=[f"Of each space the last {survey.MOST} runs are counted."]
+        if any(one.runs == survey.MOST for one in found)
+        else [],
     )
 
 

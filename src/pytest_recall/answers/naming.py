@@ -24,8 +24,11 @@ async def run_id(app: App, project: str, word: str) -> str:
     Raises:
         UnknownRun: there is no run at all, or several begin so.
     """
-    if not word:
-        return await _latest(app, project)
+    return await whole(app, project, word) if word else await _latest(app, project)
+
+
+async def whole(app: App, project: str, word: str) -> str:
+    """The id that *word* begins; any other word as it is. Raises UnknownRun where several begin so."""
     if not is_beginning(word):
         return word
     fits = [row.id for row in await app.runs(project, limit=_LOOKED_AT) if row.id.startswith(word)]
@@ -35,7 +38,7 @@ async def run_id(app: App, project: str, word: str) -> str:
 
 
 async def _latest(app: App, project: str) -> str:
-    rows = [row for row in await app.runs(project, limit=50) if not row.purpose]
+    rows = await app.runs(project, limit=1, asked=True)
     if not rows:
         raise UnknownRun("No run is kept yet. `pytest-recall run` makes one.")
     return rows[0].id

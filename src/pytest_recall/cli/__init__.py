@@ -73,10 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _perform(options: argparse.Namespace) -> int:
     import anyio
 
+    from pytest_recall.store import lacking
+
     # A look back makes 200,000 values that live to its end: not to be looked through again and again meanwhile.
     gc.set_threshold(_GARBAGE)
     try:
-        return int(anyio.run(options.act, options))
+        return int(anyio.run(lacking.told(options.act), options))
     except RecallError as error:
         return say_error(error, as_json=options.json)
     except BaseExceptionGroup as group:  # from a task group: the one error of ours inside is the story

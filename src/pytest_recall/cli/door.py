@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_recall.app import App
 
-Act = Callable[[argparse.Namespace], Awaitable[int]]
+Act = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
 
 class Commands:

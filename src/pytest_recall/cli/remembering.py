@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pytest_recall.cli import door
+from pytest_recall.errors import BadRequest, quoted
 
 if TYPE_CHECKING:
     from pytest_recall.answers.history import Query
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 SUBJECTS = {
     "run": "run_id",
     "test": "test",
+    "flaky": "test",
     "similar": "text",
     "failures": "fingerprint",
     "fixes": "test",
@@ -47,9 +49,10 @@ def add(commands: door.Commands) -> None:
         help="for flaky: rerun the suspects; for fixes: undo them aside and run N times",
     )
     _narrowing(history)
+    _paging(history)
     for name, (view, text) in SHORT.items():
         short = commands.add(name, text, _history)
-        short.set_defaults(view=view, subject="")
+        short.set_defaults(view=view, subject="", since="", space="", cursor="")
         if view == "compare":
             short.add_argument(
                 "subject", nargs="?", default="", metavar="AFTER", help="default: the last run"
@@ -60,37 +63,39 @@ def add(commands: door.Commands) -> None:
         elif view == "similar":
             short.add_argument("subject", metavar="TEXT", help="the error text; '-' reads standard input")
         elif view == "flaky":
+            short.add_argument("subject", nargs="?", default="", metavar="TEST", help="just this one")
             short.add_argument(
                 "--threshold", type=float, default=0.0, metavar="RATE", help="least rate of failures"
             )
             short.add_argument(
                 "--verify", type=int, default=0, metavar="N", help="rerun the suspects N times first"
             )
-            short.add_argument(
-                "--window", default="", metavar="TIME", help="that failed since: '7d', or a date"
-            )
-        _narrowing(short)
+            _narrowing(short, "--window")
+        elif view == "slow":
+            _narrowing(short)
+        _paging(short)
 
 
-def _narrowing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", default="", help="'12h', '7d' or a date")
+def _narrowing(parser: argparse.ArgumentParser, *since: str) -> None:
+    parser.add_argument("--since", *since, default="", metavar="TIME", help="'12h', '7d' or a date")
     parser.add_argument("--space", default="", choices=["", "local", "ci", "agent"])
+    parser.add_argument("--cursor", default="", help="next_cursor of the last answer")
+
+
+def _paging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=20)
-    parser.add_argument("--cursor", default="")
     parser.add_argument("--full", action="store_true")
 
 
 async def _history(options: argparse.Namespace) -> int:
     import sys
 
-    from pytest_recall.answers import history, naming
+    from pytest_recall.answers import history
 
     asked = (
         sys.stdin.read(100_000) if options.view == "similar" and options.subject == "-" else options.subject
     )
     async with door.app(options) as app:
-        if options.view == "run":
-            asked = await naming.run_id(app, "", asked)
         answer = await history.ask(app, "", _query(options, asked))
     door.show(options, answer)
     return 0
@@ -98,15 +103,18 @@ async def _history(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace, asked: str) -> Query:
     from pytest_recall.answers import history
+    from pytest_recall.answers.views import View
 
-    subject = SUBJECTS.get(options.view)
+    subject = SUBJECTS.get(options.view, "")
+    if asked and not subject and options.view in get_args(View):
+        raise BadRequest(f"history {options.view} takes nothing more: {quoted(asked)}.")
     about: dict[str, Any] = {_field(subject, asked): asked} if subject else {}
     return history.Query(
         view=options.view,
         base_run_id=getattr(options, "base", ""),
         threshold=getattr(options, "threshold", 0.0),
         verify=getattr(options, "verify", 0),
-        since=getattr(options, "window", "") or options.since,
+        since=options.since,
         space=options.space,
         limit=options.limit,
         cursor=options.cursor,

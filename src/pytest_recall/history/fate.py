@@ -61,6 +61,16 @@ def applied(known: Mapping[str, TestHistory], fates: Mapping[str, Fate]) -> dict
     return found
 
 
+def heirs(known: Collection[str], fates: Mapping[str, Fate]) -> set[str]:
+    """The later ids of these tests that are not among them."""
+    found: set[str] = set()
+    todo = set(known)
+    while todo:
+        todo = {fates[test].became for test in todo if test in fates} - found - set(known) - {""}
+        found |= todo
+    return found
+
+
 def former(ids: Collection[str], fates: Mapping[str, Fate]) -> set[str]:
     """The earlier ids of these tests."""
     found: set[str] = set()

@@ -36,7 +36,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     # Where nothing but these ran, they have been alone all the time.
     alone = len(tests) < len(run.tests)
     note = f"Reruns what failed in run {run.id}: is it real?"
-    request = named(run, tests, repeat=times, purpose="alone" if alone else "")
+    request = named(run, tests, repeat=times, purpose="alone" if alone else "again")
     again = await bench.run(request, note)
     if again is None:
         return Proven(remarks=("confirm: no time was left to rerun what failed.",))

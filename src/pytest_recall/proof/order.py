@@ -197,4 +197,4 @@ def _orderly(run: Run) -> tuple[tuple[str, ...], bool]:
 
 
 def _request(run: Run, line: _Line, tests: Sequence[str], *, alike: bool) -> RunRequest:
-    return named(run, tests, args=line.args, parallel=0, repeat=1, purpose="" if alike else "order")
+    return named(run, tests, args=line.args, parallel=0, repeat=1, purpose="again" if alike else "order")

@@ -91,7 +91,7 @@ class _Collected:
     async def tests(self, app: App) -> list[str]:
         """The tests of the last runs, or where there was none, those that there are."""
         store = (await app.workspaces.get("")).store
-        runs = [await store.run(row.id) for row in await store.runs(limit=LAST)]
+        runs = [await store.run(row.id) for row in await store.runs(limit=LAST, asked=True)]
         seen = [test for run in runs if run for test in run.tests.ids]
         return seen or [function.id for function in await self._collect(app)]
 

@@ -105,11 +105,11 @@ class Collections:
         self._add(self._runs, [(row.id, records.run_record(row, self.writer)) for row in rows])
 
     def runs(
-        self, *, limit: int, before: str, since: float, space: str, status: str, scope: str
+        self, *, limit: int, before: str, since: float, space: str, status: str, scope: str, asked: bool
     ) -> list[RunRow]:
-        """The newest runs that fit, newest first, older than the run *before*."""
-        asked = {"space": space, "status": status, "scope": scope}
-        fixed: list[dict[str, Any]] = [{name: value} for name, value in asked.items() if value]
+        """The newest runs that fit, newest first, older than the run *before*; *asked*: no reruns of our own."""
+        equal = {"space": space, "status": status, "scope": scope}
+        fixed: list[dict[str, Any]] = [{name: value} for name, value in equal.items() if value]
         if since:
             fixed.append({"at": {"$gte": since}})
         last = records.moment(before) if before else 1 << 48
@@ -121,7 +121,7 @@ class Collections:
             first = max(0, newest - reach)
             where = [*fixed, {"ms": {"$gte": first}}, {"ms": {"$lte": last}}]
             for row in _readable(records.read_run, self._pages(self._runs, {"$and": where})):
-                if not before or row.id < before:
+                if (not before or row.id < before) and not (asked and row.purpose):
                     found[row.id] = row
             if len(found) >= limit or first == 0:
                 return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]

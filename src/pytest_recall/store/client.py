@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -30,12 +29,13 @@ from pytest_recall.model import (
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, lore, records, shape
+from pytest_recall.store import codec, lacking, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
 from pytest_recall.store.recent import FAR, Recent
+from pytest_recall.store.status import StoreStatus
 
 _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
@@ -45,22 +45,6 @@ _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker w
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStatus:
-    """How the store is."""
-
-    backend: str  # embedded, http, cloud
-    folder: str
-    healthy: bool
-    behind: int  # runs of the inbox
-    runs: int  # in the journal
-    counts: dict[str, int] = field(default_factory=dict)  # records by collection
-    versions: dict[str, str] = field(default_factory=dict)
-    journal_bytes: int = 0
-    index_bytes: int = 0
-    error: str = ""
 
 
 class Store:
@@ -128,7 +112,7 @@ class Store:
             try:
                 answer = await self._take(self._line)
             except StoreUnavailable as error:
-                self._error = str(error)
+                self._lack(str(error))
                 break
             self._error = ""
             taken += int(answer["taken"])
@@ -190,17 +174,18 @@ class Store:
 
     @property
     def degraded(self) -> bool:
-        """Whether the last question had to be answered without the index."""
-        return bool(self._error)
+        """Whether the last question, or any of the answer that is being made, had to be answered without the index."""
+        return bool(lacking.of(self.journal.folder) or self._error)
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
         torn = (self._lore.trouble,) if self._lore.trouble else ()
-        if not self._error:
+        error = lacking.of(self.journal.folder) or self._error
+        if not error:
             return torn
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {self._error}{behind}", *torn)
+        return (f"Answered from the journal alone: {error}{behind}", *torn)
 
     async def runs(
         self,
@@ -211,8 +196,9 @@ class Store:
         space: str = "",
         status: str = "",
         scope: str = "",
+        asked: bool = False,
     ) -> list[RunRow]:
-        """The newest runs that fit, newest first; *before* is a run id, *since* an instant."""
+        """The newest runs that fit, newest first; *before* is a run id, *since* an instant; *asked*: no reruns of our own."""
 
         def fits(row: RunRow) -> bool:
             return (
@@ -221,28 +207,40 @@ class Store:
                 and space in ("", row.space)
                 and status in ("", row.status)
                 and scope in ("", row.scope)
+                and not (asked and row.purpose)
             )
 
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
         if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
             return near  # the journal keeps the newest: there is nothing newer in the index
-        answer = await self._ask(
-            "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
-        )
+        fitting: dict[str, Any] = {
+            "before": before,
+            "since": since,
+            "space": space,
+            "status": status,
+            "scope": scope,
+        }
+        answer = await self._ask("runs", limit=limit, asked=asked, **fitting)
         found = {row.id: row for row in (shape.load(RunRow, each) for each in answer or ())}
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
 
-    async def run(self, run_id: str) -> Run | None:
-        """The run, from the journal or, when it has left that, from the index."""
+    async def run(self, run_id: str, *, patient: bool = False) -> Run | None:
+        """The run, from the journal or, when it has left that, from the index; *patient*: which may take its time."""
+        run, torn = None, ""
         try:
             run = await asyncio.to_thread(self.journal.run, run_id)
         except UnreadableRun as error:
-            run, self._error = None, str(error)
+            self._error = torn = str(error)
         if run is not None:
             return run
-        answer = await self._ask("run", only_index=True, run_id=run_id)
-        return None if answer is None else await asyncio.to_thread(codec.received, answer)
+        patience = _PATIENT_S if patient else 0.0
+        answer = await self._ask("run", only_index=True, patience_s=patience, run_id=run_id)
+        if answer is None:
+            if torn:
+                self._lack(torn)
+            return None
+        return await asyncio.to_thread(codec.received, answer)
 
     async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
@@ -273,6 +271,10 @@ class Store:
                 self._known = (answer["generation"], packed)
         found = await asyncio.to_thread(self._folding.tests, packed, asked)
         if fates:
+            if (
+                asked is None
+            ):  # what is new under its name may never have failed, and ended its former failures
+                found |= await asyncio.to_thread(self._folding.seen, fate.heirs(found, fates))
             found = await asyncio.to_thread(fate.applied, found, fates)
         return found if wanted is None else {test: one for test, one in found.items() if test in wanted}
 
@@ -413,18 +415,23 @@ class Store:
         except TimeoutError:
             self._slow = True
             if not enough:
-                self._error = f"the index did not answer within {patience:g} s."
+                self._lack(f"the index did not answer within {patience:g} s.")
             return None
         except StoreUnavailable as error:
             self._error = str(error)
-            if not isinstance(error, Damaged):
-                return None
-            if patience_s and await self._mended(line, patience_s):
-                return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
-            self._feed_later("rebuild")
+            if isinstance(error, Damaged):
+                if patience_s and await self._mended(line, patience_s):
+                    return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
+                self._feed_later("rebuild")
+            self._lack(str(error))
             return None
         self._error = ""
         return answer
+
+    def _lack(self, trouble: str) -> None:
+        """The answer that is being made does without the index: what the next question finds does not mend that."""
+        self._error = trouble
+        lacking.note(self.journal.folder, trouble)
 
     async def _mended(self, line: Line, patience_s: float) -> bool:
         """Whether a rebuild ended in time, for who asks for the index itself.

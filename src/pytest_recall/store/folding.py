@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
 
 from pytest_recall.history import trend
-from pytest_recall.model import FailureHistory, TestHistory
+from pytest_recall.model import FailureHistory, Sample, TestHistory
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
 from pytest_recall.store.rows import Rows
 
@@ -18,6 +17,7 @@ class Folding:
         self._recent = recent
         self._rows = Rows()
         self._last: tuple[object, dict[str, TestHistory]] = (None, {})
+        self._seen: tuple[object, dict[str, TestHistory]] = (None, {})
         self.leaves = self._rows.leaves  # of the calendars that rows of tests refer to
 
     def tests(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
@@ -41,13 +41,23 @@ class Folding:
         late = catching_up(known, near)
         found = known | {test_id: trend.fold(known[test_id], test_id, more) for test_id, more in late.items()}
         missing = self._missing(found, ids, near)
-        if missing:
-            samples: dict[str, list[Any]] = {}
-            for entry in self._recent.entries(FAR):
-                for test_id, more in entry.samples(missing).items():
-                    samples.setdefault(test_id, []).extend(more)
-            found |= {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+        found |= self.seen(missing)
         self._last = (state, found)
+        return dict(found)
+
+    def seen(self, ids: Collection[str]) -> dict[str, TestHistory]:
+        """What the newest runs of the journal have of tests that no row is about: those that never failed."""
+        if not ids:
+            return {}
+        state = (frozenset(ids), self._recent.names(FAR))
+        known, found = self._seen
+        if known != state:
+            samples: dict[str, list[Sample]] = {}
+            for entry in self._recent.entries(FAR):
+                for test_id, more in entry.samples(ids).items():
+                    samples.setdefault(test_id, []).extend(more)
+            found = {test_id: trend.fold(None, test_id, more) for test_id, more in samples.items()}
+            self._seen = (state, found)
         return dict(found)
 
     def failures(

@@ -107,6 +107,10 @@ class Recent:
                     break
         return found
 
+    def names(self, most: int) -> tuple[str, ...]:
+        """The ids of the newest runs, at most *most*."""
+        return tuple(path.stem for path in self._journal.paths()[:most])
+
     def hold(self, paths: Sequence[Path]) -> bool:
         """Whether `entries` would have all of these."""
         total = 0
