@@ -113,6 +113,17 @@ def test_runs_come_newest_first_from_both_folders(journal):
     assert [path.name for path in journal.settled()] == [path.name for path in paths[:2]]
 
 
+@pytest.mark.parametrize("text", [None, "", '{"counts": {"runs": 3', "[]", '{"counts": {}}'])
+def test_index_that_does_not_tell_what_it_holds_may_hold_more_than_the_journal(journal, text):
+    assert journal.indexed() == 0, "there is none"
+    (journal.folder / "chroma").mkdir()
+    if text is not None:
+        (journal.folder / "chroma" / "recall.json").write_text(text)
+    assert journal.indexed() is None
+    (journal.folder / "chroma").rename(journal.folder / "chroma.old")
+    assert journal.indexed() is None, "a new one was about to take its place"
+
+
 def test_settling_what_another_process_settled_is_no_error(journal):
     path = journal.write(a_run())
     journal.settle(path)

@@ -263,7 +263,11 @@ def _unknown(test: str, name: str, root: Path) -> str:
     if alike := Roots(root).alike(name)[:3]:
         return f"tests: there is no {quoted(test)} in {quoted(str(root))}. Did you mean {listed(alike)}?"
     parent = (root / name).parent
-    where = parent if exists(parent) and parent.is_dir() and parent.resolve().is_relative_to(root.resolve()) else root
+    where = (
+        parent
+        if exists(parent) and parent.is_dir() and parent.resolve().is_relative_to(root.resolve())
+        else root
+    )
     try:
         known = sorted(item.name for item in where.iterdir() if not item.name.startswith("."))[:5_000]
     except OSError:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
@@ -66,9 +67,12 @@ class StoreStatus:
 class Store:
     """What is remembered of a project. Entering starts nothing; leaving ends the worker."""
 
-    def __init__(self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0) -> None:
+    def __init__(
+        self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0, elsewhere: str = ""
+    ) -> None:
         self.journal = journal
         self.backend = backend
+        self._elsewhere = elsewhere  # why the journal is not where it was asked for
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
         self._lore = lore.Lore(journal.folder)
@@ -196,11 +200,20 @@ class Store:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
-        torn = (self._lore.trouble,) if self._lore.trouble else ()
         if not self._error:
-            return torn
+            return self.damages
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {self._error}{behind}", *torn)
+        return (f"Answered from the journal alone: {self._error}{behind}", *self.damages)
+
+    @property
+    def damages(self) -> tuple[str, ...]:
+        """What is missing from every answer, with the index or without it."""
+        lost = self.journal.lost()
+        missing = (
+            f"{lost} run(s) are missing: the index had them, and when it was made anew they could not be read. "
+            "`pytest-recall store rebuild` looks for them once more, in chroma.old, and ends this warning."
+        )
+        return tuple(filter(None, (self._elsewhere, self._lore.trouble, missing if lost else "")))
 
     async def runs(
         self,
@@ -224,7 +237,7 @@ class Store:
             )
 
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
-        if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
+        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(self.journal.settled())):
             return near  # the journal keeps the newest: there is nothing newer in the index
         answer = await self._ask(
             "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
@@ -449,11 +462,12 @@ class Store:
         if self.backend.shared:
             return False
         settled = self.journal.settled()
-        return self.journal.indexed() <= len(settled) < FAR and self._recent.hold(settled)
+        return self._journal_has_all(settled) and len(settled) < FAR and self._recent.hold(settled)
 
-    def _journal_has_all(self) -> bool:
-        """Whether the embedded index knows of no run that the journal has forgotten."""
-        return self.journal.indexed() <= len(self.journal.settled())
+    def _journal_has_all(self, settled: Sequence[Path]) -> bool:
+        """Whether the embedded index is known to tell of no run that the journal has forgotten."""
+        indexed = self.journal.indexed()
+        return indexed is not None and indexed <= len(settled)
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""

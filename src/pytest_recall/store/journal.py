@@ -24,6 +24,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.history import trend
@@ -194,11 +195,24 @@ class Journal:
                 yield self.read(path)
                 limit -= 1
 
-    def indexed(self) -> int:
-        """How many runs the embedded index held when it was last written."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            return int(json.loads((self.folder / "chroma" / "recall.json").read_bytes())["counts"]["runs"])
+    def indexed(self) -> int | None:
+        """How many runs the embedded index held when it was last written; None where there is one that does not tell."""
+        with suppress(LookupError, TypeError, ValueError):
+            return int(self._manifest()["counts"]["runs"])
+        there = any(os.path.lexists(self.folder / name) for name in ("chroma", "chroma.old"))
+        return None if there else 0
+
+    def lost(self) -> int:
+        """How many runs the index before had that the present one could not take over."""
+        with suppress(LookupError, TypeError, ValueError):
+            return int(self._manifest()["lost"])
         return 0
+
+    def _manifest(self) -> Any:
+        """What is noted of the embedded index, as anybody may have written it."""
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder / "chroma" / "recall.json").read_bytes())
+        return {}
 
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""
@@ -342,21 +356,29 @@ def _checked(run_id: str) -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreUnavailable:
+    why, remedy = error.strerror or type(error).__name__, "Make it writable and leave it some space"
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        wrong = "a folder" if isinstance(error, IsADirectoryError) else "no folder"
+        why, remedy = f"{quoted(str(error.filename or folder))} is {wrong}", "Move that away"
     return StoreUnavailable(
-        f"Runs cannot be kept in {quoted(str(folder))}: {error.strerror or type(error).__name__}. "
-        "Make it writable and leave it some space, or choose another place with PYTEST_RECALL_STORE_FOLDER."
+        f"Runs cannot be kept in {quoted(str(folder))}: {why}. "
+        f"{remedy}, or choose another place with PYTEST_RECALL_STORE_FOLDER."
     )
 
 
 def _create(path: Path, text: str) -> None:
     """Make *path* with *text*; whoever comes first wins, and nobody reads half of it."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    aside.write_text(text, "ascii")
     try:
+        with aside.open("x", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         with suppress(FileExistsError):
             path.hardlink_to(aside)
     finally:
-        aside.unlink()
+        aside.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:

@@ -31,6 +31,7 @@ from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
 _AT_ONCE = 128  # runs of one step where nobody waits for its turn
+_ANEW = "It is made anew behind the answers; `pytest-recall store rebuild` does that at once."
 _KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
 
 
@@ -54,7 +55,7 @@ def main() -> None:
             else:
                 answer = {"ok": worker.answer(request)}
         except Damaged as error:
-            answer = {"error": "damaged", "text": f"The index of past runs is damaged: {error}"}
+            answer = {"error": "damaged", "text": f"The index of past runs is damaged: {error}. {_ANEW}"}
         except RecallError as error:
             answer = {"error": "unavailable", "text": str(error)}
         except Exception as error:  # noqa: BLE001 - Chroma raises anything; the caller decides what it means
@@ -181,15 +182,14 @@ class Worker:
         """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
         paths = self._journal.settled()
 
-        def fill(collections: Collections) -> None:
-            at = 0
+        def fill(collections: Collections) -> int:
+            at, there = 0, set[str]()  # what cannot be read in the journal any more may be in the old index
             while batch := self._intake.batch(paths[at:], most=_AT_ONCE):
-                self._intake.take(collections, batch)
+                there |= {path.stem for path in self._intake.take(collections, batch)}
                 at += len(batch)
-            salvage(
-                self._journal.folder / "chroma" / "chroma.sqlite3", collections, {path.stem for path in paths}
-            )
+            lost = salvage(self._place.places, collections, there)
             self._teach(collections, anew=True)
+            return lost
 
         return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
 
