@@ -19,7 +19,16 @@ from anyio.to_thread import run_sync
 
 from pytest_recall import __version__, ci, logbook
 from pytest_recall.config import Settings
-from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
+from pytest_recall.errors import (
+    BadSetting,
+    RootNotAllowed,
+    StoreUnavailable,
+    UnknownProject,
+    UnknownRun,
+    UnreadableRun,
+    listed,
+    quoted,
+)
 from pytest_recall.history import trend
 from pytest_recall.history.reach import Source
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
@@ -108,6 +117,21 @@ class Workspace:
     def going_on(self) -> int:
         """Captured sessions that are not taken in yet: under way, most likely."""
         return len(captured.waiting(self.store.journal.inbox))
+
+    async def known(self, run_id: str) -> Run:
+        """That run.
+
+        Raises:
+            UnknownRun: there is none.
+            UnreadableRun: there is, and what is left of it cannot be read.
+        """
+        if (run := await self.store.run(run_id)) is not None:
+            return run
+        await run_sync(self.store.journal.run, run_id)  # which says what is wrong with it
+        if f"{run_id}.run" in self.store.journal.aside():
+            raise UnreadableRun(f"Run {quoted(run_id)} could not be read and was set aside, in broken/.")
+        rows = await self.store.runs(limit=3)
+        raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
 
     def take_in(self, wait_s: float = 0.0) -> list[Run]:
         """Keep what the plugin captured meanwhile: of sessions that are over, by people, tox, CI."""

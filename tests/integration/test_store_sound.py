@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,67 @@ async def test_index_whose_notes_are_torn_is_asked_and_made_anew(folder):
         await store.status()
         assert await told(store) == WHOLE
         assert json.loads(manifest.read_bytes())["counts"]["runs"] == RUNS
+
+
+def torn_rows(folder: Path) -> None:
+    """Change a letter in the packed rows of the flaky test, of its cause, and of a run that the journal has forgotten."""
+    with closing(sqlite3.connect(folder / "chroma" / "chroma.sqlite3")) as database:
+        (forgotten,) = database.execute(
+            "select embedding_id from embeddings e join embedding_metadata m on m.id = e.id where m.key = 'ms' "
+            "order by m.int_value limit 1"
+        ).fetchone()
+        database.execute(
+            "update embedding_metadata set string_value = 'A' || substr(string_value, 2) where key = 'v0' and id in "
+            "(select id from embedding_metadata where key = 'test' and string_value = ?) "
+            "or key = 'v0' and id in (select id from embedding_metadata where key = 'key' and string_value = ?) "
+            "or key = 'v0' and id in (select id from embeddings where embedding_id = ?)",
+            (TEST, CAUSE, forgotten),
+        )
+        assert database.execute("select changes()").fetchone() == (3,)
+        database.commit()
+
+
+async def test_rows_that_cannot_be_read_are_told_named_and_made_anew_from_whole_runs(folder):
+    torn_rows(folder)
+    async with opened(folder) as store:
+        assert await told(store) == (RUNS - 1, KEPT, 0)
+        assert "3 row(s) of the index cannot be read" in " ".join(store.troubles)
+        with pytest.raises(StoreUnavailable, match=rf"runs 0.*tests .* of {TEST}.*failures {CAUSE}"):
+            await store.verify()
+        await store.rebuild()
+        assert await told(store) == WHOLE
+        assert store.troubles == ()
+        assert (await store.verify())["runs"] == RUNS
+
+
+async def test_rows_that_cannot_be_read_are_not_written_over_by_the_next_run(folder):
+    torn_rows(folder)
+    async with opened(folder) as store:
+        store.keep(a_run(RUNS))  # which fails
+        while store.behind:
+            await store.feed()
+        assert await told(store) == (RUNS + 1, RUNS + 1, RUNS // 3 + 1)
+        assert store.troubles == ()
+
+
+async def test_damaged_files_of_the_journal_are_told_and_named(folder):
+    journal = Journal(folder)
+    torn = journal.paths()[1]
+    torn.write_bytes(torn.read_bytes()[:300])
+    async with opened(folder) as store:
+        assert await told(store) == WHOLE, "the index knows the run, too"
+        assert torn.stem in " ".join(store.troubles)
+        with pytest.raises(StoreUnavailable, match=rf"Damaged: 'runs/{torn.name}[^']*' *\."):
+            await store.verify()
+        (folder / "rosters" / ("a" * 32)).write_bytes(b"torn")
+        with pytest.raises(StoreUnavailable, match=f"runs/{torn.name}.*rosters/aaaa"):
+            await store.verify()
+
+
+def test_run_that_was_set_aside_is_told_until_somebody_removes_it(folder):
+    journal = Journal(folder)
+    newest = journal.paths()[0]
+    journal.set_aside(newest)
+    assert newest.name in " ".join(opened(folder).troubles)
+    (folder / "broken" / newest.name).unlink()
+    assert opened(folder).troubles == ()

@@ -47,7 +47,8 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
     match act:
         case "verify":
             counts = await store.verify()
-            done = f"{sum(counts.values())} records were looked at, and are sound"
+            files = counts.pop("files", 0)
+            done = f"{files} runs of the journal and {sum(counts.values())} records of the index were looked at, and are sound"
         case "rebuild":
             done = f"the index was made anew from {await store.rebuild()} runs"
         case "reindex":

@@ -31,7 +31,7 @@ from pytest_recall.model import (
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, lore, records, shape
+from pytest_recall.store import codec, damage, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
@@ -154,8 +154,8 @@ class Store:
         return int(answer["taken"])
 
     async def verify(self) -> dict[str, int]:
-        """Look closely at the index; its counts. Raises `StoreUnavailable`."""
-        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
+        """Look at every file and record; how many of each. Raises `StoreUnavailable`, which names what is damaged."""
+        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_REBUILD_S)))
 
     async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
         """Forget old journal files, once the index has what it keeps of them; returns how many.
@@ -208,12 +208,9 @@ class Store:
     @property
     def damages(self) -> tuple[str, ...]:
         """What is missing from every answer, with the index or without it."""
-        lost = self.journal.lost()
-        missing = (
-            f"{lost} run(s) are missing: the index had them, and when it was made anew they could not be read. "
-            "`pytest-recall store rebuild` looks for them once more, in chroma.old, and ends this warning."
-        )
-        return tuple(filter(None, (self._elsewhere, self._lore.trouble, missing if lost else "")))
+        unread = sum(self._folding.unread.values())
+        missing = damage.told(self.journal, self._recent.torn, unread)
+        return tuple(filter(None, (self._elsewhere, self._lore.trouble, *missing)))
 
     async def runs(
         self,
@@ -237,12 +234,15 @@ class Store:
             )
 
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
-        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(self.journal.settled())):
+        settled = self.journal.settled()
+        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(settled)):
             return near  # the journal keeps the newest: there is nothing newer in the index
         answer = await self._ask(
             "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
         )
-        found = {row.id: row for row in (shape.load(RunRow, each) for each in answer or ())}
+        if answer is not None:
+            self._folding.unread["runs"] = answer["unread"]
+        found = {row.id: row for row in (shape.load(RunRow, each) for each in (answer or {}).get("rows", ()))}
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
 
@@ -251,7 +251,7 @@ class Store:
         try:
             run = await asyncio.to_thread(self.journal.run, run_id)
         except UnreadableRun as error:
-            run, self._error = None, str(error)
+            run, self._recent.torn[run_id] = None, str(error)
         if run is not None:
             return run
         answer = await self._ask("run", only_index=True, run_id=run_id)
@@ -467,7 +467,7 @@ class Store:
     def _journal_has_all(self, settled: Sequence[Path]) -> bool:
         """Whether the embedded index is known to tell of no run that the journal has forgotten."""
         indexed = self.journal.indexed()
-        return indexed is not None and indexed <= len(settled)
+        return indexed is not None and indexed <= len(settled) and not self._recent.torn
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""

@@ -71,6 +71,10 @@ class Guard:
             try:
                 yield collections
                 self._settle(collections, manifest.get("lost", 0))
+            except Damaged as error:
+                self.close()
+                self._note(manifest | {"state": LOOKING, "why": str(error)})
+                raise
             except BaseException:
                 self.close()
                 raise
@@ -119,6 +123,12 @@ class Guard:
         if opened is not None:
             with suppress(Exception):  # it may be broken: that is why it is closed
                 opened.close()
+
+    def damaged(self) -> list[str]:
+        """What SQLite finds wrong in the pages of the database."""
+        with closing(database.opened(self._path / "chroma.sqlite3", "ro")) as opened:
+            answers = opened.execute("pragma quick_check(3)").fetchall()
+        return [f"chroma.sqlite3 ({answer!s:.200})" for (answer,) in answers if answer != "ok"]
 
     def size(self) -> int:
         """Bytes of the index on disk."""

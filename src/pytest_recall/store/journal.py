@@ -214,6 +214,28 @@ class Journal:
             return json.loads((self.folder / "chroma" / "recall.json").read_bytes())
         return {}
 
+    def damaged(self) -> Iterator[str]:
+        """Open every file to its end, and tell which cannot be read, and why."""
+        for path in self.paths():
+            try:
+                self.row(path)
+                self.read(path)
+                self.files(path.stem)
+            except codec.FromLater:
+                continue
+            except UnreadableRun as error:
+                if self.find(path.stem) is not None:  # else it was let go of meanwhile
+                    why = str(error).removeprefix(f"{path.name} ")
+                    yield f"{path.parent.name}/{path.name} ({why})"
+        for path in self._rosters.iterdir():
+            if _DIGEST.fullmatch(path.name) and path.exists() and _unpacked_roster(path, path.name) is None:
+                yield f"rosters/{path.name}"
+        yield from (f"broken/{name}" for name in self.aside())
+
+    def aside(self) -> list[str]:
+        """The files of runs that were set aside."""
+        return sorted(_names(self._broken))
+
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""
         with suppress(FileNotFoundError):  # another process took it in

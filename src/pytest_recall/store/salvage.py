@@ -6,19 +6,24 @@ The database is read without Chroma, which may not open it any more. Whatever ca
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from pytest_recall.errors import StoreUnavailable, quoted
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.history import trend
-from pytest_recall.model import FailureHistory, TestHistory
-from pytest_recall.store import database, records
+from pytest_recall.model import FailureHistory, Sample, TestHistory
+from pytest_recall.store import database, inspection, records
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.records import Metadata
 
 _DOCUMENT = "chroma:document"
+_BATCH = 300  # records that are asked for at once
+
+T = TypeVar("T")
 
 
 def salvage(places: Iterable[Path], collections: Collections, there: Collection[str]) -> int:
@@ -36,6 +41,7 @@ def salvage(places: Iterable[Path], collections: Collections, there: Collection[
                 _runs(old, collections, there)
                 _tests(old, collections, there)
                 _failures(old, collections)
+                _replay(old, collections, there)
                 _lore(old, collections)
         except (sqlite3.Error, OSError) as error:
             if database.withheld(error) and (place / "chroma.sqlite3").exists():
@@ -53,15 +59,32 @@ def _known(place: Path) -> int:
 
 
 def _runs(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
-    lost = [(name, record) for name, record in _rows(old, "runs") if name not in there and _sound(record)]
-    names = {name for name, _ in lost}
-    wanted = [
-        (name, record)
-        for name, record in _rows(old, "outcomes")
-        if record.get("of") in names or str(record.get("of")).startswith("roster-")
-    ]
-    collections.take_over("outcomes", wanted)
-    collections.take_over("runs", lost)
+    passed_over = {"", *there}
+    pieces = [(name, one) for name, one in _rows(old, "outcomes") if _whole(one) not in passed_over]
+    _take_over(collections, "outcomes", pieces)
+    rows = [(name, one) for name, one in _rows(old, "runs") if name not in there]
+    _take_over(
+        collections, "runs", [(name, one) for name, one in rows if _read(records.read_run, one) is not None]
+    )
+
+
+def _take_over(collections: Collections, kind: str, rows: Sequence[tuple[str, Metadata]]) -> None:
+    """Records as they are; those of an index that was looked at before stay."""
+    for at in range(0, len(rows), _BATCH):
+        part = rows[at : at + _BATCH]
+        have = set(collections.all[kind].get(ids=[name for name, _ in part], include=[])["ids"])
+        collections.take_over(kind, [(name, record) for name, record in part if name not in have])
+
+
+def _whole(record: Metadata) -> str:
+    """What that record of `outcomes` is a piece of: a run, or a list of tests; "" where it is a leaf of a calendar."""
+    return "" if record.get("part") == "days" else str(record.get("of", ""))
+
+
+def _read(read: Callable[[Metadata], T], record: Metadata) -> T | None:
+    with suppress(ValueError):
+        return read(record)
+    return None
 
 
 def _ours(record: Metadata, collections: Collections) -> bool:
@@ -69,19 +92,56 @@ def _ours(record: Metadata, collections: Collections) -> bool:
     return not collections.shared or record.get("writer") == collections.writer
 
 
-def _sound(record: Metadata) -> bool:
-    with suppress(ValueError):
-        return bool(records.read_run(record).id)
-    return False
+def _replay(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
+    """Make rows that cannot be read anew, from the runs that the index keeps whole."""
+    leaves = _leaves(old)
+    rows = {name: _read(records.read_run, one) for name, one in _rows(old, "runs") if name not in there}
+    tests = {
+        records.read_ascii(str(one.get("test", "")))
+        for _, one in _rows(old, "tests")
+        if not _read(partial(records.read_test, days=leaves.days), one)
+    }
+    causes = {
+        str(one.get("key")): str(one.get(_DOCUMENT, ""))
+        for _, one in _rows(old, "failures")
+        if not _read(records.read_failure, one)
+    }
+    if all(rows.values()) and not (tests or causes):
+        return
+    samples: dict[str, list[Sample]] = {}
+    found: dict[str, FailureHistory] = {}
+    for name in sorted({_whole(one) for _, one in _rows(old, "outcomes")} - {"", *there}):
+        with suppress(ValueError, LookupError, UnreadableRun):
+            if (run := inspection.read(collections, name)) is None:
+                continue
+            row = rows.get(name) or trend.row(run)
+            if not rows.get(name):
+                collections.add_runs([row])
+            for test, more in ({} if row.suspect else trend.observed(run, row, tests)).items():
+                samples.setdefault(test, []).extend(more)
+            for key, failure in trend.failures(run).items():
+                if records.cause_key(key) in causes:
+                    found[key] = trend.merge(found.get(key, failure), failure)
+    own, known = collections.own_tests(sorted(samples)), collections.own_failures(sorted(found))
+    collections.put_tests([trend.fold(own.get(test), test, more) for test, more in samples.items()])
+    collections.put_failures(
+        [trend.merge(known.get(key, failure), failure) for key, failure in found.items()],
+        {key: causes[records.cause_key(key)] for key in found if key not in known},
+    )
 
 
-def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
-    histories: dict[str, TestHistory] = {}
+def _leaves(old: sqlite3.Connection) -> records.Leaves:
     leaves = records.Leaves()
     for name, record in _rows(old, "outcomes"):
         if record.get("part") == "days":
             with suppress(ValueError):
                 leaves.add({name: records.joined(record)})
+    return leaves
+
+
+def _tests(old: sqlite3.Connection, collections: Collections, there: Collection[str]) -> None:
+    histories: dict[str, TestHistory] = {}
+    leaves = _leaves(old)
     for _, record in _rows(old, "tests"):
         with suppress(ValueError):
             history = records.read_test(record, leaves.days)

@@ -78,6 +78,10 @@ class Shared:
         """Forget the connection; the next use makes a new one."""
         self._opened = None
 
+    def damaged(self) -> list[str]:
+        """Nothing: whose server it is knows."""
+        return []
+
     def size(self) -> int:
         """Unknown: 0."""
         return 0

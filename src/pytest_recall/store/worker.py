@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_recall import __version__
-from pytest_recall.errors import RecallError, StoreUnavailable
+from pytest_recall.errors import RecallError, StoreUnavailable, listed
 from pytest_recall.model import Transition
-from pytest_recall.store import chroma, codec, lore, records, shape
+from pytest_recall.store import chroma, codec, inspection, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
@@ -213,9 +213,11 @@ class Worker:
             self._journal.forget(oldest, now)
         return len(oldest)
 
-    def runs(self, **asked: Any) -> list[Any]:
+    def runs(self, **asked: Any) -> dict[str, Any]:
         with self._place.reading() as collections:
-            return [shape.dump(row) for row in collections.runs(**asked)]
+            collections.unread = 0
+            rows = [shape.dump(row) for row in collections.runs(**asked)]
+            return {"rows": rows, "unread": collections.unread}
 
     def run(self, run_id: str) -> Any:
         with self._place.reading() as collections:
@@ -252,7 +254,16 @@ class Worker:
             }
 
     def verify(self) -> dict[str, int]:
-        """Look closely at the index. Raises what is wrong with it."""
+        """Look at every file of the journal and every record of the index; how many. Raises what is wrong with them."""
+        found = list(self._journal.damaged())  # which takes time, and needs no lock
         with self._place.reading() as collections:
             collections.probe(vectors=True)
-            return collections.counts()
+            found += inspection.damaged(collections)
+            found += self._place.damaged()
+            counts = collections.counts() | {"files": len(self._journal.paths())}
+        if found:
+            raise StoreUnavailable(
+                f"Damaged: {listed(found)}. What the index can make anew, `pytest-recall store rebuild` makes anew, also "
+                "from runs that it keeps whole; what is in broken/ stays there until you remove it."
+            )
+        return counts
