@@ -163,18 +163,42 @@ def test_store_that_cannot_be_opened_is_an_error_and_no_empty_past(make_project,
     assert not (Path(os.environ["XDG_STATE_HOME"]) / "pytest-recall" / "stores").exists()
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read everywhere, without setpriv"
+LIKE_OTHERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+needs_modes = pytest.mark.skipif(
+    bool(LIKE_OTHERS) and not shutil.which("setpriv"), reason="root may read everywhere, without setpriv"
 )
+
+
+def like_others(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
+    """That command by somebody whom modes of files keep out."""
+    command = [*LIKE_OTHERS, sys.executable, "-m", "pytest_recall", *words]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+@needs_modes
 def test_store_that_may_not_be_entered_is_an_error_and_no_empty_past(make_project, in_process):
     project = make_project({"test_a.py": "def test_good(): ..."})
     in_process("history", "runs", cwd=project)
     (project / ".pytest-recall").chmod(0)
-    like_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
-    words = [sys.executable, "-m", "pytest_recall", "history", "runs"]
-    done = subprocess.run([*like_others, *words], cwd=project, capture_output=True, text=True, check=False)
+    done = like_others("history", "runs", project=project)
     (project / ".pytest-recall").chmod(0o700)
 
     assert (done.returncode, done.stdout) == (3, "")
     assert "Permission denied" in done.stderr
+
+
+@needs_modes
+def test_run_that_may_not_be_read_just_now_is_told_and_not_set_aside_as_a_torn_one(make_project, in_process):
+    project = make_project({"test_a.py": "def test_good(): ..."})
+    in_process("run", cwd=project)
+    (run,) = (project / ".pytest-recall").glob("*/*.run")
+    run.chmod(0)
+
+    rebuilt = like_others("store", "rebuild", project=project)
+    told = like_others("history", "runs", "--json", project=project)
+    run.chmod(0o600)
+
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "cannot be read just now: Permission denied" in told.stdout
+    assert len(json.loads(in_process("history", "runs", "--json", cwd=project).stdout)["runs"]) == 1

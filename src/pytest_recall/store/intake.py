@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_recall.errors import UnreadableRun
+from pytest_recall.errors import UnreadableRun, WithheldRun
 from pytest_recall.history import fingerprint, trend
 from pytest_recall.model import FailureHistory, TestHistory
 from pytest_recall.store import codec, records
@@ -26,7 +26,7 @@ class Intake:
     def __init__(self, journal: Journal, recent: Recent) -> None:
         self._journal = journal
         self._recent = recent
-        self._later: set[Path] = set()  # files that wait for a later version of ours
+        self._later: set[Path] = set()  # files that wait for a later version of ours, or for another process
 
     def batch(self, paths: Sequence[Path], *, most: int = _BATCH) -> list[Path]:
         """The first of *paths*: as many as one step takes in, so that questions get their turn between."""
@@ -81,7 +81,7 @@ class Intake:
         if entry is None and path.exists():
             try:
                 self._journal.record(path)
-            except codec.FromLater:
+            except (codec.FromLater, WithheldRun):
                 self._later.add(path)
             except UnreadableRun:
                 self._journal.set_aside(path)
