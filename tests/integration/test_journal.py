@@ -77,6 +77,17 @@ def test_writer_of_a_folder_stays_the_same(journal):
     assert Journal(journal.folder.with_name("other")).writer != journal.writer
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="tells files by their descriptors, as Linux does"
+)
+def test_name_of_the_writer_is_forced_to_the_disk(tmp_path, monkeypatch):
+    forced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: forced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    journal = Journal(tmp_path)
+    assert [path for path in forced if ".writer." in path]
+    assert str(journal.folder) in forced, "its entry in the folder, too"
+
+
 def test_runs_of_one_suite_share_their_list_of_tests(journal):
     sizes = [journal.write(a_run(2000)).stat().st_size for _ in range(3)]
     assert len(list((journal.folder / "rosters").iterdir())) == 1

@@ -233,6 +233,7 @@ class Store:
                 and scope in ("", row.scope)
             )
 
+        self._folding.unread["runs"] = 0
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
         settled = self.journal.settled()
         if not self.backend.shared and (len(near) >= limit or self._journal_has_all(settled)):
@@ -240,8 +241,7 @@ class Store:
         answer = await self._ask(
             "runs", limit=limit, before=before, since=since, space=space, status=status, scope=scope
         )
-        if answer is not None:
-            self._folding.unread["runs"] = answer["unread"]
+        self._folding.unread["runs"] = answer["unread"] if answer else 0
         found = {row.id: row for row in (shape.load(RunRow, each) for each in (answer or {}).get("rows", ()))}
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]

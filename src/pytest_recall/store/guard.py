@@ -98,7 +98,8 @@ class Guard:
             StoreUnavailable: the system keeps the old one from us, which may be sound.
         """
         with self._locked():
-            self._manifest(opening=True)
+            self.close()
+            self._reach()
             if not anyway:
                 with suppress(Damaged):
                     self._ready()
@@ -126,9 +127,14 @@ class Guard:
 
     def damaged(self) -> list[str]:
         """What SQLite finds wrong in the pages of the database."""
-        with closing(database.opened(self._path / "chroma.sqlite3", "ro")) as opened:
-            answers = opened.execute("pragma quick_check(3)").fetchall()
-        return [f"chroma.sqlite3 ({answer!s:.200})" for (answer,) in answers if answer != "ok"]
+        with self._locked(self._wait_s / 4):
+            self.close()  # who closes a file loses all locks of this process on it, Chroma's too
+            try:
+                with closing(database.opened(self._path / "chroma.sqlite3", "ro")) as opened:
+                    answers = [str(answer) for (answer,) in opened.execute("pragma quick_check(3)")]
+            except sqlite3.Error as error:
+                answers = [str(error)]
+        return [f"chroma.sqlite3 ({answer:.200})" for answer in answers if answer != "ok"]
 
     def size(self) -> int:
         """Bytes of the index on disk."""
@@ -148,11 +154,12 @@ class Guard:
             yield
 
     def _ready(self) -> Collections:
-        manifest = self._manifest(opening=self._opened is None)
+        manifest = self._manifest()
         state = manifest.get("state", "")
         if self._opened is not None and state == CLEAN and manifest.get("generation") == self.generation:
             return self._opened
         self.close()
+        self._reach()
         if not self._path.exists():
             return self._create()
         self._check_maker(manifest)
@@ -161,12 +168,16 @@ class Guard:
         self._opened = self._looked_at(manifest, closely=state != CLEAN)
         return self._opened
 
-    def _manifest(self, *, opening: bool = False) -> dict[str, Any]:
-        """What was noted of the index; *opening*: all of its files can be opened. Raises `StoreUnavailable`."""
+    def _manifest(self) -> dict[str, Any]:
         try:
-            if opening:
-                database.reachable(self._path)
             return database.manifest(self._path)
+        except OSError as error:
+            raise self._withheld(error) from error
+
+    def _reach(self) -> None:
+        """See whether the system lets us read all of the index, while we have nothing of it open."""
+        try:
+            database.reachable(self._path)
         except OSError as error:
             raise self._withheld(error) from error
 

@@ -259,8 +259,8 @@ class Worker:
         with self._place.reading() as collections:
             collections.probe(vectors=True)
             found += inspection.damaged(collections)
-            found += self._place.damaged()
             counts = collections.counts() | {"files": len(self._journal.paths())}
+        found += self._place.damaged()
         if found:
             raise StoreUnavailable(
                 f"Damaged: {listed(found)}. What the index can make anew, `pytest-recall store rebuild` makes anew, also "
