@@ -199,7 +199,7 @@ class App:
             UnknownRun: no run has that id, or a run that is still going on has it.
         """
         space = await self.workspaces.holding(project, run_id)
-        run = await self._known(space, run_id)
+        run = await space.known(run_id)
         return await explain(space, run, patient=patient)
 
     async def files(self, project: str, run_id: str) -> RunFiles:
@@ -295,14 +295,6 @@ class App:
             )
 
     # --- look back --------------------------------------------------------------------------
-
-    @staticmethod
-    async def _known(space: Workspace, run_id: str) -> Run:
-        run = await space.store.run(run_id, patient=True)
-        if run is None:
-            rows = await space.store.runs(limit=3, asked=True)
-            raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
-        return run
 
     async def summary(self, project: str) -> Summary:
         """What is known of a project: its last runs, what fails now, what is flaky."""
@@ -488,7 +480,7 @@ class App:
         """
         here = await self.workspaces.get(project)
         for run_id in ids:
-            yield run_id, await self._known(here, run_id)
+            yield run_id, await here.known(run_id)
         if ids:
             return
         rows = await here.store.runs(limit=1_000_000 if since else 1, since=since, asked=not since)

@@ -101,6 +101,10 @@ class UnreadableRun(RecallError):
     exit_code = 3
 
 
+class WithheldRun(UnreadableRun):
+    """A stored run that the system does not let us read just now: nothing is known to be wrong with it."""
+
+
 class UnreadableLore(RecallError):
     """A kept note or fix is torn, foreign, or from a later version; the message says which."""
 

@@ -19,7 +19,16 @@ from anyio.to_thread import run_sync
 
 from pytest_recall import __version__, ci, logbook
 from pytest_recall.config import Settings
-from pytest_recall.errors import BadSetting, RootNotAllowed, StoreUnavailable, UnknownProject, quoted
+from pytest_recall.errors import (
+    BadSetting,
+    RootNotAllowed,
+    StoreUnavailable,
+    UnknownProject,
+    UnknownRun,
+    UnreadableRun,
+    listed,
+    quoted,
+)
 from pytest_recall.history import trend
 from pytest_recall.history.reach import Source
 from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
@@ -108,6 +117,21 @@ class Workspace:
     def going_on(self) -> int:
         """Captured sessions that are not taken in yet: under way, most likely."""
         return len(captured.waiting(self.store.journal.inbox))
+
+    async def known(self, run_id: str) -> Run:
+        """That run.
+
+        Raises:
+            UnknownRun: there is none.
+            UnreadableRun: there is, and what is left of it cannot be read.
+        """
+        if (run := await self.store.run(run_id, patient=True)) is not None:
+            return run
+        await run_sync(self.store.journal.run, run_id)  # which says what is wrong with it
+        if f"{run_id}.run" in self.store.journal.aside():
+            raise UnreadableRun(f"Run {quoted(run_id)} could not be read and was set aside, in broken/.")
+        rows = await self.store.runs(limit=3, asked=True)
+        raise UnknownRun(f"No run {quoted(run_id)}. The latest runs: {listed(row.id for row in rows)}.")
 
     def take_in(self, wait_s: float = 0.0) -> list[Run]:
         """Keep what the plugin captured meanwhile: of sessions that are over, by people, tox, CI."""
@@ -341,8 +365,8 @@ class Workspaces:
         )
         folder = (root / folder).absolute()
         if folder not in self._stores:
-            journal = await run_sync(_journal, folder)
-            store = Store(journal, _backend(settings, journal.folder, root))
+            journal, elsewhere = await run_sync(_journal, folder)
+            store = Store(journal, _backend(settings, journal.folder, root), elsewhere=elsewhere)
             self._logs[folder] = self._closing.enter_context(
                 logbook.opened(journal.folder, settings.log_level)
             )
@@ -359,12 +383,43 @@ class Workspaces:
         return space
 
 
-def _journal(folder: Path) -> Journal:
-    """The journal in *folder*, or, beside a project that can't be written, one in the user's own state folder."""
+def _journal(folder: Path) -> tuple[Journal, str]:
+    """The journal in *folder*, or, beside a project that can't be written, one in the user's own state folder.
+
+    With it, in words for a reader, what lies in the other place. A journal that is there and can't be opened is an
+    error: another one instead of it would be an empty past, in silence.
+
+    Raises:
+        StoreUnavailable: there is one, or something in its place, or none can be made anywhere.
+    """
+    spare = _state() / "stores" / _name(folder)  # the plugin's rule, too
     try:
-        return Journal(folder)
-    except StoreUnavailable:
-        return Journal(_state() / "stores" / _name(folder))
+        return Journal(folder), _left_in(spare)
+    except StoreUnavailable as error:
+        if not _is_bare(folder):
+            raise
+        return Journal(
+            spare
+        ), f"The project cannot be written: this history is kept in {quoted(str(spare))}. {error}"
+
+
+def _left_in(spare: Path) -> str:
+    if not (count := sum(1 for part in ("inbox", "runs") for _ in (spare / part).glob("*-*"))):
+        return ""
+    return (
+        f"{count} run(s) are missing that were kept in {quoted(str(spare))} while the project could not be written: "
+        f"`store export FILE` with PYTEST_RECALL_STORE_FOLDER set to it, `store import FILE` without, and remove it."
+    )
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether it is known that nothing is in *folder*."""
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _backend(settings: Settings, folder: Path, root: Path) -> Backend:

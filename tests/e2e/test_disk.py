@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,11 @@ def run_with(mount: str, project: Path, **env: str) -> tuple[int, dict, str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+def read_only(project: Path) -> str:
+    place = shlex.quote(str(project))
+    return f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
+
+
 @needs_mounts
 @pytest.mark.parametrize("kilobytes", [600, 1_200])
 def test_disk_that_fills_up_during_a_run_leaves_a_true_verdict(make_project, tmp_path, kilobytes):
@@ -82,11 +89,116 @@ def test_project_that_nobody_may_write_to_is_run(make_project, tmp_path, known):
     project = make_project({"test_a.py": "def test_good(): ..."})
     if known:
         (project / ".pytest-recall").mkdir()
-    place = shlex.quote(str(project))
 
-    code, answer, _ = run_with(f"mount --bind {place} {place} && mount -o remount,bind,ro {place}", project)
+    code, answer, _ = run_with(read_only(project), project)
 
     assert (code, answer["status"], answer["counts"]) == (0, "passed", {"passed": 1, "collected": 1})
+    assert "this history is kept in" in " ".join(answer["warnings"])
     assert sorted(path.name for path in project.iterdir()) == sorted(
         ["pytest.ini", "test_a.py", *([".pytest-recall"] if known else [])]
     )
+
+
+@needs_mounts
+def test_what_plain_pytest_kept_beside_a_read_only_project_is_in_its_history_and_told_of_later(
+    make_project, in_process
+):
+    project = make_project({"test_a.py": "def test_good(): ..."})
+    plain = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "recall_probe.plugin",
+        "--recall",
+        "-p",
+        "no:cacheprovider",
+    ]
+    look = [sys.executable, "-m", "pytest_recall", "history", "runs", "--json", "--project", str(project)]
+
+    script = f"{read_only(project)} && {shlex.join([*plain, str(project)])} >&2 && exec {shlex.join(look)}"
+    # With the variables of these tests' own session it would be a nested one, which is not captured.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    words = [*MOUNTS, "sh", "-c", script]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+
+    answer = json.loads(done.stdout)
+    assert len(answer["runs"]) == 1, (answer, done.stderr)
+    (warning,) = answer["warnings"]
+    assert "this history is kept in" in warning
+    assert "Read-only file system" in warning
+    later = json.loads(in_process("history", "runs", "--json", cwd=project).stdout)
+    assert "1 run(s) are missing that were kept in" in later["warnings"][0]
+    assert "runs" not in later
+
+
+def a_file(part: Path) -> None:
+    part.rmdir()
+    part.touch()
+
+
+def a_folder(part: Path) -> None:
+    part.unlink()
+    part.mkdir()
+
+
+def a_loop(part: Path) -> None:
+    part.rename(part.with_name("aside"))
+    part.symlink_to(part)  # which nobody may enter, as with a mode that root does not care for
+
+
+@pytest.mark.parametrize(
+    ("part", "became"),
+    [("inbox", a_file), ("rosters", a_file), ("broken", a_file), ("writer", a_folder), ("", a_loop)],
+)
+def test_store_that_cannot_be_opened_is_an_error_and_no_empty_past(make_project, in_process, part, became):
+    project = make_project({"test_a.py": "def test_good(): ..."})
+    assert "No run is kept" in in_process("history", "runs", cwd=project).stdout
+    became(project / ".pytest-recall" / part)
+
+    done = in_process("history", "runs", cwd=project)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert re.search(rf"{part}' is (no|a) folder. Move that away", done.stderr), done.stderr
+    assert not (Path(os.environ["XDG_STATE_HOME"]) / "pytest-recall" / "stores").exists()
+
+
+LIKE_OTHERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+needs_modes = pytest.mark.skipif(
+    bool(LIKE_OTHERS) and not shutil.which("setpriv"), reason="root may read everywhere, without setpriv"
+)
+
+
+def like_others(*words: str, project: Path) -> subprocess.CompletedProcess[str]:
+    """That command by somebody whom modes of files keep out."""
+    command = [*LIKE_OTHERS, sys.executable, "-m", "pytest_recall", *words]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+
+
+@needs_modes
+def test_store_that_may_not_be_entered_is_an_error_and_no_empty_past(make_project, in_process):
+    project = make_project({"test_a.py": "def test_good(): ..."})
+    in_process("history", "runs", cwd=project)
+    (project / ".pytest-recall").chmod(0)
+
+    done = like_others("history", "runs", project=project)
+    (project / ".pytest-recall").chmod(0o700)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "Permission denied" in done.stderr
+
+
+@needs_modes
+def test_run_that_may_not_be_read_just_now_is_told_and_not_set_aside_as_a_torn_one(make_project, in_process):
+    project = make_project({"test_a.py": "def test_good(): ..."})
+    in_process("run", cwd=project)
+    (run,) = (project / ".pytest-recall").glob("*/*.run")
+    run.chmod(0)
+
+    rebuilt = like_others("store", "rebuild", project=project)
+    told = like_others("history", "runs", "--json", project=project)
+    run.chmod(0o600)
+
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert "cannot be read just now: Permission denied" in told.stdout
+    assert len(json.loads(in_process("history", "runs", "--json", cwd=project).stdout)["runs"]) == 1

@@ -228,6 +228,17 @@ def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, 
     assert len(take(str(file), project=other)["known"]) == 2
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "junit"])
+def test_reader_who_leaves_an_export_early_sees_no_traceback(make_project, recall, kind):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    recall("run", project=project)
+    command = [sys.executable, "-m", "pytest_recall", "export", "--since", "1d", "--format", kind]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:
+        export.stdout.close()  # long before it has anything to say
+        assert export.stderr.read() == b""
+    assert export.returncode == 0
+
+
 def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_recall.errors import StoreUnavailable, UnreadableRun
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, WithheldRun
 from pytest_recall.model import (
     Attempt,
     Environment,
@@ -76,6 +77,17 @@ def test_writer_of_a_folder_stays_the_same(journal):
     assert Journal(journal.folder.with_name("other")).writer != journal.writer
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="tells files by their descriptors, as Linux does"
+)
+def test_name_of_the_writer_is_forced_to_the_disk(tmp_path, monkeypatch):
+    forced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: forced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    journal = Journal(tmp_path)
+    assert [path for path in forced if ".writer." in path]
+    assert str(journal.folder) in forced, "its entry in the folder, too"
+
+
 def test_runs_of_one_suite_share_their_list_of_tests(journal):
     sizes = [journal.write(a_run(2000)).stat().st_size for _ in range(3)]
     assert len(list((journal.folder / "rosters").iterdir())) == 1
@@ -111,6 +123,57 @@ def test_runs_come_newest_first_from_both_folders(journal):
     assert [run.id for run in journal.recent(2, before=newest[1])] == newest[2:4]
     assert journal.pending() == paths[2:]
     assert [path.name for path in journal.settled()] == [path.name for path in paths[:2]]
+
+
+def test_size_is_told_while_another_process_keeps_runs(journal, monkeypatch):
+    path = journal.write(a_run())
+    names = [*journal.inbox.iterdir(), journal.inbox / ".gone.run.0000"]
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(names if folder == journal.inbox else ()))
+    assert journal.size() == path.stat().st_size
+
+
+@pytest.mark.parametrize("part", ["inbox", "runs", "rosters", "broken"])
+def test_folder_that_may_not_be_looked_into_is_told_at_the_door_and_later(journal, monkeypatch, part):
+    scandir = os.scandir
+
+    def withheld(folder: Path) -> object:
+        if folder == journal.folder / part:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", withheld)  # root may look everywhere
+    with pytest.raises(StoreUnavailable, match=r"cannot be kept .* Permission denied"):
+        Journal(journal.folder)
+    if part in {"inbox", "runs"}:
+        with pytest.raises(StoreUnavailable, match=f"{part}' cannot be read: Permission denied"):
+            journal.paths()
+    assert journal.aside() == []
+
+
+def test_run_that_the_system_withholds_is_no_torn_one(journal):
+    run = a_run(500)
+    path = journal.write(run)
+    (roster,) = (journal.folder / "rosters").iterdir()
+    for file in (path, roster):
+        aside = file.with_name("aside")
+        file.rename(aside)
+        file.symlink_to(file)  # nobody may open it, not even root
+        with pytest.raises(WithheldRun, match="just now"):
+            Journal(journal.folder).read(path)
+        file.unlink()
+        aside.rename(file)
+    assert Journal(journal.folder).read(path) == run
+
+
+@pytest.mark.parametrize("text", [None, "", '{"counts": {"runs": 3', "[]", '{"counts": {}}'])
+def test_index_that_does_not_tell_what_it_holds_may_hold_more_than_the_journal(journal, text):
+    assert journal.indexed() == 0, "there is none"
+    (journal.folder / "chroma").mkdir()
+    if text is not None:
+        (journal.folder / "chroma" / "recall.json").write_text(text)
+    assert journal.indexed() is None
+    (journal.folder / "chroma").rename(journal.folder / "chroma.old")
+    assert journal.indexed() is None, "a new one was about to take its place"
 
 
 def test_settling_what_another_process_settled_is_no_error(journal):

@@ -139,7 +139,8 @@ async def _history(app: App, project: str, report: Report) -> list[Member]:
 async def _cause(app: App, project: str, explained: Explained) -> dict[str, Any]:
     group, failure = explained.group, explained.group.failure
     words = f"{failure.exception}: {failure.message}\n{failure.text}" if failure else ""
-    reachable = words and not await app.troubles(project)  # an index out of reach is waited for once
+    degraded = (await app.workspaces.get(project)).store.degraded
+    reachable = words and not degraded  # an index out of reach is waited for once
     like = await app.similar(project, words, limit=_LIKE + 1) if reachable else []
     return {
         "fingerprint": group.fingerprint,

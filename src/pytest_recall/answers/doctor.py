@@ -101,8 +101,8 @@ def _store(seen: Examination) -> Iterator[Finding]:
         yield Problem(
             what="store",
             found=trouble,
-            remedy="No run is lost: the journal has them all. If this stays, check disk space and permissions, then "
-            "pytest-recall store rebuild.",
+            remedy="What the journal has is not lost. If this stays, check disk space and permissions, then "
+            "pytest-recall store verify, which names what is damaged.",
         )
 
 

@@ -31,6 +31,7 @@ class StoreAnswer(BaseModel):
     index_bytes: int = 0
     refused: list[str] = []  # of an import: what could not be read
     error: str = ""
+    warnings: list[str] = []  # what is missing of the past, and how it may be had
 
 
 async def look_after(app: App, project: str, act: str, file: str = "") -> StoreAnswer:
@@ -46,7 +47,8 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
     match act:
         case "verify":
             counts = await store.verify()
-            done = f"{sum(counts.values())} records were looked at, and are sound"
+            files = counts.pop("files", 0)
+            done = f"{files} runs of the journal and {sum(counts.values())} records of the index were looked at, and are sound"
         case "rebuild":
             done = f"the index was made anew from {await store.rebuild()} runs"
         case "reindex":
@@ -80,6 +82,7 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
         index_bytes=status.index_bytes,
         refused=[head(one, 200) for one in refused[:20]],
         error=head(status.error, 500),
+        warnings=[head(damage, 300) for damage in store.damages],
     )
 
 

@@ -78,19 +78,30 @@ def _perform(options: argparse.Namespace) -> int:
     # A look back makes 200,000 values that live to its end: not to be looked through again and again meanwhile.
     gc.set_threshold(_GARBAGE)
     try:
-        return int(anyio.run(lacking.told(options.act), options))
+        return _done(int(anyio.run(lacking.told(options.act), options)))
     except RecallError as error:
         return say_error(error, as_json=options.json)
     except BaseExceptionGroup as group:  # from a task group: the one error of ours inside is the story
-        ours = group.subgroup(RecallError)
-        if ours is None:
+        if (ours := group.subgroup(RecallError)) is not None:
+            return say_error(next(_leaves(ours)), as_json=options.json)
+        if group.subgroup(BrokenPipeError) is None:
             raise
-        return say_error(next(_leaves(ours)), as_json=options.json)
-    except BrokenPipeError:  # the reader has seen enough; Python would complain again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _leave()
+    except BrokenPipeError:
+        return _leave()
     except KeyboardInterrupt:
         return 130
+
+
+def _done(code: int) -> int:
+    sys.stdout.flush()  # here, where a reader who left can be told from an error
+    return code
+
+
+def _leave() -> int:
+    """The reader has seen enough; Python would complain again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _leaves(group: BaseExceptionGroup[RecallError]) -> Iterator[RecallError]:

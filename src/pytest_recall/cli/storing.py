@@ -8,7 +8,7 @@ from pytest_recall.cli import door
 
 ACTS = {
     "status": "what is kept, where, and whether the index is well",
-    "verify": "look closely at the index",
+    "verify": "look at every file of the journal and every record of the index",
     "rebuild": "make the index anew from the journal",
     "reindex": "make all vectors anew, by the setting 'embedding'",
     "reconcile": "find out which tests are gone, and which have another name now",

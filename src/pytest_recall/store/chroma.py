@@ -68,6 +68,7 @@ class Collections:
         self._calendar: calendar.Calendar | None = None
         self._full: dict[str, str] = {}  # leaves that change no more, by id
         self._leaves = records.Leaves()
+        self.unread = 0  # rows that could not be read since somebody set this to 0
 
     def forget(self) -> None:
         """Another process wrote rows of this writer."""
@@ -120,7 +121,7 @@ class Collections:
         while True:
             first = max(0, newest - reach)
             where = [*fixed, {"ms": {"$gte": first}}, {"ms": {"$lte": last}}]
-            for row in _readable(records.read_run, self._pages(self._runs, {"$and": where})):
+            for row in self._readable(records.read_run, self._pages(self._runs, {"$and": where})):
                 if (not before or row.id < before) and not (asked and row.purpose):
                     found[row.id] = row
             if len(found) >= limit or first == 0:
@@ -199,7 +200,7 @@ class Collections:
         rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
         self._leaves.add(self._needed(rows))
         read = partial(records.read_test, days=self._leaves.days)
-        return {history.id: history for history in _readable(read, rows)}
+        return {history.id: history for history in self._readable(read, rows)}
 
     def tests(self, ids: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
         """The packed rows of these tests, or of all, of every writer; and the leaves of calendars that they need."""
@@ -210,11 +211,11 @@ class Collections:
             rows = self._by_key(self._tests, [records.test_key(test_id) for test_id in ids])
         else:
             rows = self._by_id(self._tests, [self._test_id(test_id) for test_id in ids])
-        return list(_readable(records.joined, rows)), self._needed(rows)
+        return list(self._readable(records.joined, rows)), self._needed(rows)
 
     def _needed(self, rows: Iterable[Metadata]) -> dict[str, str]:
         # Asked for after the rows: a leaf only grows, so that it has whatever a row that was there before needs.
-        names = {leaf for needed in _readable(records.leaves, rows) for leaf in needed}
+        names = {leaf for needed in self._readable(records.leaves, rows) for leaf in needed}
         found = {name: self._full[name] for name in names if name in self._full}
         for part in _parts(sorted(names - found.keys()), _BATCH):
             got = self._outcomes.get(ids=part, include=["metadatas"])
@@ -267,7 +268,7 @@ class Collections:
 
     def own_failures(self, fingerprints: Sequence[str]) -> dict[str, FailureHistory]:
         rows = self._by_id(self._failures, [self._failure_id(fingerprint) for fingerprint in fingerprints])
-        return {failure.fingerprint: failure for failure in _readable(records.read_failure, rows)}
+        return {failure.fingerprint: failure for failure in self._readable(records.read_failure, rows)}
 
     def failures(self, fingerprints: Sequence[str] | None) -> list[str]:
         """The packed rows of these causes, or of all, of every writer."""
@@ -276,7 +277,7 @@ class Collections:
             rows = self._pages(self._failures, None)
         else:
             rows = self._by_key(self._failures, list(map(records.cause_key, fingerprints)))
-        return list(_readable(records.joined, rows))
+        return list(self._readable(records.joined, rows))
 
     def put_failures(self, failures: Sequence[FailureHistory], documents: dict[str, str]) -> None:
         """Rows of this writer, written whole; of a cause that is in *documents*, for the first time."""
@@ -311,7 +312,9 @@ class Collections:
         rows, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
         found: list[tuple[FailureHistory, float]] = []
         for row, distance in zip(rows, distances, strict=True):
-            found += [(failure, 1.0 - float(distance)) for failure in _readable(records.read_failure, [row])]
+            found += [
+                (failure, 1.0 - float(distance)) for failure in self._readable(records.read_failure, [row])
+            ]
         return found
 
     # --- transitions and notes ------------------------------------------------------------------
@@ -429,6 +432,14 @@ class Collections:
             found += self._pages(collection, {"key": {"$in": list(part)}})
         return found
 
+    def _readable(self, read: Callable[[Any], T], rows: Iterable[Any]) -> Iterator[T]:
+        """What the rows say, but for those that are torn, or that another version of ours wrote in another way."""
+        for row in rows:
+            try:
+                yield read(row)
+            except ValueError:
+                self.unread += 1
+
     def _pages(
         self, collection: Any, where: dict[str, Any] | None, include: str = "metadatas"
     ) -> Iterator[Any]:
@@ -464,13 +475,6 @@ def _client(backend: Backend, path: Path | None) -> Any:
             )
         case Cloud(tenant=tenant, database=database, api_key=key):
             return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
-
-
-def _readable(read: Callable[[Any], T], rows: Iterable[Any]) -> Iterator[T]:
-    """What the rows say, but for those that another version of ours wrote in another way."""
-    for row in rows:
-        with suppress(ValueError):
-            yield read(row)
 
 
 def _prefix(project: str) -> str:

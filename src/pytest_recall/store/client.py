@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun
@@ -29,7 +30,7 @@ from pytest_recall.model import (
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, lacking, lore, records, shape
+from pytest_recall.store import codec, damage, lacking, lore, records, shape
 from pytest_recall.store.backend import Backend
 from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
@@ -50,9 +51,12 @@ _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the
 class Store:
     """What is remembered of a project. Entering starts nothing; leaving ends the worker."""
 
-    def __init__(self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0) -> None:
+    def __init__(
+        self, journal: Journal, backend: Backend, *, deadline_s: float = 2.0, elsewhere: str = ""
+    ) -> None:
         self.journal = journal
         self.backend = backend
+        self._elsewhere = elsewhere  # why the journal is not where it was asked for
         self._deadline_s = deadline_s
         self._recent = Recent(journal)
         self._lore = lore.Lore(journal.folder)
@@ -134,8 +138,8 @@ class Store:
         return int(answer["taken"])
 
     async def verify(self) -> dict[str, int]:
-        """Look closely at the index; its counts. Raises `StoreUnavailable`."""
-        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_TAKE_S)))
+        """Look at every file and record; how many of each. Raises `StoreUnavailable`, which names what is damaged."""
+        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_REBUILD_S)))
 
     async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
         """Forget old journal files, once the index has what it keeps of them; returns how many.
@@ -180,12 +184,18 @@ class Store:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
-        torn = (self._lore.trouble,) if self._lore.trouble else ()
         error = lacking.of(self.journal.folder) or self._error
         if not error:
-            return torn
+            return self.damages
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {error}{behind}", *torn)
+        return (f"Answered from the journal alone: {error}{behind}", *self.damages)
+
+    @property
+    def damages(self) -> tuple[str, ...]:
+        """What is missing from every answer, with the index or without it."""
+        unread = sum(self._folding.unread.values())
+        missing = damage.told(self.journal, self._recent.torn, unread)
+        return tuple(filter(None, (self._elsewhere, self._lore.trouble, *missing)))
 
     async def runs(
         self,
@@ -210,37 +220,28 @@ class Store:
                 and not (asked and row.purpose)
             )
 
+        self._folding.unread["runs"] = 0
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
-        if not self.backend.shared and (len(near) >= limit or self._journal_has_all()):
+        settled = self.journal.settled()
+        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(settled)):
             return near  # the journal keeps the newest: there is nothing newer in the index
-        fitting: dict[str, Any] = {
-            "before": before,
-            "since": since,
-            "space": space,
-            "status": status,
-            "scope": scope,
-        }
-        answer = await self._ask("runs", limit=limit, asked=asked, **fitting)
-        found = {row.id: row for row in (shape.load(RunRow, each) for each in answer or ())}
+        told: dict[str, Any] = {"before": before, "since": since, "space": space, "status": status}
+        answer = await self._ask("runs", limit=limit, scope=scope, asked=asked, **told)
+        self._folding.unread["runs"] = answer["unread"] if answer else 0
+        found = {row.id: row for row in (shape.load(RunRow, each) for each in (answer or {}).get("rows", ()))}
         found |= {row.id: row for row in near}
         return [found[run_id] for run_id in sorted(found, reverse=True)[:limit]]
 
     async def run(self, run_id: str, *, patient: bool = False) -> Run | None:
         """The run, from the journal or, when it has left that, from the index; *patient*: which may take its time."""
-        run, torn = None, ""
         try:
-            run = await asyncio.to_thread(self.journal.run, run_id)
+            if (run := await asyncio.to_thread(self.journal.run, run_id)) is not None:
+                return run
         except UnreadableRun as error:
-            self._error = torn = str(error)
-        if run is not None:
-            return run
+            self._recent.torn[run_id] = str(error)
         patience = _PATIENT_S if patient else 0.0
         answer = await self._ask("run", only_index=True, patience_s=patience, run_id=run_id)
-        if answer is None:
-            if torn:
-                self._lack(torn)
-            return None
-        return await asyncio.to_thread(codec.received, answer)
+        return None if answer is None else await asyncio.to_thread(codec.received, answer)
 
     async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
@@ -456,11 +457,12 @@ class Store:
         if self.backend.shared:
             return False
         settled = self.journal.settled()
-        return self.journal.indexed() <= len(settled) < FAR and self._recent.hold(settled)
+        return self._journal_has_all(settled) and len(settled) < FAR and self._recent.hold(settled)
 
-    def _journal_has_all(self) -> bool:
-        """Whether the embedded index knows of no run that the journal has forgotten."""
-        return self.journal.indexed() <= len(self.journal.settled())
+    def _journal_has_all(self, settled: Sequence[Path]) -> bool:
+        """Whether the embedded index is known to tell of no run that the journal has forgotten."""
+        indexed = self.journal.indexed()
+        return indexed is not None and indexed <= len(settled) and not self._recent.torn
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""

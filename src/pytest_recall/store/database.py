@@ -12,6 +12,19 @@ Record = dict[str, Any]
 
 CLEAN, DIRTY, OPENING, LOOKING = "clean", "dirty", "opening", "looking"  # states of an index in its manifest
 
+_WITHHELD = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
 _SEGMENT = """
 select s.id
 from collections c
@@ -47,12 +60,36 @@ def opened(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
 
 
 def manifest(index: Path) -> Record:
-    """What was noted of the index in that folder when it was last written; nothing where that cannot be read."""
+    """What was noted of the index in that folder when it was last written; nothing where that is gone or torn.
+
+    Raises OSError where the system does not let us read it, which says nothing about the index.
+    """
     try:
         found = json.loads((index / "recall.json").read_bytes())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def reachable(index: Path) -> None:
+    """Open every file of the index in that folder, if there is one. Raises OSError where the system does not let us."""
+    try:
+        for path in index.iterdir():
+            if path.is_dir():
+                reachable(path)
+            else:
+                path.open("rb").close()
+    except FileNotFoundError:  # what is gone is for a close look to miss
+        return
+
+
+def withheld(error: Exception) -> bool:
+    """Whether the system kept a file of the index from us, and nothing is known about what is in it."""
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError)
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    # SQLite's word for a file that ends too soon is an error of input, too.
+    return code != sqlite3.SQLITE_IOERR_SHORT_READ and code & 0xFF in _WITHHELD
 
 
 def waiting(database: sqlite3.Connection, kind: str) -> int:

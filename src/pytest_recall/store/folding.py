@@ -18,6 +18,7 @@ class Folding:
         self._rows = Rows()
         self._last: tuple[object, dict[str, TestHistory]] = (None, {})
         self._seen: tuple[object, dict[str, TestHistory]] = (None, {})
+        self.unread = {"runs": 0, "tests": 0, "causes": 0}  # rows of the last answers that could not be read
         self.leaves = self._rows.leaves  # of the calendars that rows of tests refer to
 
     def tests(self, packed: Iterable[str], ids: list[str] | None) -> dict[str, TestHistory]:
@@ -32,10 +33,9 @@ class Folding:
         if self._last[0] == state:
             return dict(self._last[1])
         known: dict[str, TestHistory] = {}
-        for text in packed:
-            history = self._rows.test(text)
-            if history is None:
-                continue
+        histories = [self._rows.test(text) for text in packed]
+        self.unread["tests"] = histories.count(None)
+        for history in filter(None, histories):
             other = known.get(history.id)
             known[history.id] = history if other is None else trend.fold(other, history.id, history.samples)
         late = catching_up(known, near)
@@ -65,7 +65,9 @@ class Folding:
     ) -> list[FailureHistory]:
         """Causes, the latest first; *whole*: the rows tell of every run but those of the inbox."""
         entries = self._recent.pending() if whole else self._recent.entries(FAR)
-        rows = [row for text in packed if (row := self._rows.cause(text)) is not None]
+        causes = [self._rows.cause(text) for text in packed]
+        self.unread["causes"] = causes.count(None)
+        rows = filter(None, causes)
         found: dict[str, FailureHistory] = {}
         for failure in (*rows, *(failure for entry in entries for failure in entry.failures().values())):
             key = failure.fingerprint

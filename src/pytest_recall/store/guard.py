@@ -66,22 +66,40 @@ class Guard:
         """The same, to write. An error inside leaves the mark, and the next use looks closely."""
         with self._locked():
             collections = self._ready()
-            manifest = database.manifest(self._path)
+            manifest = self._manifest()
             self._note(manifest | {"state": DIRTY}, sync=True)
             try:
                 yield collections
-                self._settle(collections)
+                self._settle(collections, manifest.get("lost", 0))
+            except Damaged as error:
+                self.close()
+                self._note(manifest | {"state": LOOKING, "why": str(error)})
+                raise
             except BaseException:
                 self.close()
                 raise
 
-    def rebuild(self, fill: Callable[[Collections], None], *, anyway: bool) -> bool:
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where a rebuild finds what the journal has forgotten: in the index, and in the one that was kept aside.
+
+        The second has it where a process died between the two renames, or the first could not be read in full.
+        """
+        return self._path, self._old
+
+    def rebuild(self, fill: Callable[[Collections], int], *, anyway: bool) -> bool:
         """A new index beside the old one, filled, then put in its place; the old one is kept aside.
 
+        *fill* gives how many runs the old one knew that are not in the new one: its manifest tells so from then on.
         Unless *anyway*, an index that is sound (another process has rebuilt it meanwhile) is left as it
         is, and the answer is False.
+
+        Raises:
+            StoreUnavailable: the system keeps the old one from us, which may be sound.
         """
         with self._locked():
+            self.close()
+            self._reach()
             if not anyway:
                 with suppress(Damaged):
                     self._ready()
@@ -90,8 +108,7 @@ class Guard:
             shutil.rmtree(self._new, ignore_errors=True)
             collections = Collections(self._backend, self._writer, self._new)
             try:
-                fill(collections)
-                self._settle(collections, self._new)
+                self._settle(collections, fill(collections), self._new)
             finally:
                 collections.close()
                 self.generation = ""
@@ -107,6 +124,17 @@ class Guard:
         if opened is not None:
             with suppress(Exception):  # it may be broken: that is why it is closed
                 opened.close()
+
+    def damaged(self) -> list[str]:
+        """What SQLite finds wrong in the pages of the database."""
+        with self._locked(self._wait_s / 4):
+            self.close()  # who closes a file loses all locks of this process on it, Chroma's too
+            try:
+                with closing(database.opened(self._path / "chroma.sqlite3", "ro")) as opened:
+                    answers = [str(answer) for (answer,) in opened.execute("pragma quick_check(3)")]
+            except sqlite3.Error as error:
+                answers = [str(error)]
+        return [f"chroma.sqlite3 ({answer:.200})" for answer in answers if answer != "ok"]
 
     def size(self) -> int:
         """Bytes of the index on disk."""
@@ -126,33 +154,63 @@ class Guard:
             yield
 
     def _ready(self) -> Collections:
-        manifest = database.manifest(self._path)
+        manifest = self._manifest()
         state = manifest.get("state", "")
         if self._opened is not None and state == CLEAN and manifest.get("generation") == self.generation:
             return self._opened
         self.close()
+        self._reach()
         if not self._path.exists():
             return self._create()
         self._check_maker(manifest)
         if state not in (CLEAN, DIRTY, OPENING):
             raise Damaged(f"its state is {state or 'unknown'}")
-        closely = state != CLEAN
+        self._opened = self._looked_at(manifest, closely=state != CLEAN)
+        return self._opened
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            return database.manifest(self._path)
+        except OSError as error:
+            raise self._withheld(error) from error
+
+    def _reach(self) -> None:
+        """See whether the system lets us read all of the index, while we have nothing of it open."""
+        try:
+            database.reachable(self._path)
+        except OSError as error:
+            raise self._withheld(error) from error
+
+    def _withheld(self, error: Exception) -> StoreUnavailable:
+        """What may be sound is never made anew because it could not be read just now."""
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return StoreUnavailable(
+            f"The index of past runs cannot be read: {why or type(error).__name__}. Make all in {quoted(str(self._path))} "
+            "readable and writable; or move that folder away, and it is made anew from the journal."
+        )
+
+    def _looked_at(self, manifest: dict[str, Any], *, closely: bool) -> Collections:
         self._note(manifest | {"state": LOOKING if closely else OPENING})
         try:
-            self._opened = self._open(manifest, closely=closely)
+            collections = self._open(manifest, closely=closely)
         except Exception as error:
+            self.close()
+            if database.withheld(error):
+                self._note(manifest)  # nobody has looked at it
+                raise self._withheld(error) from error
             why = str(error) if isinstance(error, Damaged) else f"{type(error).__name__}: {error!s:.300}"
             self._note(manifest | {"state": LOOKING, "why": why})
-            self.close()
             raise Damaged(why) from error
         if closely:
-            self._settle(self._opened)
+            self._settle(collections, manifest.get("lost", 0))
         else:
             self._note(manifest)
             self.generation = str(manifest["generation"])
-        return self._opened
+        return collections
 
     def _check_maker(self, manifest: dict[str, Any]) -> None:
+        if not manifest:
+            raise Damaged("what was noted of it, in recall.json, is gone or torn")
         schema, made = manifest.get("schema"), str(manifest.get("embedding"))
         if isinstance(schema, int) and schema > records.SCHEMA:
             raise StoreUnavailable(
@@ -167,14 +225,16 @@ class Guard:
                 f"The index of past runs was made with the embedding {quoted(made)}, and the setting 'embedding' says "
                 f"{quoted(self._vectors.version)}. `pytest-recall store reindex` makes it anew."
             )
+        if self._writer != manifest.get("writer", self._writer):
+            raise Damaged("its rows stand under another name than the file 'writer' says")
 
     def _create(self) -> Collections:
         """A first, empty index; or, where there was one before, the demand for a rebuild."""
-        if any((self._path.parent / "runs").iterdir()):
+        if self._old.exists() or any((self._path.parent / "runs").iterdir()):
             raise Damaged("it is gone")
         self._path.mkdir(mode=0o700)
         self._opened = Collections(self._backend, self._writer, self._path)
-        self._settle(self._opened)
+        self._settle(self._opened, 0)
         return self._opened
 
     def _open(self, manifest: dict[str, Any], *, closely: bool) -> Collections:
@@ -207,7 +267,7 @@ class Guard:
                 with suppress(sqlite3.OperationalError):  # another process has it open, or the disk is full
                     opened.execute("vacuum")
 
-    def _settle(self, collections: Collections, path: Path | None = None) -> None:
+    def _settle(self, collections: Collections, lost: int, path: Path | None = None) -> None:
         generation = secrets.token_hex(8)
         note = {
             "state": CLEAN,
@@ -215,6 +275,8 @@ class Guard:
             "embedding": self._vectors.version,
             "generation": generation,
             "counts": collections.counts(),
+            "writer": self._writer,
+            "lost": lost,
             "chromadb": chroma.VERSION,
         }
         self._note(note, path=path)

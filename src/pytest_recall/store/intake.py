@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_recall.errors import UnreadableRun
+from pytest_recall.errors import UnreadableRun, WithheldRun
 from pytest_recall.history import fingerprint, trend
 from pytest_recall.model import FailureHistory, TestHistory
 from pytest_recall.store import codec, records
 from pytest_recall.store.chroma import Collections
+from pytest_recall.store.guard import Damaged
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, changed
 
@@ -25,7 +26,7 @@ class Intake:
     def __init__(self, journal: Journal, recent: Recent) -> None:
         self._journal = journal
         self._recent = recent
-        self._later: set[Path] = set()  # files that wait for a later version of ours
+        self._later: set[Path] = set()  # files that wait for a later version of ours, or for another process
 
     def batch(self, paths: Sequence[Path], *, most: int = _BATCH) -> list[Path]:
         """The first of *paths*: as many as one step takes in, so that questions get their turn between."""
@@ -49,6 +50,7 @@ class Intake:
             collections.add_outcomes(whole, self._journal.packed_roster)
         batch = list(fresh.values())
         if batch:
+            collections.unread = 0
             collections.put_tests(self._tests(collections, batch))
             self._failures(collections, batch)
             collections.add_runs([entry.row for entry in batch])  # last: where it is, all is
@@ -79,7 +81,7 @@ class Intake:
         if entry is None and path.exists():
             try:
                 self._journal.record(path)
-            except codec.FromLater:
+            except (codec.FromLater, WithheldRun):
                 self._later.add(path)
             except UnreadableRun:
                 self._journal.set_aside(path)
@@ -97,6 +99,7 @@ class Intake:
         if collections.shared:
             due |= bad & known  # readers elsewhere do not have our journal
         histories = collections.own_tests(sorted(due))
+        _all_read(collections)
         # What is late is written into every row at once: nobody looks back that far again.
         samples = catching_up(histories, _within(far, batch, NEAR))
         for entry in batch:
@@ -138,6 +141,7 @@ class Intake:
             for key, failure in entry.failures().items():
                 found[key] = trend.merge(found[key], failure) if key in found else failure
         known = collections.own_failures(sorted(found))
+        _all_read(collections)
         for entry in batch:
             if entry.failures().keys() - known.keys() - documents.keys():
                 root, causes = entry.causes()
@@ -147,6 +151,12 @@ class Intake:
             trend.merge(known[key], failure) if key in known else failure for key, failure in found.items()
         ]
         collections.put_failures(merged, documents)
+
+
+def _all_read(collections: Collections) -> None:
+    """Where a row cannot be read, another one in its place would know of the newest runs only, and look sound."""
+    if collections.unread and not collections.shared:
+        raise Damaged("rows of it cannot be read")
 
 
 def _within(far: Sequence[Entry], batch: Sequence[Entry], most: int) -> list[Entry]:

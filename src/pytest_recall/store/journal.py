@@ -12,6 +12,7 @@ listing runs reads little), `output.txt`, `report.json` and `log.txt`. Its comme
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -24,8 +25,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, WithheldRun, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
@@ -42,6 +44,9 @@ _LEVEL = (
     5  # of deflate: 0.6 ms for a run of 5,000 tests, a tenth smaller than at 1; 2 ms for their ids, 3 at 6
 )
 _ROSTERS = 8  # kept unpacked
+_WITHHELD = frozenset(
+    {errno.EACCES, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM}
+)
 _BROKEN_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -72,6 +77,7 @@ class Journal:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self.inbox, self.runs, self._rosters, self._broken):
                 part.mkdir(mode=0o700, exist_ok=True)
+                os.scandir(part).close()  # whoever may not look into it is told so here
             ignore = folder / ".gitignore"
             if not ignore.exists():
                 place(ignore, b"*\n")
@@ -181,7 +187,11 @@ class Journal:
     def size(self) -> int:
         """Bytes on disk of all runs and their rosters."""
         folders = (self.inbox, self.runs, self._rosters)
-        return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+        total = 0
+        for path in (path for folder in folders for path in folder.iterdir()):
+            with suppress(FileNotFoundError):  # it was settled, or put into place
+                total += path.stat().st_size
+        return total
 
     def recent(self, limit: int, *, before: str = "") -> Iterator[Run]:
         """At most *limit* runs, newest first, older than the run *before*; unreadable ones are skipped."""
@@ -194,11 +204,48 @@ class Journal:
                 yield self.read(path)
                 limit -= 1
 
-    def indexed(self) -> int:
-        """How many runs the embedded index held when it was last written."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            return int(json.loads((self.folder / "chroma" / "recall.json").read_bytes())["counts"]["runs"])
+    def indexed(self) -> int | None:
+        """How many runs the embedded index held when it was last written; None where there is one that does not tell."""
+        with suppress(LookupError, TypeError, ValueError):
+            return int(self._manifest()["counts"]["runs"])
+        there = any(os.path.lexists(self.folder / name) for name in ("chroma", "chroma.old"))
+        return None if there else 0
+
+    def lost(self) -> int:
+        """How many runs the index before had that the present one could not take over."""
+        with suppress(LookupError, TypeError, ValueError):
+            return int(self._manifest()["lost"])
         return 0
+
+    def _manifest(self) -> Any:
+        """What is noted of the embedded index, as anybody may have written it."""
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder / "chroma" / "recall.json").read_bytes())
+        return {}
+
+    def damaged(self) -> Iterator[str]:
+        """Open every file to its end, and tell which cannot be read, and why."""
+        for path in self.paths():
+            try:
+                self.row(path)
+                self.read(path)
+                self.files(path.stem)
+            except codec.FromLater:
+                continue
+            except UnreadableRun as error:
+                if self.find(path.stem) is not None:  # else it was let go of meanwhile
+                    why = str(error).removeprefix(f"{path.name} ")
+                    yield f"{path.parent.name}/{path.name} ({why})"
+        for path in self._rosters.iterdir():
+            if _DIGEST.fullmatch(path.name) and path.exists() and _unpacked_roster(path, path.name) is None:
+                yield f"rosters/{path.name}"
+        yield from (f"broken/{name}" for name in self.aside())
+
+    def aside(self) -> list[str]:
+        """The files of runs that were set aside."""
+        with suppress(StoreUnavailable):
+            return sorted(_names(self._broken))
+        return []
 
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""
@@ -274,10 +321,18 @@ class Journal:
             return self._unpacked[digest]
         data = _unpacked_roster(self._rosters / digest, digest) if _DIGEST.fullmatch(digest) else None
         if data is None:
+            self._check_roster(digest)
             raise UnreadableRun(f"The list of tests {quoted(digest)} of a run is missing or damaged.")
         roster = Roster(node_ids(codec.parse(data)))
         self._at_hand(digest, roster)
         return roster
+
+    def _check_roster(self, digest: str) -> None:
+        try:
+            if _DIGEST.fullmatch(digest):
+                (self._rosters / digest).read_bytes()
+        except OSError as error:
+            _check_let(f"The list of tests {quoted(digest)}", error)
 
     def _sweep(self, now: float, *, rosters: bool) -> None:
         """Remove what writers left behind when they died, and rosters that no run needs any more."""
@@ -342,21 +397,29 @@ def _checked(run_id: str) -> str:
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreUnavailable:
+    why, remedy = error.strerror or type(error).__name__, "Make it writable and leave it some space"
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        wrong = "a folder" if isinstance(error, IsADirectoryError) else "no folder"
+        why, remedy = f"{quoted(str(error.filename or folder))} is {wrong}", "Move that away"
     return StoreUnavailable(
-        f"Runs cannot be kept in {quoted(str(folder))}: {error.strerror or type(error).__name__}. "
-        "Make it writable and leave it some space, or choose another place with PYTEST_RECALL_STORE_FOLDER."
+        f"Runs cannot be kept in {quoted(str(folder))}: {why}. "
+        f"{remedy}, or choose another place with PYTEST_RECALL_STORE_FOLDER."
     )
 
 
 def _create(path: Path, text: str) -> None:
     """Make *path* with *text*; whoever comes first wins, and nobody reads half of it."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    aside.write_text(text, "ascii")
     try:
+        with aside.open("x", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         with suppress(FileExistsError):
             path.hardlink_to(aside)
     finally:
-        aside.unlink()
+        aside.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
@@ -380,6 +443,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         except FileNotFoundError:
             continue
         except (*_BROKEN_ZIP, OSError) as error:
+            _check_let(path.name, error)
             raise UnreadableRun(f"{path.name} is torn or no journal file: {error!s:.200}") from error
     raise UnreadableRun(f"{path.name} is gone.")
 
@@ -397,7 +461,14 @@ def _member(archive: zipfile.ZipFile, name: str, most: int = codec.MOST) -> byte
             file.read(1)  # at its end the checksum is compared
             return data
     except (*_BROKEN_ZIP, OSError) as error:
+        _check_let(f"{name} of a stored run", error)
         raise UnreadableRun(f"{name} of a stored run is torn: {error!s:.200}") from error
+
+
+def _check_let(what: str, error: Exception) -> None:
+    """Raise `WithheldRun` where it is the system that does not let us read *what*."""
+    if isinstance(error, OSError) and error.errno in _WITHHELD:
+        raise WithheldRun(f"{what} cannot be read just now: {error.strerror}") from error
 
 
 def _comment(path: Path) -> str:
@@ -424,12 +495,18 @@ def _checked_roster(packed: bytes, digest: str) -> bytes | None:
 
 
 def _names(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [
-            entry.name
-            for entry in entries
-            if entry.name.endswith(_SUFFIX) and _RUN_ID.fullmatch(entry.name[: -len(_SUFFIX)])
-        ]
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                entry.name
+                for entry in entries
+                if entry.name.endswith(_SUFFIX) and _RUN_ID.fullmatch(entry.name[: -len(_SUFFIX)])
+            ]
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise StoreUnavailable(
+            f"Runs in {quoted(str(folder))} cannot be read: {why}. Make it readable."
+        ) from error
 
 
 def _modified(path: Path) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_recall.errors import UnreadableRun
@@ -80,6 +80,9 @@ class Recent:
         self._rows: dict[str, RunRow] = {}
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._held = 0
+        self.torn: dict[
+            str, str
+        ] = {}  # runs of the journal that could not be read when they were last asked for, and why
 
     def rows(self, fits: Callable[[RunRow], bool], most: int) -> list[RunRow]:
         """The newest runs that fit, in one line each, at most *most*."""
@@ -88,6 +91,7 @@ class Recent:
             paths = self._journal.paths()
             there = {path.stem for path in paths}
             self._rows = {name: row for name, row in self._rows.items() if name in there}
+            self.torn = {name: why for name, why in self.torn.items() if name in there}
             for path in paths:
                 if len(found) >= most:
                     break
@@ -130,7 +134,7 @@ class Recent:
             if entry is not None:
                 self._entries.move_to_end(path.stem)
                 return entry
-            with suppress(UnreadableRun):
+            with self._telling(path):
                 entry = self._entries[path.stem] = Entry(self._journal.row(path), self._journal.record(path))
                 self._held += entry.record.size
             while self._held > _HELD and len(self._entries) > 1:
@@ -140,9 +144,20 @@ class Recent:
     def _row(self, path: Path) -> RunRow | None:
         known = self._rows.get(path.stem)
         if known is None:
-            with suppress(UnreadableRun):
+            with self._telling(path):
                 known = self._rows[path.stem] = self._journal.row(path)
         return known
+
+    @contextmanager
+    def _telling(self, path: Path) -> Iterator[None]:
+        """Whatever is read of that run: when it cannot be, that is told; it may also be gone, which is no damage."""
+        try:
+            yield
+        except UnreadableRun as error:
+            if self._journal.find(path.stem) is not None:
+                self.torn[path.stem] = str(error)
+        else:
+            self.torn.pop(path.stem, None)
 
 
 def interesting(entries: Sequence[Entry]) -> set[str]:

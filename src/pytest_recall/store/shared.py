@@ -31,6 +31,7 @@ class Shared:
         self._wait_s = wait_s
         self._opened: Collections | None = None
         self._own = ""
+        self.places = (folder / "chroma",)  # an index of our own, from before there was a server
 
     @contextmanager
     def reading(self) -> Iterator[Collections]:
@@ -67,7 +68,7 @@ class Shared:
                 self._own = secrets.token_hex(8)
                 self._note.write_text(self._own, "ascii")
 
-    def rebuild(self, fill: Callable[[Collections], None], *, anyway: bool) -> bool:  # noqa: ARG002
+    def rebuild(self, fill: Callable[[Collections], int], *, anyway: bool) -> bool:  # noqa: ARG002
         """Add what the server lacks. It is not ours to be emptied."""
         with self.writing() as collections:
             fill(collections)
@@ -76,6 +77,10 @@ class Shared:
     def close(self) -> None:
         """Forget the connection; the next use makes a new one."""
         self._opened = None
+
+    def damaged(self) -> list[str]:
+        """Nothing: whose server it is knows."""
+        return []
 
     def size(self) -> int:
         """Unknown: 0."""

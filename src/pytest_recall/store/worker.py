@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_recall import __version__
-from pytest_recall.errors import RecallError, StoreUnavailable
+from pytest_recall.errors import RecallError, StoreUnavailable, listed
 from pytest_recall.model import Transition
-from pytest_recall.store import chroma, codec, lore, records, shape
+from pytest_recall.store import chroma, codec, inspection, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged, Guard
@@ -31,6 +31,7 @@ from pytest_recall.store.shared import Shared
 
 _LARGEST_FILE = 4 << 30
 _AT_ONCE = 128  # runs of one step where nobody waits for its turn
+_ANEW = "It is made anew behind the answers; `pytest-recall store rebuild` does that at once."
 _KINDS: dict[str, type[Backend]] = {"Embedded": Embedded, "Http": Http, "Cloud": Cloud}
 
 
@@ -54,7 +55,7 @@ def main() -> None:
             else:
                 answer = {"ok": worker.answer(request)}
         except Damaged as error:
-            answer = {"error": "damaged", "text": f"The index of past runs is damaged: {error}"}
+            answer = {"error": "damaged", "text": f"The index of past runs is damaged: {error}. {_ANEW}"}
         except RecallError as error:
             answer = {"error": "unavailable", "text": str(error)}
         except Exception as error:  # noqa: BLE001 - Chroma raises anything; the caller decides what it means
@@ -181,15 +182,14 @@ class Worker:
         """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
         paths = self._journal.settled()
 
-        def fill(collections: Collections) -> None:
-            at = 0
+        def fill(collections: Collections) -> int:
+            at, there = 0, set[str]()  # what cannot be read in the journal any more may be in the old index
             while batch := self._intake.batch(paths[at:], most=_AT_ONCE):
-                self._intake.take(collections, batch)
+                there |= {path.stem for path in self._intake.take(collections, batch)}
                 at += len(batch)
-            salvage(
-                self._journal.folder / "chroma" / "chroma.sqlite3", collections, {path.stem for path in paths}
-            )
+            lost = salvage(self._place.places, collections, there)
             self._teach(collections, anew=True)
+            return lost
 
         return {"taken": len(paths) if self._place.rebuild(fill, anyway=anyway) else 0}
 
@@ -213,9 +213,11 @@ class Worker:
             self._journal.forget(oldest, now)
         return len(oldest)
 
-    def runs(self, **asked: Any) -> list[Any]:
+    def runs(self, **asked: Any) -> dict[str, Any]:
         with self._place.reading() as collections:
-            return [shape.dump(row) for row in collections.runs(**asked)]
+            collections.unread = 0
+            rows = [shape.dump(row) for row in collections.runs(**asked)]
+            return {"rows": rows, "unread": collections.unread}
 
     def run(self, run_id: str) -> Any:
         with self._place.reading() as collections:
@@ -252,7 +254,16 @@ class Worker:
             }
 
     def verify(self) -> dict[str, int]:
-        """Look closely at the index. Raises what is wrong with it."""
+        """Look at every file of the journal and every record of the index; how many. Raises what is wrong with them."""
+        found = list(self._journal.damaged())  # which takes time, and needs no lock
         with self._place.reading() as collections:
             collections.probe(vectors=True)
-            return collections.counts()
+            found += inspection.damaged(collections)
+            counts = collections.counts() | {"files": len(self._journal.paths())}
+        found += self._place.damaged()
+        if found:
+            raise StoreUnavailable(
+                f"Damaged: {listed(found)}. What the index can make anew, `pytest-recall store rebuild` makes anew, also "
+                "from runs that it keeps whole; what is in broken/ stays there until you remove it."
+            )
+        return counts

@@ -1,0 +1,33 @@
+"""What is missing from the answers of a store, in words for a reader, with what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_recall.errors import listed
+from pytest_recall.store.journal import Journal
+
+
+def told(journal: Journal, torn: Mapping[str, str], unread: int) -> Iterator[str]:
+    """Of *torn* files of the journal, of so many *unread* rows of the index, and of what has been lost before."""
+    if torn:
+        name, why = next(iter(torn.items()))
+        yield (
+            f"{len(torn)} run(s) cannot be read: {name}, for one: {why.removeprefix(f'{name}.run '):.100}. "
+            "`pytest-recall store verify` names all that is damaged."
+        )
+    if unread:
+        yield (
+            f"{unread} row(s) of the index cannot be read and are missing here. `pytest-recall store verify` names them, "
+            "`pytest-recall store rebuild` makes them anew."
+        )
+    if aside := journal.aside():
+        yield (
+            f"{len(aside)} run(s) could not be read and were set aside in {journal.folder.name}/broken: "
+            f"{listed(aside, 2)}. Remove them there to end this warning."
+        )
+    if lost := journal.lost():
+        yield (
+            f"{lost} run(s) are missing: the index had them, and when it was made anew they could not be read. "
+            "`pytest-recall store rebuild` looks for them once more, in chroma.old, and ends this warning."
+        )
