@@ -106,7 +106,7 @@ class Store:
         self.learn([note])
 
     def wake(self) -> None:
-        """Start the worker behind all questions: the next run that is kept needs it, and so may its answer."""
+        """Start the worker behind all questions: the next run needs it, and so may its answer."""
         self._feed_later()
 
     async def feed(self) -> int:
@@ -272,9 +272,7 @@ class Store:
                 self._known = (answer["generation"], packed)
         found = await asyncio.to_thread(self._folding.tests, packed, asked)
         if fates:
-            if (
-                asked is None
-            ):  # what is new under its name may never have failed, and ended its former failures
+            if asked is None:  # under its new name a test may never have failed, and ended its failures
                 found |= await asyncio.to_thread(self._folding.seen, fate.heirs(found, fates))
             found = await asyncio.to_thread(fate.applied, found, fates)
         return found if wanted is None else {test: one for test, one in found.items() if test in wanted}
