@@ -159,6 +159,19 @@ def test_two_weak_signs_make_a_suspicion_and_one_does_not():
     assert told("a1:. b2:A c3:.", "d4:A") is not Verdict.SUSPECTED_FLAKY
 
 
+def test_weak_signs_never_outrank_what_the_base_shows():
+    past = "a1:. b1:A c1:."
+    assert told(past, "d1:AAAA", base=samples("a1:....")) is Verdict.REGRESSION
+    assert told(past, "d1:A", base=samples("a1:A")) is Verdict.PRE_EXISTING
+
+
+def test_suspicion_ends_where_reruns_are_redder_than_chance():
+    past = "a1:. b1:A c1:. " + "c1:. " * 8
+    assert told(past, "d1:B") is Verdict.SUSPECTED_FLAKY
+    assert "none of its imports changed" in of(past, "d1:B").evidence
+    assert told(past, "d1:BBBB") is Verdict.NEW_FAILURE
+
+
 # --- a cause ---
 
 

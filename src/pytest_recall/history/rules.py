@@ -165,15 +165,15 @@ def _environment(case: Case) -> Found | None:
 
 
 def _suspected(case: Case) -> Found | None:
-    """At least two weak signs (E4)."""
+    """At least two weak signs (E4), and not so red on this revision that a flake would hardly be."""
     past = case.past
-    if past.flaky and past.moved:
+    if (past.flaky and past.moved) or _hardly_chance(past):
         return None
     flips = past.untouched_flips(touched=None if case.touched is None else bool(case.touched))
     same = bool(past.prints & (past.flaky_prints | set(case.known_flaky)))
     if flips + same < _SIGNS:
         return None
-    signs = [f"flipped {flips} times with nothing it uses changed"] if flips else []
+    signs = [f"flipped {flips} times with none of its imports changed"] if flips else []
     signs += ["its fingerprint is a known flake's"] if same else []
     return Found(
         verdict=Verdict.SUSPECTED_FLAKY,
@@ -360,6 +360,13 @@ def _fixed_before(earlier: Sequence[Sample], past: Past) -> set[str]:
     return fixed - past.flaky_prints
 
 
+def _hardly_chance(past: Past) -> bool:
+    """Whether reruns on this revision are all red, and so many that a flake that passed as often would hardly be."""
+    red = sum(s.revision == past.here.revision for s in past.streak)
+    passed = sum(not s.outcome.bad for s in past.line)
+    return red >= _REPRODUCED and posterior_real(red - 1, passed=passed) >= _SURE
+
+
 def _loop(alike: Sequence[Sample]) -> str:
     runs = _runs(alike)
     if runs < _LOOP or len({s.revision for s in alike}) < _LOOP:
@@ -387,5 +394,5 @@ def _counted(samples: Sequence[Sample]) -> str:
     return f"{bad} red and {len(samples) - bad} green"
 
 
-RED = (_order, _seed, _flaky, _undecided, _environment, _suspected, _base, _recurred, _broken, _new, _unknown)
+RED = (_order, _seed, _flaky, _undecided, _environment, _base, _suspected, _recurred, _broken, _new, _unknown)
 GREEN = (_order, _still_flaky, _undecided, _environment, _mended)
