@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -44,6 +44,7 @@ _READING = 0.3  # seconds for the project's sources
 _SOURCES = 3_000  # files
 _SOURCE = 200_000  # characters of one
 _FLIPS = 200  # of one run
+_OF_EACH = 20  # of one cause: what mended two hundred tests is known from a few
 _ROWS = 1_000  # runs that a flip is looked for in
 _HUNKS = 60_000  # characters kept of one change, the nearest files first
 _NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
@@ -56,7 +57,7 @@ _STANDING = {"confirmed": 0, "candidate": 1, "reverted": 2}
 async def learn(space: Workspace, run: Run) -> str:
     """Keep what *run*, itself kept already, shows of changes that mended something; why not, where it could not."""
     row = trend.row(run)
-    if row.suspect or row.purpose:
+    if not trend.remembered(row) or row.purpose:
         return ""
     try:
         with anyio.move_on_after(_SECONDS) as limit:
@@ -78,7 +79,7 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     known = await space.store.tests()
     now = trend.observed(run, row, known.keys())
     was_red = [test for test in now if _ended_red(known[test], run.id)][:_FLIPS]
-    flips = [one for test in was_red if (one := fixes.flip(known[test], now[test]))]
+    flips = _few_of_each(one for test in was_red if (one := fixes.flip(known[test], now[test])))
     before = await space.store.transitions(tests=list(now), limit=1_000) if now else []
     if not flips and not before:
         return
@@ -98,6 +99,16 @@ def _ended_red(history: TestHistory, run: str) -> bool:
         (s for s in reversed(history.samples) if s.run < run and s.outcome is not Outcome.XFAILED), None
     )
     return last is not None and last.outcome.bad
+
+
+def _few_of_each(flips: Iterable[fixes.Flip]) -> list[fixes.Flip]:
+    seen = Counter[str]()
+    found = []
+    for flip in flips:
+        seen[flip.red[-1].group] += 1
+        if seen[flip.red[-1].group] <= _OF_EACH:
+            found.append(flip)
+    return found
 
 
 def _moved(

@@ -16,6 +16,8 @@ from pytest_recall.history.odds import (
     slower,
     wilson,
 )
+from pytest_recall.history.proof import Proof
+from pytest_recall.history.trend import fold
 from pytest_recall.history.verdict import Judgement, Verdict, judge
 from pytest_recall.model import Outcome, Sample, TestHistory
 
@@ -126,6 +128,30 @@ def test_flake_is_cleared_by_a_change_that_reaches_it_and_enough_passes():
     assert told("a1:A. " + "b2:. " * (needed + 20)) is None
 
 
+# --- runs that one cause broke ---
+
+
+def test_failure_of_a_run_that_one_cause_broke_is_no_flake_and_no_rate():
+    found = of("a:. a@e/shared:A a:. b:.", "b:.")
+    assert (found.verdict, found.attempts) == (None, 4)
+    assert told("a:. a@e/shared:A a@e/shared:A a:.", "b:B") is Verdict.NEW_FAILURE
+    assert told("a1:. b1@e/shared:A c1:.", "d1:B") is Verdict.NEW_FAILURE, "an outage is no flip"
+
+
+def test_failures_of_runs_that_one_cause_broke_make_a_streak_and_a_fix():
+    assert "4 runs in a row" in of("a:. b@e/shared:A c@e/shared:A d@e/shared:A", "e@e/shared:A").action
+    assert told("a:. b@e/shared:A c@e/shared:A", "d:.") is Verdict.FIXED
+    assert told("a:. b@e/shared:A c@e/shared:A d:.", "e@e/shared:A") is Verdict.RECURRED
+
+
+def test_run_that_one_cause_broke_is_judged_by_all_that_it_shows():
+    assert told("a:. a:.", "a@e/shared:A") is Verdict.FLAKY
+    again = Proof(again=tuple(samples("a@e/shared:A.", start=1)))
+    assert told("", "a@e/shared:A", proof=again) is Verdict.NOT_ENOUGH_EVIDENCE, "where nobody folds them in"
+    past = fold(None, "t", again.again)
+    assert judge(past, samples("a@e/shared:A"), proof=again).verdict is Verdict.FLAKY
+
+
 # --- E2, E3, E4 ---
 
 
@@ -220,7 +246,9 @@ def test_known_flake_excuses_no_change_of_what_it_uses():
     assert told(flake, "d2:AA", base=samples("c1:...")) is Verdict.NOT_ENOUGH_EVIDENCE, (
         "chance may be this red"
     )
-    assert told(flake, "d2:AAAAAAAA", base=samples("c1:...")) is Verdict.REGRESSION
+    assert told(flake, "d2:AAAAA", base=samples("c1:...")) is Verdict.REGRESSION
+    assert told(flake, "d1:AAAAA", base=samples("c1:...")) is not Verdict.REGRESSION, "no change reaches it"
+    assert told(flake, "d1:AAAAAAAA", base=samples("c1:...")) is Verdict.REGRESSION
 
 
 def test_fixed_fingerprint_that_is_back_recurred():

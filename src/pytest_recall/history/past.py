@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import pairwise
 
 from pytest_recall.history.odds import clean_passes_needed, wilson
-from pytest_recall.history.trend import ALONE, without_seed
+from pytest_recall.history.trend import ALONE, SHARED, in_full, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -19,14 +19,18 @@ class Past:
     """What is known of one test, seen from one run: `now` (its samples in that run) and all the others.
 
     Samples that neither passed nor failed (xfailed) are left out. Samples of later runs count only
-    for what time does not change: which outcomes a cell has shown.
+    for what time does not change: which outcomes a cell has shown. Those of a run that one cause broke
+    are in no cell: they count in full only of the run itself, and of runs made *on_purpose*.
     """
 
-    def __init__(self, history: TestHistory | None, now: Sequence[Sample]) -> None:
+    def __init__(
+        self, history: TestHistory | None, now: Sequence[Sample], *, on_purpose: Collection[str] = ()
+    ) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
         telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
         self.samples = sorted(telling, key=_when)
         run = now[-1].run if now else self.samples[-1].run if self.samples else ""
+        self.samples = [in_full(s) if s.run == run or s.run in on_purpose else s for s in self.samples]
         self.now = [s for s in self.samples if s.run == run]
 
     @property
@@ -40,10 +44,10 @@ class Past:
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], list[Sample]]:
-        """Samples by revision and environment; those without a revision prove nothing and are left out."""
+        """Samples by revision and environment; those that prove nothing, or have no revision, are left out."""
         found: dict[tuple[str, str], list[Sample]] = {}
         for sample in self.samples:
-            if sample.revision:
+            if sample.revision and not sample.environment.endswith(SHARED):
                 found.setdefault((sample.revision, sample.environment), []).append(sample)
         return found
 
@@ -149,7 +153,7 @@ class Past:
 
         *touched* tells it of the last flip, where the samples do not.
         """
-        line = self.line
+        line = [s for s in self.line if not s.environment.endswith(SHARED)]
         flips = [
             (a, b)
             for a, b in pairwise(line)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import without_seed
+from pytest_recall.history.trend import SHARED, without_seed
 from pytest_recall.model import Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
@@ -23,6 +23,7 @@ _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
 _SURE = 0.9  # probability that a failure is no flake
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
+_UNTOUCHED = 0.005  # that it has to be rarer than where nothing that the test imports was changed
 
 
 class Verdict(StrEnum):
@@ -202,7 +203,7 @@ def _base(case: Case) -> Found | None:
         return None
     if past.flaky and past.prints <= past.flaky_prints:  # unless chance alone would hardly be this red
         x, n = past.rate(without=past.streak)
-        if len(red) < _LEAST or red_again(x, n, len(red)) > _UNLIKELY:
+        if len(red) < _LEAST or red_again(x, n, len(red)) > (_UNLIKELY if past.moved else _UNTOUCHED):
             return None
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
@@ -332,7 +333,11 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
     Only samples with the same *among* are set against each other, twice on either side at least.
     """
     own, group = key(past.here), among(past.here)
-    set_against = [(s, key(s) == own) for s in past.samples if s.revision and among(s) == group]
+    set_against = [
+        (s, key(s) == own)
+        for s in past.samples
+        if s.revision and among(s) == group and not s.environment.endswith(SHARED)
+    ]
     here, elsewhere = ({s.revision for s, same in set_against if same is side} for side in (True, False))
     if past.here.revision not in here & elsewhere:
         return ""  # nearly always
