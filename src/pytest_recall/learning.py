@@ -18,7 +18,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pytest_recall.errors import BadRequest, RecallError, listed, quoted
-from pytest_recall.history import fixes, reach, trend
+from pytest_recall.history import fixes, lines, reach, trend
 from pytest_recall.history.groups import Group
 from pytest_recall.history.patch import FileDiff, read_diff
 from pytest_recall.model import (
@@ -34,6 +34,7 @@ from pytest_recall.model import (
     Transition,
 )
 from pytest_recall.redact import redact
+from pytest_recall.running import commits
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace
 
@@ -78,7 +79,7 @@ async def weakened(space: Workspace, run: Run, tests: Sequence[str]) -> dict[str
 async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     known = await space.store.tests()
     now = trend.observed(run, row, known.keys())
-    was_red = [test for test in now if _ended_red(known[test], run.id)][:_FLIPS]
+    was_red = [test for test in now if _ended_red(known[test], now[test][-1])][:_FLIPS]
     flips = _few_of_each(one for test in was_red if (one := fixes.flip(known[test], now[test])))
     before = await space.store.transitions(tests=list(now), limit=1_000) if now else []
     if not flips and not before:
@@ -93,11 +94,10 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     await run_sync(space.store.learn, [*made, *moved])
 
 
-def _ended_red(history: TestHistory, run: str) -> bool:
-    """Whether the test failed when it was last run before *run*: of many thousand tests, few did."""
-    last = next(
-        (s for s in reversed(history.samples) if s.run < run and s.outcome is not Outcome.XFAILED), None
-    )
+def _ended_red(history: TestHistory, here: Sample) -> bool:
+    """Whether the test failed when it was last run before *here*, on its line of work: of many thousand tests, few did."""
+    earlier = (s for s in reversed(history.samples) if s.run < here.run and s.outcome is not Outcome.XFAILED)
+    last = lines.latest(earlier, here)
     return last is not None and last.outcome.bad
 
 
@@ -132,7 +132,10 @@ def _made(
         return flip.red[-1].run
 
     for red, ending in groupby(sorted(flips, key=red_run), key=red_run):
-        diff = changes_between(space, Path(run.rootdir), rows.get(red), rows[run.id])
+        before = rows.get(red)
+        if before and not goes_on(Path(run.rootdir), before, rows[run.id]):
+            continue
+        diff = changes_between(space, Path(run.rootdir), before, rows[run.id])
         if diff and sources is None:
             sources = read_sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
         for flip in ending:
@@ -140,6 +143,13 @@ def _made(
             reached = reach.reach(path, sources) if sources else frozenset[str]()
             made.append(_bounded(fixes.transition(flip, diff, runs=rows, reached=reached)))
     return made
+
+
+def goes_on(root: Path, red: RunRow, green: RunRow) -> bool:
+    """Whether the sources of *green* were made from those of *red*: another branch, or work tree, mends nothing."""
+    if lines.goes_on(red, green):
+        return True
+    return lines.may_go_on(red, green) and commits.holds(root, red.revision.commit, green.revision.commit)
 
 
 def changes_between(space: Workspace, root: Path, red: RunRow | None, green: RunRow) -> list[FileDiff]:

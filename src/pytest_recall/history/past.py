@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import pairwise
 
+from pytest_recall.history import lines
 from pytest_recall.history.odds import clean_passes_needed, wilson
 from pytest_recall.history.trend import ALONE, SHARED, in_full, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
@@ -78,9 +79,10 @@ class Past:
 
     @cached_property
     def line(self) -> list[Sample]:
-        """The samples up to the run, and later ones on its revision: reruns to confirm it."""
+        """The samples of its line of work up to the run, and later ones on its revision: reruns to confirm it."""
         until, revision = (self.here.at, self.here.run), self.here.revision
-        return [s for s in self.samples if (s.at, s.run) <= until or (revision and s.revision == revision)]
+        known = [s for s in self.samples if (s.at, s.run) <= until or (revision and s.revision == revision)]
+        return lines.own(known, self.here)
 
     @cached_property
     def streak(self) -> list[Sample]:

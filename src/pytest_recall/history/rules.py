@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pytest_recall.history import lines
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
@@ -216,8 +217,7 @@ def _base(case: Case) -> Found | None:
 def _recurred(case: Case) -> Found | None:
     """A fingerprint is back whose fix had been confirmed."""
     past = case.past
-    earlier = past.line[: len(past.line) - len(past.alike)]
-    before = _fixed_before(earlier, past) - set(case.weakened)
+    before = _fixed_before(past) - set(case.weakened)
     back = (past.prints & set(case.fixed)) or (past.prints & before)
     return (
         Found(
@@ -351,18 +351,28 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
     return f"{ends[0]} {len(mine)}/{len(mine)} here, {ends[1]} {len(others)}/{len(others)} elsewhere"
 
 
-def _fixed_before(earlier: Sequence[Sample], past: Past) -> set[str]:
+def _fixed_before(past: Past) -> set[str]:
+    """Fingerprints that were mended before they came now, on whatever line of work: it may have been merged since."""
+    first = past.alike[0] if past.alike else past.here
+    earlier = [s for s in past.samples if (s.at, s.run, s.attempt) < (first.at, first.run, first.attempt)]
+    each = [_fixed_on(lines.own(earlier, last), past) for last in lines.begun(earlier)]
+    return set[str]().union(*each) - past.flaky_prints
+
+
+def _fixed_on(line: Sequence[Sample], past: Past) -> set[str]:
     """Fingerprints that came at least twice with no pass between, and were then passed long enough."""
     needed = past.needed if past.flaked else 1
     fixed, red, passes = set[str](), list[Sample](), 0
-    for sample in earlier:
+    for sample in line:
         if sample.outcome.bad:
             red, passes = ([*red, sample] if not passes else [sample]), 0
             continue
         passes += 1
-        if passes == needed and len(red) >= _REPRODUCED and red[-1].revision != sample.revision:
+        if passes != needed or len(red) < _REPRODUCED or red[-1].revision == sample.revision:
+            continue
+        if lines.goes_on(red[-1], sample):
             fixed |= {s.group for s in red if s.group}
-    return fixed - past.flaky_prints
+    return fixed
 
 
 def _hardly_chance(past: Past) -> bool:

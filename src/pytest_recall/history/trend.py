@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from pytest_recall.history import lines
 from pytest_recall.history.fingerprint import digest, ended
 from pytest_recall.model import (
     Attempt,
@@ -107,6 +108,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
         client=run.client,
         purpose=purpose,
         coverage=run.coverage.percent if run.coverage else None,
+        line=lines.of(run),
     )
 
 
@@ -150,6 +152,7 @@ def passed(run: Run, row: RunRow, plain: Iterable[tuple[str, float]]) -> dict[st
                 outcome=Outcome.PASSED,
                 duration_s=seconds,
                 sources=sources.get(test.partition("::")[0], ""),
+                line=row.line,
             )
         ]
         for test, seconds in plain
@@ -278,6 +281,7 @@ def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) 
         fingerprint=prints[0].strict if prints else "",
         group=prints[0].group if prints else "",
         attempt=number,
+        line=row.line,
     )
 
 
