@@ -128,6 +128,25 @@ def test_flake_is_cleared_by_a_change_that_reaches_it_and_enough_passes():
     assert told("a1:A. " + "b2:. " * (needed + 20)) is None
 
 
+# --- a change outside the sources ---
+
+
+def test_red_for_good_on_sources_that_passed_is_no_flake():
+    found = of("a:. a:.", "a:AAAA")
+    assert (found.verdict, found.attempts) == (Verdict.NEW_FAILURE, 0)
+    assert "2 passed on these very sources, then 4 in a row failed: something outside" in found.evidence
+    assert told("a:. a:A a@e/alone:AAA") is Verdict.NEW_FAILURE
+    assert told("a:. a:AAAA", "a:.") is Verdict.FIXED, "what was outside is as before"
+    assert told("a:. a:AAAA", "b:A") is not Verdict.FLAKY
+
+
+def test_red_for_good_needs_a_pass_before_and_three_reruns():
+    assert told("a:.", "a:AAA") is Verdict.FLAKY
+    assert told("a:.", "a:AA.AA") is Verdict.FLAKY
+    assert told("a:AAAA", "a:.") is Verdict.FLAKY
+    assert told("b:A. a:.", "a:AAAA") is Verdict.FLAKY, "a flake that is known"
+
+
 # --- runs that one cause broke ---
 
 

@@ -14,6 +14,7 @@ from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _WINDOW_S = 90 * 86_400.0
+_RERUNS = 3  # red ones, after a first red: then chance has hardly done it
 
 
 class Past:
@@ -109,7 +110,21 @@ class Past:
     @cached_property
     def flaked(self) -> list[Sample]:
         """The samples of all cells with both outcomes (E1), cleared or not."""
-        return [s for cell in self.cells.values() if both(cell) for s in cell]
+        return [s for key, cell in self.cells.items() if both(cell) and not self._shifted(key) for s in cell]
+
+    @cached_property
+    def shifted(self) -> list[Sample]:
+        """The samples of this revision and environment, alone or not, where it turned red for good: nothing flakes so."""
+        return self._shifted((self.here.revision, self.here.environment))
+
+    def _shifted(self, key: tuple[str, str]) -> list[Sample]:
+        """Those of the cell *key* and of the tests run alone in it: green, then red in all of at least three reruns too."""
+        revision, environment = key[0], without_seed(key[1])
+        alike = [k for k in self.cells if k[0] == revision and without_seed(k[1]) == environment]
+        found = sorted((s for k in alike for s in self.cells[k]), key=_when)
+        bad = [n for n, s in enumerate(found) if s.outcome.bad]
+        once = len(bad) > _RERUNS and bad[0] > 0 and bad[-1] - bad[0] == len(bad) - 1
+        return found if once else []
 
     @property
     def flaky_prints(self) -> frozenset[str]:
@@ -122,8 +137,8 @@ class Past:
         left_out = {(s.run, s.attempt) for s in without}
         counted = [
             s
-            for cell in self.cells.values()
-            if not all(one.outcome.bad for one in cell)
+            for key, cell in self.cells.items()
+            if not all(one.outcome.bad for one in cell) and not (both(cell) and self._shifted(key))
             for s in cell
             if s.at >= since and (s.run, s.attempt) not in left_out
         ]

@@ -121,7 +121,7 @@ def _flaky(case: Case) -> Found | None:
     """Both outcomes in one cell (E1), not cleared, and the present failure is of that kind."""
     past = case.past
     mixed = next((cell for cell in (past.cell, case.suite, case.alone) if both(cell)), None)
-    if mixed is not None:
+    if mixed is not None and not past.shifted:
         return Found(
             verdict=Verdict.FLAKY,
             evidence=f"failed {case.share}; {_counted(mixed)} in this very state",
@@ -163,6 +163,19 @@ def _environment(case: Case) -> Found | None:
         verdict=Verdict.ENVIRONMENT_DEPENDENT,
         evidence=f"on this revision the outcome follows the environment: {follows}",
         action="Compare the two environments before changing code.",
+    )
+
+
+def _outside(case: Case) -> Found | None:
+    """Green on these very sources, and then red again and again: no flake, and no edit of a source."""
+    seen = case.past.shifted
+    if not seen:
+        return None
+    red = sum(s.outcome.bad for s in seen)
+    return Found(
+        verdict=Verdict.NEW_FAILURE,
+        evidence=f"{len(seen) - red} passed on these very sources, then {red} in a row failed: something outside them changed",
+        action="Look at what no source tells: data files, variables, services, the clock.",
     )
 
 
@@ -409,5 +422,5 @@ def _counted(samples: Sequence[Sample]) -> str:
     return f"{bad} red and {len(samples) - bad} green"
 
 
-RED = (_order, _seed, _flaky, _undecided, _environment, _base, _suspected, _recurred, _broken, _new, _unknown)
+RED = (_order, _seed, _flaky, _undecided, _environment, _outside, _base, _suspected, _recurred, _broken, _new, _unknown)
 GREEN = (_order, _still_flaky, _undecided, _environment, _mended)
