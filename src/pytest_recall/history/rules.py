@@ -422,5 +422,18 @@ def _counted(samples: Sequence[Sample]) -> str:
     return f"{bad} red and {len(samples) - bad} green"
 
 
-RED = (_order, _seed, _flaky, _undecided, _environment, _outside, _base, _suspected, _recurred, _broken, _new, _unknown)
+RED = (
+    _order,
+    _seed,
+    _flaky,
+    _undecided,
+    _environment,
+    _outside,
+    _base,
+    _suspected,
+    _recurred,
+    _broken,
+    _new,
+    _unknown,
+)
 GREEN = (_order, _still_flaky, _undecided, _environment, _mended)
