@@ -22,6 +22,7 @@ from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownT
 from pytest_recall.history import similar, trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
+from pytest_recall.judging import Judged, judged
 from pytest_recall.meaning import Report, explain
 from pytest_recall.model import (
     Attempt,
@@ -37,7 +38,6 @@ from pytest_recall.model import (
     Space,
     Status,
     Target,
-    TestHistory,
 )
 from pytest_recall.proof import Bench, Proven, kept
 from pytest_recall.proof import confirm as confirmed
@@ -81,14 +81,6 @@ class Found:
 
     discovery: Discovery
     cached: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One test's history and what it says."""
-
-    history: TestHistory
-    judgement: verdict.Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,16 +297,12 @@ class App:
             for history in (await space.store.tests()).values()
             if history.samples and not history.gone
         ]
-        weakly = await learning.weakly(space, known)
-        judged = [
-            Judged(history=one, judgement=verdict.judge(one, weakened=weakly.get(one.id, ())))
-            for one in known
-        ]
-        flaky = [one for one in judged if one.judgement.verdict is verdict.Verdict.FLAKY]
+        every = await judged(space, known)
+        flaky = [one for one in every if one.judgement.verdict is verdict.Verdict.FLAKY]
         return Summary(
             project=str(space.root),
             runs=tuple(rows),
-            failing=tuple(one for one in judged if one.history.samples[-1].outcome.bad),
+            failing=tuple(one for one in every if one.history.samples[-1].outcome.bad),
             flaky=tuple(_ranked(flaky)),
             causes=tuple(await space.store.failures(limit=200)),
         )
@@ -336,19 +324,18 @@ class App:
         for one in asked[:VERIFIED]:
             if (proof := proven.proofs.get(one.history.id)) and one.history.samples:
                 await kept.keep(space, one.history.samples[-1].run, Proven(proofs={one.history.id: proof}))
-        judged = [
+        again = [
             Judged(history=history, judgement=verdict.judge(history, proof=proof))
             for one in asked[:VERIFIED]
             for proof in [proven.proofs.get(one.history.id, NOTHING)]
             for history in [trend.fold(one.history, one.history.id, (*proof.again, *proof.alone))]
         ]
-        return Verified(tests=tuple(judged), remarks=proven.remarks)
+        return Verified(tests=tuple(again), remarks=proven.remarks)
 
     async def _suspects(self, space: Workspace) -> list[Judged]:
         """The tests that are or may be flaky, the likeliest to fail first."""
         known = [h for h in (await space.store.tests()).values() if h.samples and not h.gone]
-        judged = [Judged(history=history, judgement=verdict.judge(history)) for history in known]
-        return _ranked(one for one in judged if one.judgement.verdict in _SUSPECT)
+        return _ranked(one for one in await judged(space, known) if one.judgement.verdict in _SUSPECT)
 
     async def runs(self, project: str, **filters: Any) -> list[RunRow]:
         """Past runs, newest first; `filters` are the store's."""
@@ -374,9 +361,7 @@ class App:
             return Judged(history=history, judgement=_APART)
         if history is None:
             raise await survey.unknown(space, test_id)
-        proof = await kept.about(space, history)
-        weakly = (await learning.weakly(space, [history])).get(test_id, ())
-        return Judged(history=history, judgement=verdict.judge(history, proof=proof, weakened=weakly))
+        return (await judged(space, [history]))[0]
 
     async def failures(
         self, project: str, *, fingerprint: str = "", limit: int = 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -18,7 +18,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pytest_recall.errors import BadRequest, RecallError, UnknownTest, listed, quoted
-from pytest_recall.history import fixes, reach, trend
+from pytest_recall.history import fixes, lines, reach, trend
 from pytest_recall.history.groups import Group
 from pytest_recall.history.patch import FileDiff, read_diff
 from pytest_recall.model import (
@@ -34,6 +34,7 @@ from pytest_recall.model import (
     Transition,
 )
 from pytest_recall.redact import redact
+from pytest_recall.running import commits
 from pytest_recall.store import lacking
 from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace
@@ -45,6 +46,7 @@ _READING = 0.3  # seconds for the project's sources
 _SOURCES = 3_000  # files
 _SOURCE = 200_000  # characters of one
 _FLIPS = 200  # of one run
+_OF_EACH = 20  # of one cause: what mended two hundred tests is known from a few
 _ROWS = 1_000  # runs that a flip is looked for in
 _HUNKS = 60_000  # characters kept of one change, the nearest files first
 _NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
@@ -57,7 +59,7 @@ _STANDING = {"confirmed": 0, "candidate": 1, "reverted": 2}
 async def learn(space: Workspace, run: Run) -> str:
     """Keep what *run*, itself kept already, shows of changes that mended something; why not, where it could not."""
     row = trend.row(run)
-    if row.suspect or row.purpose:
+    if not trend.remembered(row) or row.purpose:
         return ""
     try:
         with anyio.move_on_after(_SECONDS) as limit:
@@ -78,8 +80,8 @@ async def weakened(space: Workspace, run: Run, tests: Sequence[str]) -> dict[str
 async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     known = await space.store.tests()
     now = trend.observed(run, row, known.keys())
-    was_red = [test for test in now if _ended_red(known[test], run.id)][:_FLIPS]
-    flips = [one for test in was_red if (one := fixes.flip(known[test], now[test]))]
+    was_red = [test for test in now if _ended_red(known[test], now[test][-1])][:_FLIPS]
+    flips = _few_of_each(one for test in was_red if (one := fixes.flip(known[test], now[test])))
     before = await space.store.transitions(tests=list(now), limit=1_000) if now else []
     if not flips and not before:
         return
@@ -93,12 +95,21 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     await run_sync(space.store.learn, [*made, *moved])
 
 
-def _ended_red(history: TestHistory, run: str) -> bool:
-    """Whether the test failed when it was last run before *run*: of many thousand tests, few did."""
-    last = next(
-        (s for s in reversed(history.samples) if s.run < run and s.outcome is not Outcome.XFAILED), None
-    )
+def _ended_red(history: TestHistory, here: Sample) -> bool:
+    """Whether the test failed when it was last run before *here*, on its line of work: of many thousand tests, few did."""
+    earlier = (s for s in reversed(history.samples) if s.run < here.run and s.outcome is not Outcome.XFAILED)
+    last = lines.latest(earlier, here)
     return last is not None and last.outcome.bad
+
+
+def _few_of_each(flips: Iterable[fixes.Flip]) -> list[fixes.Flip]:
+    seen = Counter[str]()
+    found = []
+    for flip in flips:
+        seen[flip.red[-1].group] += 1
+        if seen[flip.red[-1].group] <= _OF_EACH:
+            found.append(flip)
+    return found
 
 
 def _moved(
@@ -122,7 +133,10 @@ def _made(
         return flip.red[-1].run
 
     for red, ending in groupby(sorted(flips, key=red_run), key=red_run):
-        diff = changes_between(space, Path(run.rootdir), rows.get(red), rows[run.id])
+        before = rows.get(red)
+        if before and not goes_on(Path(run.rootdir), before, rows[run.id]):
+            continue
+        diff = changes_between(space, Path(run.rootdir), before, rows[run.id])
         if diff and sources is None:
             sources = read_sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
         for flip in ending:
@@ -130,6 +144,13 @@ def _made(
             reached = reach.reach(path, sources) if sources else frozenset[str]()
             made.append(_bounded(fixes.transition(flip, diff, runs=rows, reached=reached)))
     return made
+
+
+def goes_on(root: Path, red: RunRow, green: RunRow) -> bool:
+    """Whether the sources of *green* were made from those of *red*: another branch, or work tree, mends nothing."""
+    if lines.goes_on(red, green):
+        return True
+    return lines.may_go_on(red, green) and commits.holds(root, red.revision.commit, green.revision.commit)
 
 
 def changes_between(space: Workspace, root: Path, red: RunRow | None, green: RunRow) -> list[FileDiff]:

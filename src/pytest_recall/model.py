@@ -485,6 +485,7 @@ class RunRow:
     client: str = ""
     purpose: Purpose = ""
     coverage: float | None = None  # percent
+    line: str = ""  # of work: which tree and branch, at which commit (`history.lines`); "" where unknown
 
 
 class Sample(NamedTuple):
@@ -501,6 +502,7 @@ class Sample(NamedTuple):
     group: str = ""
     attempt: int = 0  # 0-based place among the run's attempts at this test
     sources: str = ""  # digest of the test's file and of what it imports; "" where unknown
+    line: str = ""  # that of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,7 +133,7 @@ def named(text: str, name: str) -> bool:
 async def _changed(space: Workspace, run: Run, row: RunRow, red: str) -> list[str]:
     """The names of the files and packages that differ between the run *red* and this one."""
     before = await space.store.run(red) if red else None
-    if before is None:
+    if before is None or not await run_sync(learning.goes_on, Path(run.rootdir), trend.row(before), row):
         return []
     diff = await run_sync(diff_between, space, Path(run.rootdir), trend.row(before), row)
     moved = upgrades(before.environment, run.environment)

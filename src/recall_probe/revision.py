@@ -19,6 +19,13 @@ _LEFT_BEHIND = frozenset(
     " node_modules .benchmarks .ipynb_checkpoints .eggs".split()
 )
 _CONFIGURATION = frozenset(["pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "pytest.toml"])
+_MOST_DATA = 500
+_WRITTEN_TO = frozenset("build dist htmlcov log logs out output reports test-results tmp".split())
+_WRITTEN = tuple(
+    ".log .tmp .bak .swp ~ .pid .lock .db .sqlite .sqlite3 -journal -wal -shm .prof .o .so .pyd .whl".split()
+)
+_REPORTS = tuple("coverage junit pytest report results test-".split())
+_FORMATS = tuple(".xml .json .jsonl .html .lcov .txt".split())
 _STATUS = ["status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames"]
 
 
@@ -122,12 +129,31 @@ def _read(output):
 def _of_files(root, until):
     digest = hashlib.blake2b(digest_size=12)
     reader = _Reader(digest, until)
+    data = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not _left_behind(folder, name + "/"))
         for name in sorted(names):
+            path = os.path.relpath(os.path.join(folder, name), root)
             if name.endswith((".py", ".pyi")) or name in _CONFIGURATION:
-                reader.add(root, os.path.relpath(os.path.join(folder, name), root))
+                reader.add(root, path)
+            elif len(data) <= _MOST_DATA and _data(path.replace(os.sep, "/")):
+                data.append(path)
+    for path in data if len(data) <= _MOST_DATA else ():
+        reader.add(root, path)
     return digest.hexdigest()
+
+
+def _data(path):
+    """Whether a test may read *path*, and is unlikely to have written it."""
+    parts = path.split("/")
+    folders, name = parts[:-1], parts[-1]
+    if any(one.startswith(".") or one in _WRITTEN_TO or one.endswith(".egg-info") for one in folders):
+        return False
+    if _left_behind("", name) or name.lower().endswith(_WRITTEN):
+        return False
+    if name.startswith("."):
+        return name.startswith(".env")
+    return bool(folders) or not (name.startswith(_REPORTS) and name.endswith(_FORMATS))
 
 
 def _left_behind(root, path):

@@ -116,6 +116,7 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         report = await run(app, confirm=3)
         runs, known = await app.runs(""), await app.summary("")
         assert verdicts(await app.report("", report.run.id)) == verdicts(report)
+        assert {one.history.id: one.judgement.verdict.value for one in known.failing} == verdicts(report)
     async with opened(root) as another:  # process: what was proven is kept beside the runs
         again = await another.report("", report.run.id)
         assert verdicts(again) == verdicts(report)

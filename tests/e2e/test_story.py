@@ -98,6 +98,53 @@ async def test_a_returning_failure_is_met_with_what_mended_it(shop, connect):
         assert "fixes" not in other
 
 
+async def test_one_cause_in_many_tests_is_remembered_like_one_in_a_single_test(shop, connect):
+    money = shop / "shop" / "money.py"
+    (shop / "tests" / "test_many.py").write_text(
+        "import pytest\nfrom shop.money import convert\n\n\n@pytest.mark.parametrize('n', range(25))\n"
+        "def test_rate(n):\n    assert convert(n, 'USD') >= n\n"
+    )
+    async with connect(shop) as agent:
+        await agent.call("run_tests")
+        edit(money, 'RATES = {"EUR": 1.0, "USD": 1.1}', NO_DOLLARS)
+        assert "newly_failing" in await agent.call("run_tests")
+        (shop / "note.py").write_text("N = 1\n")
+        again = await agent.call("run_tests")
+        assert "newly_failing" not in again
+        assert "red 2/2" in again["failures"][0]["evidence"]
+        edit(money, NO_DOLLARS, WITH_DOLLARS)
+        green = await agent.call("run_tests", intent="dollars are taken again")
+        assert green["newly_passing"]
+        fixes = (await agent.call("test_history", view="fixes", limit=100))["fixes"]
+        assert {one["fingerprint"] for one in fixes} == {again["failures"][0]["fingerprint"]}
+        assert len(fixes) == 20  # of 26 tests
+        edit(money, WITH_DOLLARS, NO_DOLLARS)
+        (shop / "note.py").unlink()
+        [cause] = (await agent.call("run_tests"))["failures"]
+        assert cause["fix"]["intents"] == ["dollars are taken again"]
+        shown = await agent.call("test_history", view="flaky")
+        assert not shown.get("flaky")
+
+
+async def test_two_work_trees_take_turns_and_neither_mends_the_other(shop, connect):
+    there = shop.parent / "theirs"
+    git(shop, "worktree", "add", "-q", "-b", "theirs", str(there))
+    async with connect(shop, "--allow-root", str(shop.parent)) as agent:
+        await agent.call("run_tests")
+        edit(shop / "shop" / "money.py", 'RATES = {"EUR": 1.0, "USD": 1.1}', NO_DOLLARS)
+        await agent.call("run_tests")
+        (shop / "note.py").write_text("N = 1\n")
+        await agent.call("run_tests")
+        (there / "note.py").write_text("N = 2\n")
+        green = await agent.call("run_tests", project=str(there))
+        assert (green["status"], green.get("newly_passing")) == ("passed", None)
+        [cause] = (await agent.call("run_tests"))["failures"]
+        assert cause["verdict"] == "new_failure"
+        assert "red 3/3" in cause["evidence"]
+        assert "fix" not in cause
+        assert "fixes" not in await agent.call("test_history", view="fixes")
+
+
 async def test_a_new_failure_is_met_with_what_mended_one_that_is_much_like_it(shop, connect):
     money, tests = shop / "shop" / "money.py", shop / "tests" / "test_cart.py"
     edit(tests, '([1, 2], "EUR") == 3', '([10, 20], "EUR") == 30')

@@ -111,11 +111,11 @@ def index_without(monkeypatch):
                 answer.set_exception(StoreUnavailable("Another process has the index."))
             else:
                 rows = {"rows": [], "generation": "g", "taken": 0}
-                answer.set_result([] if do == "runs" else rows)
+                answer.set_result({"rows": [], "unread": 0} if do == "runs" else rows)
             return answer
 
-        monkeypatch.setattr(Store, "_journal_is_enough", lambda _: False)
-        monkeypatch.setattr(Store, "_journal_has_all", lambda _: False)
+        monkeypatch.setattr(Store, "_journal_is_enough", lambda *_: False)
+        monkeypatch.setattr(Store, "_journal_has_all", lambda *_: False)
         monkeypatch.setattr(Store, "_glanced", lambda *_, **__: None)
         monkeypatch.setattr(Line, "call", call)
 

@@ -95,6 +95,18 @@ def test_a_captured_session_is_a_run_of_its_own_sort(project: Path) -> None:
 def test_it_names_the_revision_as_our_own_runs_do(project: Path, state: str) -> None:
     if state != "outside git":
         git(project, "init", "-q")
+    else:
+        for name in (
+            "rates.json",
+            ".env",
+            "report.xml",
+            "data/report.xml",
+            "logs/a.txt",
+            ".idea/x.txt",
+            "a.log",
+        ):
+            (project / name).parent.mkdir(exist_ok=True)
+            (project / name).write_text(name)
     if state not in {"outside git", "no commit"}:
         (project / "data.bin").write_bytes(bytes(range(256)))
         git(project, "add", ".")

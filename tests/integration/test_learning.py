@@ -1,10 +1,13 @@
 """Lessons of runs: which fix is shown, what may be kept of it, and that a lesson lost costs no answer."""
 
+import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from pytest_recall import learning
+from pytest_recall.history import trend
 from pytest_recall.model import (
     Attempt,
     Change,
@@ -14,6 +17,7 @@ from pytest_recall.model import (
     Revision,
     Run,
     RunRequest,
+    RunRow,
     Status,
     Target,
     Transition,
@@ -22,6 +26,19 @@ from pytest_recall.model import Test as Ran
 
 pytestmark = pytest.mark.anyio
 OWN = "t.py::test_own"
+RUN = Run(
+    id="01968f3e-1c00-7abc-8def-0123456789ab",
+    started_at=1.0,
+    duration_s=1.0,
+    target=Target(root="/p", python="/p/python", source="explicit"),
+    rootdir="/p",
+    request=RunRequest(),
+    status=Status.PASSED,
+    terminations=(Finished(exit_code=0),),
+    revision=Revision(digest="d"),
+    environment=Environment(),
+    tests=(Ran(id=OWN, attempts=(Attempt(outcome=Outcome.PASSED),)),),
+)
 
 
 @pytest.fixture
@@ -87,18 +104,33 @@ async def test_a_lesson_lost_is_a_warning_and_no_error():
     async def broken() -> None:
         raise RuntimeError("what nobody thought of")
 
-    run = Run(
-        id="01968f3e-1c00-7abc-8def-0123456789ab",
-        started_at=1.0,
-        duration_s=1.0,
-        target=Target(root="/p", python="/p/python", source="explicit"),
-        rootdir="/p",
-        request=RunRequest(),
-        status=Status.PASSED,
-        terminations=(Finished(exit_code=0),),
-        revision=Revision(digest="d"),
-        environment=Environment(),
-        tests=(Ran(id=OWN, attempts=(Attempt(outcome=Outcome.PASSED),)),),
-    )
-    told = await learning.learn(SimpleNamespace(store=SimpleNamespace(tests=broken)), run)
+    told = await learning.learn(SimpleNamespace(store=SimpleNamespace(tests=broken)), RUN)
     assert "what nobody thought of" in told
+
+
+def test_fix_goes_from_a_commit_to_one_that_has_it_in_its_past(tmp_path):
+    def git(*words: str) -> str:
+        command = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def row(branch: str, commit: str, *, dirty: bool = False) -> RunRow:
+        where = Target(root=str(tmp_path), python="/p/python", source="explicit")
+        revision = Revision(digest="d", commit=commit, branch=branch, dirty=dirty)
+        return trend.row(replace(RUN, target=where, rootdir=where.root, revision=revision))
+
+    git("init", "-q", "-b", "main")
+    first, second = (
+        git("commit", "-q", "--allow-empty", "-m", name) or git("rev-parse", "HEAD") for name in "ab"
+    )
+    git("checkout", "-q", "-b", "side", first)
+    git("commit", "-q", "--allow-empty", "-m", "c")
+    side = git("rev-parse", "HEAD")
+    assert learning.goes_on(tmp_path, row("main", first), row("other", second))
+    assert learning.goes_on(tmp_path, row("main", second, dirty=True), row("other", second))
+    assert not learning.goes_on(tmp_path, row("side", side), row("main", first))
+    assert not learning.goes_on(tmp_path, row("side", side), row("main", second))
+    assert not learning.goes_on(tmp_path, row("side", "0" * 40), row("main", "nonsense"))
+    elsewhere = [
+        replace(row("main", first, dirty=dirty), line=f"x/y/z{'+' * dirty}") for dirty in (True, False)
+    ]
+    assert [learning.goes_on(tmp_path, red, row("other", second)) for red in elsewhere] == [False, True]

@@ -168,17 +168,39 @@ def test_variables_of_a_git_hook_lead_nowhere_else(
     assert revision(repository) == clean
 
 
-def test_outside_git_python_sources_and_configuration_count(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("a = 1\n")
-    (tmp_path / "data.bin").write_text("x")
+@pytest.mark.parametrize("name", ["b.py", "pytest.ini", "rates.json", ".env", "tests/data/report.json"])
+def test_outside_git_sources_configuration_and_data_count(tmp_path: Path, name: str) -> None:
+    (tmp_path / "tests" / "data").mkdir(parents=True)
+    (tmp_path / name).write_text("1")
     first = revision(tmp_path)
-    (tmp_path / "data.bin").write_text("y")
-    unchanged = revision(tmp_path)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / name).write_text("2")
 
     assert (first.commit, first.branch, first.dirty) == ("", "", False)
-    assert unchanged == first
     assert revision(tmp_path).digest != first.digest
+
+
+@pytest.mark.parametrize(
+    "name", ["report.xml", "junit-3.xml", "a.log", "db.sqlite3", "htmlcov/i.html", ".idea/w.xml", ".DS_Store"]
+)
+def test_outside_git_what_a_run_or_an_editor_writes_does_not(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.py").write_text("a = 1\n")
+    first = revision(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("2")
+
+    assert revision(tmp_path) == first
+
+
+def test_outside_git_a_folder_of_data_is_no_source(tmp_path: Path) -> None:
+    for number in range(502):
+        (tmp_path / f"{number}.csv").touch()
+    first = revision(tmp_path)
+    (tmp_path / "7.csv").write_text("7")
+
+    assert revision(tmp_path) == first
+    (tmp_path / "9.csv").unlink()
+    (tmp_path / "11.csv").unlink()
+    assert revision(tmp_path) != first
 
 
 def test_what_cannot_be_read_in_time_equals_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

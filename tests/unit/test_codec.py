@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pytest
@@ -398,6 +398,26 @@ def test_history_of_a_test_comes_back_from_its_record(history):
     exact = [sample._replace(duration_s=0.0) for sample in back.samples]
     assert exact == [sample._replace(duration_s=0.0) for sample in history.samples]
     assert replace(back, samples=()) == replace(history, samples=())
+
+
+def test_calendar_is_read_by_a_version_that_knows_no_lines_of_work_and_from_one_that_told_none(monkeypatch):
+    day = calendar.Day("019a0000-0000-7000-8000-000000000000", 0.0, "r", "e", "local", "t/b/c")
+    told = calendar.pack([day, day._replace(line="t/b/d+")])
+    assert [one.line for one in calendar.unpack(told)] == ["t/b/c", "t/b/d+"]
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Before:
+        tails: tuple[str, ...]
+        cells: tuple[tuple[str, str, str], ...]
+        lines: typing.ClassVar = ()
+
+    monkeypatch.setattr(calendar, "_Told", Before)
+    assert calendar.unpack(told) == [day._replace(line="")] * 2
+    monkeypatch.undo()
+    plain = b'{"tails": ["8000000000000000"], "cells": [["r", "e", "local"]]}'
+    size = len(told) - 4 - int.from_bytes(told[:4], "little")
+    numbers = calendar.pack([day])[-size // 2 :]
+    assert calendar.unpack(len(plain).to_bytes(4, "little") + plain + numbers) == [day._replace(line="")]
 
 
 @given(st.binary(max_size=200))

@@ -12,7 +12,10 @@ from pytest_recall.model import (
     Attempt,
     Collector,
     Environment,
+    Failure,
+    Fingerprint,
     Finished,
+    Frame,
     Outcome,
     Revision,
     Run,
@@ -151,6 +154,17 @@ def test_run_is_never_compared_with_itself():
 def test_suspect_or_differently_selected_runs_are_passed_over(unfit):
     assert chosen({}, {}, unfit) == "r0"
     assert chosen({}, unfit) is None
+
+
+def test_run_that_one_cause_broke_is_compared_with():
+    frames = (Frame(path="shop.py", line=7, source="raise Boom", project=True),)
+    prints = Fingerprint(strict="fp1:a", group="fp1:b", loose="fp1:c")
+    boom = Failure(phase="call", exception="Boom", message="x", frames=frames, fingerprint=prints)
+    tests = tuple(
+        Test(id=f"t{n}", attempts=(Attempt(outcome=Outcome.FAILED, failures=(boom,)),)) for n in range(12)
+    )
+    assert rows({"tests": tests})[0].suspect
+    assert chosen({}, {}, {"tests": tests}) == "r1"
 
 
 def test_same_space_then_same_environment_are_preferred():

@@ -161,6 +161,10 @@ def test_change_that_the_test_does_not_use_stays_a_correlation():
     assert (later.state, later.grade) == ("confirmed", "C")
 
 
+def test_passes_confirm_a_fix_whose_moment_the_index_tells_less_exactly():
+    assert advance(replace(made(), at=3.0004), past("a:. b:A b:A c:. c:.")).state == "confirmed"
+
+
 def test_weakened_test_is_never_a_fix():
     diff = read_diff(
         "--- a/tests/test_cart.py\n+++ b/tests/test_cart.py\n@@ -1 +0,0 @@\n-    assert total() == 3\n"

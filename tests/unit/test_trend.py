@@ -123,6 +123,18 @@ def test_run_with_one_cause_under_half_of_ten_failures_is_suspect(same, other, s
     assert row(a_run(*tests)).suspect is suspect
 
 
+def test_run_of_one_cause_is_remembered_apart_and_a_bounded_part_of_it():
+    tests = [failed(f"t{n}") for n in range(250)] + [failed("o", "other x"), passed("p")]
+    run = a_run(*tests)
+    kept = samples(run, row(run))
+    assert len(kept) == 202
+    assert {"t0", "t199", "o", "p"} <= kept.keys()
+    assert {s.environment for found in kept.values() for s in found} == {row(run).environment}
+    assert row(run).environment == row(a_run(passed("p"))).environment + "/shared"
+    cut = replace(run, status=Status.CANCELLED)
+    assert not row(cut).environment.endswith("/shared")
+
+
 # --- samples ---
 
 

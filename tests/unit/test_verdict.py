@@ -16,6 +16,8 @@ from pytest_recall.history.odds import (
     slower,
     wilson,
 )
+from pytest_recall.history.proof import Proof
+from pytest_recall.history.trend import fold
 from pytest_recall.history.verdict import Judgement, Verdict, judge
 from pytest_recall.model import Outcome, Sample, TestHistory
 
@@ -126,6 +128,49 @@ def test_flake_is_cleared_by_a_change_that_reaches_it_and_enough_passes():
     assert told("a1:A. " + "b2:. " * (needed + 20)) is None
 
 
+# --- a change outside the sources ---
+
+
+def test_red_for_good_on_sources_that_passed_is_no_flake():
+    found = of("a:. a:.", "a:AAAA")
+    assert (found.verdict, found.attempts) == (Verdict.NEW_FAILURE, 0)
+    assert "2 passed on these very sources, then 4 in a row failed: something outside" in found.evidence
+    assert told("a:. a:A a@e/alone:AAA") is Verdict.NEW_FAILURE
+    assert told("a:. a:AAAA", "a:.") is Verdict.FIXED, "what was outside is as before"
+    assert told("a:. a:AAAA", "b:A") is not Verdict.FLAKY
+
+
+def test_red_for_good_needs_a_pass_before_and_three_reruns():
+    assert told("a:.", "a:AAA") is Verdict.FLAKY
+    assert told("a:.", "a:AA.AA") is Verdict.FLAKY
+    assert told("a:AAAA", "a:.") is Verdict.FLAKY
+    assert told("b:A. a:.", "a:AAAA") is Verdict.FLAKY, "a flake that is known"
+
+
+# --- runs that one cause broke ---
+
+
+def test_failure_of_a_run_that_one_cause_broke_is_no_flake_and_no_rate():
+    found = of("a:. a@e/shared:A a:. b:.", "b:.")
+    assert (found.verdict, found.attempts) == (None, 4)
+    assert told("a:. a@e/shared:A a@e/shared:A a:.", "b:B") is Verdict.NEW_FAILURE
+    assert told("a1:. b1@e/shared:A c1:.", "d1:B") is Verdict.NEW_FAILURE, "an outage is no flip"
+
+
+def test_failures_of_runs_that_one_cause_broke_make_a_streak_and_a_fix():
+    assert "4 runs in a row" in of("a:. b@e/shared:A c@e/shared:A d@e/shared:A", "e@e/shared:A").action
+    assert told("a:. b@e/shared:A c@e/shared:A", "d:.") is Verdict.FIXED
+    assert told("a:. b@e/shared:A c@e/shared:A d:.", "e@e/shared:A") is Verdict.RECURRED
+
+
+def test_run_that_one_cause_broke_is_judged_by_all_that_it_shows():
+    assert told("a:. a:.", "a@e/shared:A") is Verdict.FLAKY
+    again = Proof(again=tuple(samples("a@e/shared:A.", start=1)))
+    assert told("", "a@e/shared:A", proof=again) is Verdict.NOT_ENOUGH_EVIDENCE, "where nobody folds them in"
+    past = fold(None, "t", again.again)
+    assert judge(past, samples("a@e/shared:A"), proof=again).verdict is Verdict.FLAKY
+
+
 # --- E2, E3, E4 ---
 
 
@@ -157,6 +202,19 @@ def test_two_weak_signs_make_a_suspicion_and_one_does_not():
     assert told("a:. b:.", "c:A", known_flaky=["A"]) is Verdict.NEW_FAILURE
     assert told("a1:. b1:A c1:.", "d1:A") is Verdict.SUSPECTED_FLAKY
     assert told("a1:. b2:A c3:.", "d4:A") is not Verdict.SUSPECTED_FLAKY
+
+
+def test_weak_signs_never_outrank_what_the_base_shows():
+    past = "a1:. b1:A c1:."
+    assert told(past, "d1:AAAA", base=samples("a1:....")) is Verdict.REGRESSION
+    assert told(past, "d1:A", base=samples("a1:A")) is Verdict.PRE_EXISTING
+
+
+def test_suspicion_ends_where_reruns_are_redder_than_chance():
+    past = "a1:. b1:A c1:. " + "c1:. " * 8
+    assert told(past, "d1:B") is Verdict.SUSPECTED_FLAKY
+    assert "none of its imports changed" in of(past, "d1:B").evidence
+    assert told(past, "d1:BBBB") is Verdict.NEW_FAILURE
 
 
 # --- a cause ---
@@ -207,7 +265,9 @@ def test_known_flake_excuses_no_change_of_what_it_uses():
     assert told(flake, "d2:AA", base=samples("c1:...")) is Verdict.NOT_ENOUGH_EVIDENCE, (
         "chance may be this red"
     )
-    assert told(flake, "d2:AAAAAAAA", base=samples("c1:...")) is Verdict.REGRESSION
+    assert told(flake, "d2:AAAAA", base=samples("c1:...")) is Verdict.REGRESSION
+    assert told(flake, "d1:AAAAA", base=samples("c1:...")) is not Verdict.REGRESSION, "no change reaches it"
+    assert told(flake, "d1:AAAAAAAA", base=samples("c1:...")) is Verdict.REGRESSION
 
 
 def test_fixed_fingerprint_that_is_back_recurred():

@@ -29,6 +29,7 @@ from pytest_recall.app import App
 from pytest_recall.errors import UnknownRun
 from pytest_recall.history import verdict
 from pytest_recall.history.verdict import Judgement, Verdict
+from pytest_recall.judging import judged
 from pytest_recall.meaning import Explained, Report
 from pytest_recall.model import Attempt, Note, Outcome, Run, RunRow, TestHistory
 from pytest_recall.redact import redact
@@ -212,13 +213,14 @@ class _Known:
 
 async def _known(space: Workspace, name: str, since: float) -> dict[str, _Known]:
     """The tests that were seen since then in that space, judged by all that is known of them there."""
+    there = [
+        replace(past, samples=tuple(sample for sample in past.samples if name in ("", sample.space)))
+        for past in (await space.store.tests()).values()
+    ]
     found: dict[str, _Known] = {}
-    for test_id, past in (await space.store.tests()).items():
-        here = [sample for sample in past.samples if name in ("", sample.space)]
-        if here and here[-1].at >= since:
-            own = replace(past, samples=tuple(here))
-            shown = replace(own, samples=tuple(sample for sample in here if sample.at >= since))
-            found[test_id] = _Known(history=shown, judgement=verdict.judge(own))
+    for one in await judged(space, [past for past in there if past.samples and past.samples[-1].at >= since]):
+        shown = tuple(sample for sample in one.history.samples if sample.at >= since)
+        found[one.history.id] = _Known(history=replace(one.history, samples=shown), judgement=one.judgement)
     return found
 
 

@@ -40,12 +40,13 @@ from pytest_recall.answers.views import (
     TestView,
     View,
 )
-from pytest_recall.app import App, Judged, Origin
+from pytest_recall.app import App, Origin
 from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.groups import alike
 from pytest_recall.history.similar import Match
 from pytest_recall.history.verdict import Judgement, Verdict
+from pytest_recall.judging import Judged
 from pytest_recall.model import FailureHistory, Outcome, Purpose, Run, RunRequest, RunRow, Sample, TestHistory
 from pytest_recall.proof.bench import Bench
 from pytest_recall.proof.undo import prove

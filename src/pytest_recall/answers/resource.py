@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pytest_recall.answers.text import clean
-from pytest_recall.app import Judged
+from pytest_recall.judging import Judged
 from pytest_recall.model import FailureHistory, Outcome, Run, RunFiles, Test
 from pytest_recall.running import jsonreport
 from pytest_recall.suite import NO_TESTS, Tests

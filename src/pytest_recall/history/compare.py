@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_recall.history.trend import row, without_seed
+from pytest_recall.history import lines
+from pytest_recall.history.trend import remembered, row, without_seed
 from pytest_recall.model import Outcome, Run, RunRow
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -33,19 +34,23 @@ class Difference:
 
 
 def comparable(run: Run | RunRow, rows: Sequence[RunRow]) -> RunRow | None:
-    """The last earlier run of the same selection that is evidence; of the same space and environment if any."""
+    """The last earlier run of the same selection that tells of single tests; of the same space, environment and line of work if any."""
     now = row(run) if isinstance(run, Run) else run
     environment = without_seed(now.environment)
     earlier = [
         old
         for old in rows
-        if not old.suspect and old.scope == now.scope and (old.started_at, old.id) < (now.started_at, now.id)
+        if remembered(old)
+        and old.scope == now.scope
+        and (old.started_at, old.id) < (now.started_at, now.id)
+        and not lines.elsewhere(old, now)
     ]
     return max(
         earlier,
         key=lambda old: (
             old.space == now.space,
             without_seed(old.environment) == environment,
+            lines.same(old, now),
             old.started_at,
             old.id,
         ),

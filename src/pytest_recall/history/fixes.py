@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from posixpath import dirname
 
+from pytest_recall.history import lines
 from pytest_recall.history.past import Past
 from pytest_recall.history.patch import FileDiff, is_config, is_test_file, read_diff, weakened
 from pytest_recall.model import Change, Revision, RunRow, Sample, Scope, TestHistory, Transition
@@ -42,7 +43,7 @@ def flip(history: TestHistory | None, now: Sequence[Sample]) -> Flip | None:
     if not past.now or past.red or past.flaky:
         return None
     run = past.here.run
-    before = [s for s in past.samples if (s.at, s.run) < (past.here.at, run)]
+    before = [s for s in past.line if (s.at, s.run) < (past.here.at, run)]
     length = next((n for n, s in enumerate(reversed(before)) if not s.outcome.bad), len(before))
     red = before[len(before) - length :]
     before_it, after_it = red[-1].revision if red else "", past.here.revision
@@ -101,7 +102,9 @@ def advance(transition: Transition, history: TestHistory, later: Sequence[Transi
     as before; superseded by a later transition of the same failure, or by proof that it flakes.
     """
     past = Past(history, ())
-    after = [s for s in past.samples if (s.at, s.run) >= (transition.at, transition.green_run)]
+    green = next((s for s in past.samples if s.run == transition.green_run), None)
+    since = (green.at if green else transition.at, transition.green_run)  # the index tells milliseconds
+    after = [s for s in past.samples if (s.at, s.run) >= since and (not green or lines.goes_on(green, s))]
     again = [s for s in after if s.outcome.bad and s.group == transition.fingerprint]
     clean = next((n for n, s in enumerate(after) if s.outcome.bad), len(after))
     if transition.fingerprint in past.flaky_prints or any(_replaces(one, transition) for one in later):

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import pairwise
 
+from pytest_recall.history import lines
 from pytest_recall.history.odds import clean_passes_needed, wilson
-from pytest_recall.history.trend import ALONE, without_seed
+from pytest_recall.history.trend import ALONE, SHARED, in_full, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
 _WINDOW_S = 90 * 86_400.0
+_RERUNS = 3  # red ones, after a first red: then chance has hardly done it
 
 
 class Past:
     """What is known of one test, seen from one run: `now` (its samples in that run) and all the others.
 
     Samples that neither passed nor failed (xfailed) are left out. Samples of later runs count only
-    for what time does not change: which outcomes a cell has shown.
+    for what time does not change: which outcomes a cell has shown. Those of a run that one cause broke
+    are in no cell: they count in full only of the run itself, and of runs made *on_purpose*.
     """
 
-    def __init__(self, history: TestHistory | None, now: Sequence[Sample]) -> None:
+    def __init__(
+        self, history: TestHistory | None, now: Sequence[Sample], *, on_purpose: Collection[str] = ()
+    ) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
         telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
         self.samples = sorted(telling, key=_when)
         run = now[-1].run if now else self.samples[-1].run if self.samples else ""
+        self.samples = [in_full(s) if s.run == run or s.run in on_purpose else s for s in self.samples]
         self.now = [s for s in self.samples if s.run == run]
 
     @property
@@ -40,10 +46,10 @@ class Past:
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], list[Sample]]:
-        """Samples by revision and environment; those without a revision prove nothing and are left out."""
+        """Samples by revision and environment; those that prove nothing, or have no revision, are left out."""
         found: dict[tuple[str, str], list[Sample]] = {}
         for sample in self.samples:
-            if sample.revision:
+            if sample.revision and not sample.environment.endswith(SHARED):
                 found.setdefault((sample.revision, sample.environment), []).append(sample)
         return found
 
@@ -74,9 +80,10 @@ class Past:
 
     @cached_property
     def line(self) -> list[Sample]:
-        """The samples up to the run, and later ones on its revision: reruns to confirm it."""
+        """The samples of its line of work up to the run, and later ones on its revision: reruns to confirm it."""
         until, revision = (self.here.at, self.here.run), self.here.revision
-        return [s for s in self.samples if (s.at, s.run) <= until or (revision and s.revision == revision)]
+        known = [s for s in self.samples if (s.at, s.run) <= until or (revision and s.revision == revision)]
+        return lines.own(known, self.here)
 
     @cached_property
     def streak(self) -> list[Sample]:
@@ -103,7 +110,21 @@ class Past:
     @cached_property
     def flaked(self) -> list[Sample]:
         """The samples of all cells with both outcomes (E1), cleared or not."""
-        return [s for cell in self.cells.values() if both(cell) for s in cell]
+        return [s for key, cell in self.cells.items() if both(cell) and not self._shifted(key) for s in cell]
+
+    @cached_property
+    def shifted(self) -> list[Sample]:
+        """The samples of this revision and environment, alone or not, where it turned red for good: nothing flakes so."""
+        return self._shifted((self.here.revision, self.here.environment))
+
+    def _shifted(self, key: tuple[str, str]) -> list[Sample]:
+        """Those of the cell *key* and of the tests run alone in it: green, then red in all of at least three reruns too."""
+        revision, environment = key[0], without_seed(key[1])
+        alike = [k for k in self.cells if k[0] == revision and without_seed(k[1]) == environment]
+        found = sorted((s for k in alike for s in self.cells[k]), key=_when)
+        bad = [n for n, s in enumerate(found) if s.outcome.bad]
+        once = len(bad) > _RERUNS and bad[0] > 0 and bad[-1] - bad[0] == len(bad) - 1
+        return found if once else []
 
     @property
     def flaky_prints(self) -> frozenset[str]:
@@ -116,8 +137,8 @@ class Past:
         left_out = {(s.run, s.attempt) for s in without}
         counted = [
             s
-            for cell in self.cells.values()
-            if not all(one.outcome.bad for one in cell)
+            for key, cell in self.cells.items()
+            if not all(one.outcome.bad for one in cell) and not (both(cell) and self._shifted(key))
             for s in cell
             if s.at >= since and (s.run, s.attempt) not in left_out
         ]
@@ -149,7 +170,7 @@ class Past:
 
         *touched* tells it of the last flip, where the samples do not.
         """
-        line = self.line
+        line = [s for s in self.line if not s.environment.endswith(SHARED)]
         flips = [
             (a, b)
             for a, b in pairwise(line)

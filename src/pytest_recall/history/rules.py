@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pytest_recall.history import lines
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import without_seed
+from pytest_recall.history.trend import SHARED, without_seed
 from pytest_recall.model import Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
@@ -23,6 +24,7 @@ _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
 _SURE = 0.9  # probability that a failure is no flake
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
+_UNTOUCHED = 0.005  # that it has to be rarer than where nothing that the test imports was changed
 
 
 class Verdict(StrEnum):
@@ -119,7 +121,7 @@ def _flaky(case: Case) -> Found | None:
     """Both outcomes in one cell (E1), not cleared, and the present failure is of that kind."""
     past = case.past
     mixed = next((cell for cell in (past.cell, case.suite, case.alone) if both(cell)), None)
-    if mixed is not None:
+    if mixed is not None and not past.shifted:
         return Found(
             verdict=Verdict.FLAKY,
             evidence=f"failed {case.share}; {_counted(mixed)} in this very state",
@@ -164,16 +166,29 @@ def _environment(case: Case) -> Found | None:
     )
 
 
+def _outside(case: Case) -> Found | None:
+    """Green on these very sources, and then red again and again: no flake, and no edit of a source."""
+    seen = case.past.shifted
+    if not seen:
+        return None
+    red = sum(s.outcome.bad for s in seen)
+    return Found(
+        verdict=Verdict.NEW_FAILURE,
+        evidence=f"{len(seen) - red} passed on these very sources, then {red} in a row failed: something outside them changed",
+        action="Look at what no source tells: data files, variables, services, the clock.",
+    )
+
+
 def _suspected(case: Case) -> Found | None:
-    """At least two weak signs (E4)."""
+    """At least two weak signs (E4), and not so red on this revision that a flake would hardly be."""
     past = case.past
-    if past.flaky and past.moved:
+    if (past.flaky and past.moved) or _hardly_chance(past):
         return None
     flips = past.untouched_flips(touched=None if case.touched is None else bool(case.touched))
     same = bool(past.prints & (past.flaky_prints | set(case.known_flaky)))
     if flips + same < _SIGNS:
         return None
-    signs = [f"flipped {flips} times with nothing it uses changed"] if flips else []
+    signs = [f"flipped {flips} times with none of its imports changed"] if flips else []
     signs += ["its fingerprint is a known flake's"] if same else []
     return Found(
         verdict=Verdict.SUSPECTED_FLAKY,
@@ -202,7 +217,7 @@ def _base(case: Case) -> Found | None:
         return None
     if past.flaky and past.prints <= past.flaky_prints:  # unless chance alone would hardly be this red
         x, n = past.rate(without=past.streak)
-        if len(red) < _LEAST or red_again(x, n, len(red)) > _UNLIKELY:
+        if len(red) < _LEAST or red_again(x, n, len(red)) > (_UNLIKELY if past.moved else _UNTOUCHED):
             return None
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
@@ -215,8 +230,7 @@ def _base(case: Case) -> Found | None:
 def _recurred(case: Case) -> Found | None:
     """A fingerprint is back whose fix had been confirmed."""
     past = case.past
-    earlier = past.line[: len(past.line) - len(past.alike)]
-    before = _fixed_before(earlier, past) - set(case.weakened)
+    before = _fixed_before(past) - set(case.weakened)
     back = (past.prints & set(case.fixed)) or (past.prints & before)
     return (
         Found(
@@ -332,7 +346,11 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
     Only samples with the same *among* are set against each other, twice on either side at least.
     """
     own, group = key(past.here), among(past.here)
-    set_against = [(s, key(s) == own) for s in past.samples if s.revision and among(s) == group]
+    set_against = [
+        (s, key(s) == own)
+        for s in past.samples
+        if s.revision and among(s) == group and not s.environment.endswith(SHARED)
+    ]
     here, elsewhere = ({s.revision for s, same in set_against if same is side} for side in (True, False))
     if past.here.revision not in here & elsewhere:
         return ""  # nearly always
@@ -346,18 +364,35 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
     return f"{ends[0]} {len(mine)}/{len(mine)} here, {ends[1]} {len(others)}/{len(others)} elsewhere"
 
 
-def _fixed_before(earlier: Sequence[Sample], past: Past) -> set[str]:
+def _fixed_before(past: Past) -> set[str]:
+    """Fingerprints that were mended before they came now, on whatever line of work: it may have been merged since."""
+    first = past.alike[0] if past.alike else past.here
+    earlier = [s for s in past.samples if (s.at, s.run, s.attempt) < (first.at, first.run, first.attempt)]
+    each = [_fixed_on(lines.own(earlier, last), past) for last in lines.begun(earlier)]
+    return set[str]().union(*each) - past.flaky_prints
+
+
+def _fixed_on(line: Sequence[Sample], past: Past) -> set[str]:
     """Fingerprints that came at least twice with no pass between, and were then passed long enough."""
     needed = past.needed if past.flaked else 1
     fixed, red, passes = set[str](), list[Sample](), 0
-    for sample in earlier:
+    for sample in line:
         if sample.outcome.bad:
             red, passes = ([*red, sample] if not passes else [sample]), 0
             continue
         passes += 1
-        if passes == needed and len(red) >= _REPRODUCED and red[-1].revision != sample.revision:
+        if passes != needed or len(red) < _REPRODUCED or red[-1].revision == sample.revision:
+            continue
+        if lines.goes_on(red[-1], sample):
             fixed |= {s.group for s in red if s.group}
-    return fixed - past.flaky_prints
+    return fixed
+
+
+def _hardly_chance(past: Past) -> bool:
+    """Whether reruns on this revision are all red, and so many that a flake that passed as often would hardly be."""
+    red = sum(s.revision == past.here.revision for s in past.streak)
+    passed = sum(not s.outcome.bad for s in past.line)
+    return red >= _REPRODUCED and posterior_real(red - 1, passed=passed) >= _SURE
 
 
 def _loop(alike: Sequence[Sample]) -> str:
@@ -387,5 +422,18 @@ def _counted(samples: Sequence[Sample]) -> str:
     return f"{bad} red and {len(samples) - bad} green"
 
 
-RED = (_order, _seed, _flaky, _undecided, _environment, _suspected, _base, _recurred, _broken, _new, _unknown)
+RED = (
+    _order,
+    _seed,
+    _flaky,
+    _undecided,
+    _environment,
+    _outside,
+    _base,
+    _suspected,
+    _recurred,
+    _broken,
+    _new,
+    _unknown,
+)
 GREEN = (_order, _still_flaky, _undecided, _environment, _mended)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from pytest_recall.history import lines
 from pytest_recall.history.fingerprint import digest, ended
 from pytest_recall.model import (
     Attempt,
@@ -33,8 +34,10 @@ _RUNS = 32  # run ids kept of a cause
 _MESSAGE = 1000  # characters
 
 ALONE = "/alone"  # ends the environment of runs of a single test, or without those that passed: another order
+SHARED = "/shared"  # ends it where one cause broke most of what failed: remembered, and no proof of a flake
 
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
+_EACH = 200  # tests of one such cause that are kept: a broken fixture must not make a row of every test of a suite
 _BROKEN = frozenset(
     {
         Status.COLLECTION_FAILED,
@@ -86,6 +89,9 @@ def row(run: Run, *, project: str = "") -> RunRow:
     ids = (*run.tests.ids, *run.not_run) if run.request.only != "all" else ()
     purpose = run.request.purpose
     environment = environment_digest(run.environment, env=run.request.env, args=_conditions(run.request))
+    environment = without_seed(environment) + ALONE if _alone(run) else environment
+    silent = _cut_short(run) or purpose in _ELSEWHERE
+    shared = not silent and _one_cause(run)
     return RunRow(
         id=run.id,
         started_at=run.started_at,
@@ -93,21 +99,43 @@ def row(run: Run, *, project: str = "") -> RunRow:
         status=run.status,
         counts=run.counts,
         revision=run.revision,
-        environment=without_seed(environment) + ALONE if _alone(run) else environment,
+        environment=environment + SHARED if shared else environment,
         scope=scope_digest(run.request, project, ids),
         space=run.space,
         source=run.source,
-        suspect=_cut_short(run) or _one_cause(run) or purpose in _ELSEWHERE,
+        suspect=silent or shared,
         intent=run.request.intent,
         client=run.client,
         purpose=purpose,
         coverage=run.coverage.percent if run.coverage else None,
+        line=lines.of(run),
     )
 
 
+def remembered(row: RunRow) -> bool:
+    """Whether what became of single tests is kept: where one cause broke most of them, too, but as no evidence of a flake."""
+    return not row.suspect or row.environment.endswith(SHARED)
+
+
+def in_full(sample: Sample) -> Sample:
+    """*sample* as evidence like any other, whatever else failed in its run."""
+    return sample._replace(environment=sample.environment.removesuffix(SHARED))
+
+
 def samples(run: Run, row: RunRow) -> dict[str, list[Sample]]:
-    """What to keep of each test: every attempt that says something; nothing of a suspect run."""
-    return {} if row.suspect else observed(run, row)
+    """What to keep of each test: every attempt that says something; of a suspect run of one cause so many tests, of others none."""
+    if not remembered(row):
+        return {}
+    found = observed(run, row)
+    if not row.suspect:
+        return found
+    seen = Counter[str]()
+    for test, attempts in list(found.items()):
+        group = attempts[-1].group if attempts[-1].outcome.bad else ""
+        seen[group] += 1
+        if group and seen[group] > _EACH:
+            del found[test]
+    return found
 
 
 def passed(run: Run, row: RunRow, plain: Iterable[tuple[str, float]]) -> dict[str, list[Sample]]:
@@ -124,6 +152,7 @@ def passed(run: Run, row: RunRow, plain: Iterable[tuple[str, float]]) -> dict[st
                 outcome=Outcome.PASSED,
                 duration_s=seconds,
                 sources=sources.get(test.partition("::")[0], ""),
+                line=row.line,
             )
         ]
         for test, seconds in plain
@@ -252,6 +281,7 @@ def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) 
         fingerprint=prints[0].strict if prints else "",
         group=prints[0].group if prints else "",
         attempt=number,
+        line=row.line,
     )
 
 

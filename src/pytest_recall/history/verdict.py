@@ -89,7 +89,7 @@ def judge(
     fingerprints of confirmed fixes; *weakened*, those that only ever went away when the test was weakened.
     """
     proof = replace(proof, base=(*base, *proof.base), alone=(*alone, *proof.alone))
-    past = Past(history, now)
+    past = Past(history, now, on_purpose={s.run for s in (*proof.again, *proof.alone)})
     if not past.now:
         return Judgement(verdict=None)
     x, n = rate = past.rate()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from anyio.to_thread import run_sync
 
 from pytest_recall.errors import StoreUnavailable
-from pytest_recall.history.proof import NOTHING, Evidence, Proof
+from pytest_recall.history.proof import Evidence, Proof
 from pytest_recall.history.trend import row
 from pytest_recall.model import Run, RunRow, Status, TestHistory
 from pytest_recall.proof.bench import Proven
@@ -53,12 +54,13 @@ def _fits(proof: Proof, now: RunRow) -> bool:
     return bool(shown) and all((s.revision, s.environment.partition("/")[0]) == here for s in shown)
 
 
-async def about(space: Workspace, history: TestHistory) -> Proof:
-    """The latest proof about a test, if it is of the sources that it ran on last."""
-    now = history.samples[-1].revision if history.samples else ""
+async def known(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, Proof]:
+    """The latest proof about each of these tests that is of the sources that it ran on last."""
+    now = {one.id: one.samples[-1].revision for one in histories if one.samples}
+    found: dict[str, Proof] = {}
     for one in await space.store.evidence() if now else ():
-        proof = dict(one.proofs).get(history.id)
-        shown = proof and (*proof.again, *proof.alone, *proof.together)
-        if proof and shown and all(sample.revision == now for sample in shown):
-            return proof
-    return NOTHING
+        for test, proof in one.proofs:
+            shown = (*proof.again, *proof.alone, *proof.together)
+            if shown and now.get(test) and test not in found and all(s.revision == now[test] for s in shown):
+                found[test] = proof
+    return found

@@ -41,7 +41,7 @@ class _Suspect:
         self._id = history.id
 
     async def verify(self, times: int) -> Proven:
-        samples = [s for s in reversed(self._history.samples) if not s.environment.endswith(ALONE)]
+        samples = [s for s in reversed(self._history.samples) if ALONE not in s.environment]
         last = await self._among(samples)
         if last is None:
             return self._open("no run of it is kept any more")

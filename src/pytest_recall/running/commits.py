@@ -64,6 +64,17 @@ def standing(root: Path) -> frozenset[str]:
     return frozenset(listed.split())
 
 
+def holds(root: Path, commit: str, later: str) -> bool:
+    """Whether the commit *later* has *commit* in its past; False where git does not know."""
+    if not _OBJECT.fullmatch(commit) or not _OBJECT.fullmatch(later):
+        return False
+    until = time.monotonic() + _SECONDS
+    try:
+        return revision.git(root, until, "merge-base", "--is-ancestor", commit, later) is not None
+    except revision.TooLongError:
+        return False
+
+
 def changed(root: Path, base: str) -> frozenset[str]:
     """The files that differ from the commit *base*, committed or not, new ones too; relative to *root*."""
     words = ("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", base, "--")

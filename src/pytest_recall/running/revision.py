@@ -38,6 +38,18 @@ _LEFT_BEHIND = frozenset(
 )
 _CONFIGURATION = frozenset({"pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "pytest.toml"})
 
+# Outside git nobody says what is no source. What a test reads counts, what it writes must not.
+_MOST_DATA = 500  # files; of more, none counts
+_WRITTEN_TO = frozenset(
+    {"build", "dist", "htmlcov", "log", "logs", "out", "output", "reports", "test-results", "tmp"}
+)
+_WRITTEN = (
+    *(".log", ".tmp", ".bak", ".swp", "~", ".pid", ".lock", ".prof", ".o", ".so", ".pyd", ".whl"),
+    *(".db", ".sqlite", ".sqlite3", "-journal", "-wal", "-shm"),
+)
+_REPORTS = ("coverage", "junit", "pytest", "report", "results", "test-")
+_FORMATS = (".xml", ".json", ".jsonl", ".html", ".lcov", ".txt")
+
 
 class TooLongError(Exception):
     """The time or the number of files ran out."""
@@ -164,12 +176,30 @@ def _read(output: bytes) -> _Status:
 def _of_files(root: Path, until: float) -> Revision:
     digest = blake2b(digest_size=12)
     reader = _Reader(digest, until)
+    data: list[str] = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not _left_behind(Path(folder), f"{name}/"))
         for name in sorted(names):
+            path = os.path.relpath(os.path.join(folder, name), root)  # noqa: PTH118 - hot
             if name.endswith((".py", ".pyi")) or name in _CONFIGURATION:
-                reader.add(root, os.path.relpath(os.path.join(folder, name), root))  # noqa: PTH118 - hot
+                reader.add(root, path)
+            elif len(data) <= _MOST_DATA and _data(path.replace(os.sep, "/")):
+                data.append(path)
+    for path in data if len(data) <= _MOST_DATA else ():
+        reader.add(root, path)
     return Revision(digest=digest.hexdigest())
+
+
+def _data(path: str) -> bool:
+    """Whether a test may read *path*, and is unlikely to have written it."""
+    *folders, name = path.split("/")
+    if any(one.startswith(".") or one in _WRITTEN_TO or one.endswith(".egg-info") for one in folders):
+        return False
+    if _left_behind(Path(), name) or name.lower().endswith(_WRITTEN):
+        return False
+    if name.startswith("."):
+        return name.startswith(".env")
+    return bool(folders) or not (name.startswith(_REPORTS) and name.endswith(_FORMATS))
 
 
 # --- files ----------------------------------------------------------------------------------

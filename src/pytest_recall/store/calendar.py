@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import NamedTuple, TypeVar
 
 from pytest_recall.model import Space
@@ -31,6 +31,7 @@ class Day(NamedTuple):
     revision: str
     environment: str
     space: Space
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class _Told:
 
     tails: tuple[str, ...]  # of run ids: what follows the first 64 bits
     cells: tuple[tuple[str, str, Space], ...]  # revision, environment, space
+    lines: tuple[str, ...] = ()  # of work, one a cell; a version before them told none
 
 
 Days = Callable[
@@ -94,8 +96,13 @@ def pack(days: Sequence[Day]) -> bytes:
     hexes = [day.run.replace("-", "") for day in days]
     moments = [int(text[:12], 16) for text in hexes]
     tails = numbered(text[16:] for text in hexes)
-    cells = numbered((day.revision, day.environment, day.space) for day in days)
-    text = codec.render(shape.dump(_Told(tails=tuple(tails), cells=tuple(cells))))
+    cells = numbered((day.revision, day.environment, day.space, day.line) for day in days)
+    told = _Told(
+        tails=tuple(tails),
+        cells=tuple(cell[:3] for cell in cells),
+        lines=tuple(line for *_, line in cells),
+    )
+    text = codec.render(shape.dump(told))
     late = [round(day.at * 1000) - moment for day, moment in zip(days, moments, strict=True)]
     return b"".join(
         [
@@ -105,7 +112,7 @@ def pack(days: Sequence[Day]) -> bytes:
             columns.pack("q", late),  # `at` minus these
             columns.pack("H", [int(text[12:16], 16) for text in hexes]),
             columns.pack("H", [tails[text[16:]] for text in hexes]),
-            columns.pack("H", [cells[day.revision, day.environment, day.space] for day in days]),
+            columns.pack("H", [cells[day.revision, day.environment, day.space, day.line] for day in days]),
         ]
     )
 
@@ -124,12 +131,13 @@ def unpack(data: bytes) -> list[Day]:
     moments = list(accumulate(columns.unpack("q", pieces[0])))
     late = columns.unpack("q", pieces[1])
     low, tail, cell = (columns.unpack("H", piece) for piece in pieces[2:])
+    cells = [(*one, line) for one, line in zip(told.cells, told.lines or repeat(""), strict=bool(told.lines))]
     try:
         return [
             Day(
                 run_id(moments[n], low[n], told.tails[tail[n]]),
                 (moments[n] + late[n]) / 1000,
-                *told.cells[cell[n]],
+                *cells[cell[n]],
             )
             for n in range(count)
         ]

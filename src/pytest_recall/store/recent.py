@@ -33,12 +33,12 @@ class Entry:
 
     @property
     def told(self) -> dict[str, Outcome]:
-        """What became of the tests that did more than pass; nothing of a suspect run."""
+        """What became of the tests that did more than pass, so far as history keeps them."""
         return self._looked()
 
     def samples(self, ids: Collection[str]) -> dict[str, list[Sample]]:
         """What history keeps of these tests, of this run."""
-        if self.row.suspect or not ids:
+        if not trend.remembered(self.row) or not ids:
             return {}
         told = self._looked()
         found = {test_id: self._samples[test_id] for test_id in ids if test_id in self._samples}
@@ -64,7 +64,11 @@ class Entry:
             run = self._failing()
             self._failures = trend.failures(run)
             self._samples = trend.samples(run, self.row)
-            self._told = {} if self.row.suspect else {test.id: _worst(test) for test in run.tests}
+            self._told = {
+                test.id: _worst(test)
+                for test in run.tests
+                if test.id in self._samples or not self.row.suspect
+            }
         return self._told
 
     def _failing(self) -> Run:

@@ -51,7 +51,7 @@ def pack(history: TestHistory, calendar: Calendar) -> tuple[bytes, list[int]]:
         sources=tuple(sources),
     )
     text = codec.render(shape.dump(told))
-    numbers = [calendar.number(Day(s.run, s.at, s.revision, s.environment, s.space)) for s in samples]
+    numbers = [calendar.number(Day(s.run, s.at, s.revision, s.environment, s.space, s.line)) for s in samples]
     data = b"".join(
         [
             len(text).to_bytes(_LENGTH, "little"),
@@ -88,7 +88,15 @@ def unpack(data: bytes, days: Days) -> TestHistory:
             when = _former(told, pieces)
         samples = [
             Sample._make(
-                (*day, _LETTERS[letter], seconds, *told.causes[cause], attempt, told.sources[source])
+                (
+                    *day[:-1],
+                    _LETTERS[letter],
+                    seconds,
+                    *told.causes[cause],
+                    attempt,
+                    told.sources[source],
+                    day[-1],
+                )
             )
             for day, letter, seconds, cause, attempt, source in zip(
                 when, told.outcomes, times, causes, attempts, sources, strict=True
