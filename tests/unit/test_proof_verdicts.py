@@ -85,3 +85,34 @@ def test_base_that_passes_and_reruns_that_stay_red_are_a_regression():
     found = told("F", "FFF", base=samples("...", run="r3", revision="base"))
     assert found.verdict is Verdict.REGRESSION
     assert found.evidence == "the base passes 3/3, now red 4/4, P(real) .99"
+
+
+def contradicted(base, recorded, *, environment="e"):
+    """The judgement on a reproduced failure, where the *base* was run on purpose and had been *recorded* before."""
+    before = tuple(s._replace(environment=environment) for s in samples(recorded, run="r0", revision="base"))
+    now, apart = samples("F", run="r1"), samples("FFF", run="r2", alone=True)
+    history = TestHistory(id="t", first_seen=0.0, samples=(*before, *now, *apart))
+    return judge(history, now, proof=Proof(alone=apart, base=samples(base, run="r3", revision="base")))
+
+
+@pytest.mark.parametrize(("environment", "known"), [("e", "this"), ("other", "another")])
+def test_base_that_passed_before_is_never_said_to_have_failed_before_the_change(environment, known):
+    found = contradicted("FFF", ".", environment=environment)
+    assert found.verdict is Verdict.NEW_FAILURE
+    assert f"but passed there before in {known} environment" in found.evidence
+    assert "files that git does not track" in found.action
+
+
+def test_pass_on_these_very_sources_elsewhere_is_no_failure_of_the_base():
+    elsewhere = samples(".", run="r0")[0]._replace(environment="other")
+    now, apart = samples("F", run="r1"), samples("FFF", run="r2", alone=True)
+    history = TestHistory(id="t", first_seen=0.0, samples=(elsewhere, *now, *apart))
+    found = judge(history, now, proof=Proof(alone=apart, base=samples("FFF", run="r3", revision="base")))
+    assert found.verdict is Verdict.NEW_FAILURE
+    assert "but passed here before in another environment" in found.evidence
+
+
+def test_base_that_failed_so_before_makes_no_regression_of_a_pass_in_a_tree_of_its_own():
+    found = contradicted("...", "FF")
+    assert found.verdict is not Verdict.REGRESSION
+    assert "but failed there before in this environment" in found.evidence

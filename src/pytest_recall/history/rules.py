@@ -7,7 +7,7 @@ comes first, then what the base and the past show; a rule that cannot tell leave
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pytest_recall.history.odds import posterior_real, red_again, wilson
@@ -22,6 +22,7 @@ _BROKEN = 3  # revisions in a row
 _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
 _SURE = 0.9  # probability that a failure is no flake
+_UNLIKE = " What the base shows is no proof: the environment differs, or files that git does not track."
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
 
 
@@ -187,6 +188,9 @@ def _base(case: Case) -> Found | None:
     base, past = case.base, case.past
     if base is None or not base.now or both(base.samples):
         return None
+    if said := _contradicted(base, past):
+        found = next(filter(None, (rule(case) for rule in RED[RED.index(_base) + 1 :])))
+        return replace(found, evidence=f"{found.evidence}; {said}", action=found.action + _UNLIKE)
     total = len(base.samples)
     if base.red:
         same = not base.prints or not past.prints or base.prints & past.prints
@@ -210,6 +214,26 @@ def _base(case: Case) -> Found | None:
         evidence=f"the base passes {total}/{total}, now {_red(red, len(green))}{where}",
         action="From the change since the base: look there first.",
     )
+
+
+def _contradicted(base: Past, past: Past) -> str:
+    """How the base ended in a run of its own otherwise than when it was run on purpose: then that proves nothing."""
+    there = {s.revision for s in base.samples if s.revision}
+    # As little is it older than the change where these very sources have passed, in another environment.
+    on = there | ({past.here.revision} - {""} if base.red else set())
+    own = {(s.run, s.attempt) for s in base.samples}
+    known = [s for s in past.samples if s.revision in on and (s.run, s.attempt) not in own]
+    if base.red:
+        other = [s for s in known if not s.outcome.bad]
+    else:  # one that passed there, too, is a flake's, and chance is judged below
+        other = known if all(s.outcome.bad and s.group in past.prints for s in known) else []
+    if not other:
+        return ""
+    ends = ("fails", "passed") if base.red else ("passes", "failed")
+    where = "there" if any(s.revision in there for s in other) else "here"
+    here, total = without_seed(past.here.environment), len(base.samples)
+    known = "this" if any(without_seed(s.environment) == here for s in other) else "another"
+    return f"{ends[0]} {total}/{total} at the base when run apart, but {ends[1]} {where} before in {known} environment"
 
 
 def _recurred(case: Case) -> Found | None:

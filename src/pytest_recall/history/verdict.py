@@ -22,7 +22,7 @@ from pytest_recall.history.odds import (
 from pytest_recall.history.past import Past
 from pytest_recall.history.proof import NOTHING, Proof
 from pytest_recall.history.rules import GREEN, RED, Case, Verdict
-from pytest_recall.history.trend import fold, observed, row
+from pytest_recall.history.trend import fold, observed, row, without_seed
 from pytest_recall.model import Run, Sample, TestHistory
 
 _MEMBERS = 20  # tests of a group that are judged
@@ -176,6 +176,8 @@ def flaky_prints(histories: Iterable[TestHistory]) -> frozenset[str]:
 
 def _is_base(earlier: Run, run: Run) -> bool:
     same = bool(run.revision.commit) and earlier.revision.commit == run.revision.commit
+    # In another environment it is no word about the changes alone.
+    same = same and without_seed(row(earlier).environment) == without_seed(row(run).environment)
     return same and run.revision.dirty and not earlier.revision.dirty
 
 

@@ -88,20 +88,14 @@ class _Base:
     async def ask(self, tests: Sequence[str]) -> AtBase:
         """How *tests* end here. Raises Refused where nothing can be told."""
         tree = self._tree
-        environ = self._bench.space.environ
-        imports = await run_sync(imported.imports, self._target, tree, environ)
-        if imports.astray:
-            name, where = next(iter(imports.astray.items()))
-            raise Refused(
-                f"{quoted(name)} is imported from {quoted(where)} there too: an editable install that leads to your files"
-            )
+        environ = await run_sync(imported.imports, self._target, tree, self._bench.space.environ)
         here = {place(test, self._run): test for test in tests}
         there = [path for path in here if (tree.root / path.partition("::")[0]).exists()]
-        again = await self._executed(there, imports.environ) if there else None
+        again = await self._executed(there, environ) if there else None
         broken: list[str] = []
         if again is not None and again.status is Status.USAGE_ERROR:
-            there, broken = await self._existing(there, imports.environ)
-            again = await self._executed(there, imports.environ) if there else None
+            there, broken = await self._existing(there, environ)
+            again = await self._executed(there, environ) if there else None
         if there and again is None:
             raise Refused("no time was left")
         found = dict.fromkeys(here.values(), There.MISSING)
