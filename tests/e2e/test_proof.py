@@ -211,6 +211,35 @@ async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_th
         assert [one.judgement.verdict for one in found.tests] == ["flaky"]
 
 
+async def test_some_tests_that_pass_by_themselves_are_no_proof_of_chance(make_repository):
+    root = make_repository(
+        {
+            "state.py": "seen, late = [], []\n",
+            "test_a.py": "import state\ndef test_leaves_a_trace():\n    state.seen.append(1)\n",
+            "test_b.py": """
+                import state
+                def test_first(): ...
+                def test_clean_state():
+                    assert state.seen == []
+                def test_nothing_late():
+                    assert state.late == []
+            """,
+            "test_z.py": "import state\nstate.late.append(1)\ndef test_last(): ...\n",
+        }
+    )
+    async with opened(root) as app:
+        await run(app)
+        assert (await run(app, tests=("test_b.py",))).run.status == "passed"
+        both = ("test_b.py::test_clean_state", "test_b.py::test_nothing_late")
+        assert verdicts(await run(app)) == dict.fromkeys(both, "suspected_flaky")
+        report = await run(app, confirm=2)
+        assert verdicts(report) == dict.fromkeys(both, "order_dependent")
+        found = judged(report)
+        assert "fails after test_a.py::test_leaves_a_trace" in found[both[0]].evidence
+        assert "fails 4/4 in the suite, passes 2/2 alone" in found[both[1]].evidence
+        assert any("a module that is only imported" in warning for warning in report.warnings)
+
+
 SOURCES = {
     "src/shop/__init__.py": "def total(n):\n    return n\n",
     "test_shop.py": "import shop\ndef test_total():\n    assert shop.total(2) == 2\ndef test_fine(): ...\n",

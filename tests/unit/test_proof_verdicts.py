@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import ALONE
+from pytest_recall.history.trend import ALONE, SOME
 from pytest_recall.history.verdict import Verdict, judge
 from pytest_recall.model import Outcome, Sample, TestHistory
 
@@ -116,3 +116,29 @@ def test_base_that_failed_so_before_makes_no_regression_of_a_pass_in_a_tree_of_i
     found = contradicted("...", "FF")
     assert found.verdict is not Verdict.REGRESSION
     assert "but failed there before in this environment" in found.evidence
+
+
+def selected(suite, part, *, now="r1"):
+    """The judgement on the run *now*, where the whole *suite* (r1) and a *part* of it (r2) ran on one revision."""
+    whole = samples(suite, run="r1")
+    some = tuple(s._replace(environment=f"e{SOME}1") for s in samples(part, run="r2"))
+    history = TestHistory(id="t", first_seen=0.0, samples=(*whole, *some))
+    return judge(history, whole if now == "r1" else some)
+
+
+@pytest.mark.parametrize("now", ["r1", "r2"])
+def test_other_tests_selected_are_other_company_and_no_proof_of_chance(now):
+    assert selected("F", ".", now=now).verdict is Verdict.SUSPECTED_FLAKY
+    assert selected("FF", "..", now=now).verdict is Verdict.ORDER_DEPENDENT
+    assert selected("F.", "..").verdict is Verdict.FLAKY
+    assert (
+        selected("FF", ".").evidence
+        == "2 red and 0 green in the suite, 0 red and 1 green with other tests selected"
+    )
+
+
+def test_test_alone_is_set_against_the_whole_suite_and_no_part_of_it():
+    apart = samples("..", run="r3", alone=True)
+    some = tuple(s._replace(environment=f"e{SOME}1") for s in samples("..", run="r2"))
+    history = TestHistory(id="t", first_seen=0.0, samples=(*samples("FF", run="r1"), *some, *apart))
+    assert judge(history, apart).verdict is Verdict.ORDER_DEPENDENT

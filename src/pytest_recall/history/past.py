@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from pytest_recall.history.odds import clean_passes_needed, wilson
-from pytest_recall.history.trend import ALONE, without_seed
+from pytest_recall.history.trend import ALONE, SOME, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -63,14 +63,32 @@ class Past:
         """Those from runs with them, in the order of the present run where it has one."""
         if not self.here.environment.endswith(ALONE):
             return self.cell
+        others = self._others
+        whole = [s for environment, cell in others.items() if SOME not in environment for s in cell]
+        return whole or max(others.values(), key=lambda cell: _when(cell[-1]), default=[])
+
+    @cached_property
+    def parts(self) -> list[list[Sample]]:
+        """The same with other selections of tests than the present run's, a list each; none where that ran alone."""
+        if self.here.environment.endswith(ALONE):
+            return []
+        own = without_seed(self.here.environment)
         return [
-            s
+            cell for environment, cell in self._others.items() if environment == own or SOME in environment
+        ]
+
+    @property
+    def _others(self) -> dict[str, list[Sample]]:
+        """The other cells of this revision and environment in which several tests ran."""
+        own = without_seed(self.here.environment)
+        return {
+            environment: cell
             for (revision, environment), cell in self.cells.items()
             if revision == self.here.revision
+            and without_seed(environment) == own
+            and environment != self.here.environment
             and not environment.endswith(ALONE)
-            and without_seed(environment) == without_seed(self.here.environment)
-            for s in cell
-        ]
+        }
 
     @cached_property
     def line(self) -> list[Sample]:

@@ -6,14 +6,14 @@ comes first, then what the base and the past show; a rule that cannot tell leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import without_seed
+from pytest_recall.history.trend import ALONE, SOME, without_seed
 from pytest_recall.model import Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
@@ -72,6 +72,12 @@ class Case:
         known = {(s.run, s.attempt): s for s in (*self.past.alone, *self.proof.alone)}
         return list(known.values())
 
+    @property
+    def apart(self) -> Iterator[tuple[Sequence[Sample], str]]:
+        """On this revision, in other company: alone, and with other selections of tests; each with how to say it."""
+        yield self.alone, "alone"
+        yield from ((part, "with other tests selected") for part in self.past.parts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -85,11 +91,13 @@ class Found:
 
 def _order(case: Case) -> Found | None:
     """Alone ≠ in the suite, each seen twice (E3)."""
-    suite, alone, proof = case.suite, case.alone, case.proof
-    if min(len(suite), len(alone)) < _PROVEN or not _apart(suite, alone):
+    suite, proof = case.suite, case.proof
+    seen = ((other, how) for other, how in case.apart if min(len(suite), len(other)) >= _PROVEN)
+    other, how = next(((other, how) for other, how in seen if _apart(suite, other)), ([], ""))
+    if not other:
         return None
     ends = ("fails", "passes") if suite[0].outcome.bad else ("passes", "fails")
-    counted = f"{ends[0]} {len(suite)}/{len(suite)} in the suite, {ends[1]} {len(alone)}/{len(alone)} alone"
+    counted = f"{ends[0]} {len(suite)}/{len(suite)} in the suite, {ends[1]} {len(other)}/{len(other)} {how}"
     if not proof.polluter:
         return Found(
             verdict=Verdict.ORDER_DEPENDENT,
@@ -106,7 +114,7 @@ def _order(case: Case) -> Found | None:
 
 def _seed(case: Case) -> Found | None:
     """One order seed ≠ the others, each seen twice (E3)."""
-    seed = _follows(case.past, lambda s: s.environment, lambda s: without_seed(s.environment))
+    seed = _follows(case.past, lambda s: s.environment, lambda s: _company(s.environment))
     if not seed:
         return None
     return Found(
@@ -143,12 +151,15 @@ def _flaky(case: Case) -> Found | None:
 
 def _undecided(case: Case) -> Found | None:
     """Alone ≠ in the suite, and not seen often enough to tell chance from order."""
-    suite, alone = case.suite, case.alone
-    if not suite or not alone or not _apart(suite, alone):
+    suite = case.suite
+    other, how = next(
+        ((other, how) for other, how in case.apart if suite and other and _apart(suite, other)), ([], "")
+    )
+    if not other:
         return None
     return Found(
         verdict=Verdict.SUSPECTED_FLAKY,
-        evidence=f"{_counted(suite)} in the suite, {_counted(alone)} alone",
+        evidence=f"{_counted(suite)} in the suite, {_counted(other)} {how}",
         action="Chance, or a test before it: test_history(view='flaky', verify=2) tells which.",
     )
 
@@ -232,8 +243,8 @@ def _contradicted(base: Past, past: Past) -> str:
     ends = ("fails", "passed") if base.red else ("passes", "failed")
     where = "there" if any(s.revision in there for s in other) else "here"
     here, total = without_seed(past.here.environment), len(base.samples)
-    known = "this" if any(without_seed(s.environment) == here for s in other) else "another"
-    return f"{ends[0]} {total}/{total} at the base when run apart, but {ends[1]} {where} before in {known} environment"
+    which = "this" if any(without_seed(s.environment) == here for s in other) else "another"
+    return f"{ends[0]} {total}/{total} at the base when run apart, but {ends[1]} {where} before in {which} environment"
 
 
 def _recurred(case: Case) -> Found | None:
@@ -368,6 +379,11 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
         return ""
     ends = ("fails", "passes") if mine[0].outcome.bad else ("passes", "fails")
     return f"{ends[0]} {len(mine)}/{len(mine)} here, {ends[1]} {len(others)}/{len(others)} elsewhere"
+
+
+def _company(environment: str) -> str:
+    """The environment of a run, without the seed of a whole suite's order."""
+    return environment if environment.endswith(ALONE) or SOME in environment else without_seed(environment)
 
 
 def _fixed_before(earlier: Sequence[Sample], past: Past) -> set[str]:

@@ -32,7 +32,9 @@ _TESTS = 50  # ids kept of a cause
 _RUNS = 32  # run ids kept of a cause
 _MESSAGE = 1000  # characters
 
-ALONE = "/alone"  # ends the environment of runs of a single test, or without those that passed: another order
+# What ends the environment of a run in which other tests come before one than in the whole suite: a single test, or
+# without those that passed; and, with a digest of which, some that were selected.
+ALONE, SOME = "/alone", "/some-"
 
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
 _BROKEN = frozenset(
@@ -93,7 +95,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
         status=run.status,
         counts=run.counts,
         revision=run.revision,
-        environment=without_seed(environment) + ALONE if _alone(run) else environment,
+        environment=_with_company(environment, run, ids),
         scope=scope_digest(run.request, project, ids),
         space=run.space,
         source=run.source,
@@ -224,6 +226,18 @@ def _alone(run: Run) -> bool:
     return run.request.purpose == "alone" or bool(
         run.request.tests and len(run.tests) + len(run.not_run) == 1
     )
+
+
+def _with_company(environment: str, run: Run, ids: Sequence[str]) -> str:
+    """*environment* with the part of the suite that *run* ran, *ids* where the past chose it; the whole has no name."""
+    request = run.request
+    if _alone(run):
+        return without_seed(environment) + ALONE
+    if request.only != "all":  # as if they had been named
+        request = replace(request, only="all", tests=tuple(ids), keyword="", markers="")
+    if request.tests or request.keyword or request.markers:
+        return f"{without_seed(environment)}{SOME}{digest(scope_digest(request), run.environment.seed)[:6]}"
+    return environment
 
 
 def _one_cause(run: Run) -> bool:

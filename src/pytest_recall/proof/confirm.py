@@ -11,7 +11,7 @@ from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
 from pytest_recall.proof.base import at_base
-from pytest_recall.proof.bench import Bench, Proven, named, place, told
+from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, told
 from pytest_recall.proof.order import order
 
 MOST = 20  # tests that one confirmation reruns
@@ -36,7 +36,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     # Where nothing but these ran, they have been alone all the time.
     alone = len(tests) < len(run.tests)
     note = f"Reruns what failed in run {run.id}: is it real?"
-    request = named(run, tests, repeat=times, purpose="alone" if alone else "")
+    request = named(run, tests, repeat=times, purpose="alone") if alone else repeated(run, times)
     again = await bench.run(request, note)
     if again is None:
         return Proven(remarks=("confirm: no time was left to rerun what failed.",))
