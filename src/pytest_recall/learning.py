@@ -44,6 +44,7 @@ _READING = 0.3  # seconds for the project's sources
 _SOURCES = 3_000  # files
 _SOURCE = 200_000  # characters of one
 _FLIPS = 200  # of one run
+_RED_RUNS = 10  # whose tracebacks are looked at
 _ROWS = 1_000  # runs that a flip is looked for in
 _HUNKS = 60_000  # characters kept of one change, the nearest files first
 _NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
@@ -83,7 +84,8 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     if not flips and not before:
         return
     rows = {row.id: row} | {each.id: each for each in await space.store.runs(limit=_ROWS)}
-    made = await run_sync(_made, space, run, flips, rows, abandon_on_cancel=True) if flips else []
+    frames = await _frames(space, flips)
+    made = await run_sync(_made, space, run, flips, rows, frames, abandon_on_cancel=True) if flips else []
     moved = [
         new
         for one in before
@@ -110,10 +112,28 @@ def _moved(
     return one if moved.state == "confirmed" and not one.changes else moved
 
 
+async def _frames(space: Workspace, flips: Sequence[fixes.Flip]) -> dict[str, frozenset[str]]:
+    """By test of *flips*, the files in the tracebacks of its last failures, so far as those runs are kept."""
+    found: dict[str, frozenset[str]] = {}
+    red = {flip.test: flip.red[-1].run for flip in flips}
+    for run_id in list(dict.fromkeys(red.values()))[:_RED_RUNS]:
+        run = await space.store.run(run_id)
+        if run is None:
+            continue
+        for test in run.tests.among([test for test, its in red.items() if its == run_id]):
+            frames = [frame for failure in test.failures for frame in failure.frames]
+            found[test.id] = frozenset(frame.path for frame in frames if frame.project)
+    return found
+
+
 def _made(
-    space: Workspace, run: Run, flips: Sequence[fixes.Flip], rows: Mapping[str, RunRow]
+    space: Workspace,
+    run: Run,
+    flips: Sequence[fixes.Flip],
+    rows: Mapping[str, RunRow],
+    frames: Mapping[str, Collection[str]],
 ) -> list[Transition]:
-    """The transitions of *flips*, each with what was changed on its way."""
+    """The transitions of *flips*, each with what was changed on its way; *frames* by test, where it went wrong."""
     made: list[Transition] = []
     sources: dict[str, str] | None = None
 
@@ -127,7 +147,8 @@ def _made(
         for flip in ending:
             path = flip.test.partition("::")[0]
             reached = reach.reach(path, sources) if sources else frozenset[str]()
-            made.append(_bounded(fixes.transition(flip, diff, runs=rows, reached=reached)))
+            ran = frames.get(flip.test, ())
+            made.append(_bounded(fixes.transition(flip, diff, runs=rows, executed=ran, reached=reached)))
     return made
 
 

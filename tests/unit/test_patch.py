@@ -47,6 +47,41 @@ def test_files_and_lines_of_a_diff_are_read():
     assert (new.path, new.old, new.added) == ("café.py", "", ["y"])
 
 
+MODES = """diff --git a/tool x.sh b/tool x.sh
+old mode 100644
+new mode 100755
+diff --git "a/caf\\303\\251.sh" "b/caf\\303\\251.sh"
+old mode 100644
+new mode 100755
+index 1..2
+--- "a/caf\\303\\251.sh"
++++ "b/caf\\303\\251.sh"
+@@ -1 +1 @@
+-a
++b
+diff --git a/pkg/__init__.py b/pkg/__init__.py
+new file mode 100644
+index 0000000..e69de29
+diff --git a/gone.py b/gone.py
+deleted file mode 100644
+index e69de29..0000000
+diff --git a/logo.png b/logo.png
+index 1..2 100644
+Binary files a/logo.png and b/logo.png differ
+"""
+
+
+def test_changes_without_a_line_are_changes():
+    mode = "old mode 100644\nnew mode 100755\n"
+    assert [(one.path, one.deleted, one.hunks) for one in read_diff(MODES)] == [
+        ("tool x.sh", False, mode),
+        ("café.sh", False, f"{mode}@@ -1 +1 @@\n-a\n+b\n"),
+        ("pkg/__init__.py", False, "new file mode 100644\n"),
+        ("gone.py", True, "deleted file mode 100644\n"),
+        ("logo.png", False, "Binary files a/logo.png and b/logo.png differ\n"),
+    ]
+
+
 @given(
     st.one_of(
         st.text(), st.lists(st.sampled_from([*DIFF.split("\n"), "@@ -9 +9999999999 @@"])).map("\n".join)
@@ -57,7 +92,15 @@ def test_reading_a_diff_never_fails(text):
 
 
 @pytest.mark.parametrize(
-    "unit", ["+++ b/a\n@@ -1 +1 @@\n", "--- a\n", "@@ -1,9 +1,9 @@\n+ assert _is_\n", "_", "+assert "]
+    "unit",
+    [
+        "+++ b/a\n@@ -1 +1 @@\n",
+        "diff --git a/a b/a\nold mode 1\n",
+        "--- a\n",
+        "@@ -1,9 +1,9 @@\n+ assert _is_\n",
+        "_",
+        "+assert ",
+    ],
 )
 def test_hostile_diffs_take_linear_time(unit):
     begin = time.process_time()

@@ -21,6 +21,7 @@ _MENDING: frozenset[Scope] = frozenset({"executed", "imported", "package"})
 _PASSES = 2  # clean passes that confirm, where the test has no flake history
 _MOST_CHANGES = 50
 _MOST_INTENTS = 10
+_NO_TEXT = ("old mode ", "Binary files ")
 _CUT = 19_000  # characters; a change that is kept in more of them may not be whole
 
 
@@ -116,8 +117,12 @@ def advance(transition: Transition, history: TestHistory, later: Sequence[Transi
 
 
 def undone(transition: Transition) -> list[str]:
-    """The files to put back, to see whether it was them: those near the test that are no test."""
-    return [change.path for change in transition.changes if change.scope in _MENDING]
+    """The files to put back, to see whether it was them: those near the test that are no test.
+
+    None where one of them was changed otherwise than in its text: putting back the others would disprove nothing.
+    """
+    near = [change for change in transition.changes if change.scope in _MENDING]
+    return [] if any(change.hunks.startswith(_NO_TEXT) for change in near) else [one.path for one in near]
 
 
 def tried(transition: Transition, *, red_without_it: bool) -> Transition:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 _MOST = 2_000_000  # characters of a diff
 _MOST_HUNKS = 20_000  # characters kept of one file
 
+_MOST_ABOUT = 300  # of one line about a file
+_ABOUT = ("old mode ", "new mode ", "new file mode ", "deleted file mode ", "Binary files ")
+
 _HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r"}
@@ -24,23 +27,48 @@ class FileDiff:
     removed: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)  # where those stand in the new file
-    hunks: str = ""
+    hunks: str = ""  # after a change of its mode; of a file without lines to tell (empty, binary) what git says instead
 
 
 def read_diff(text: str) -> list[FileDiff]:
     """The files of a unified diff as git writes it (`a/`, `b/`); what is no diff is passed over."""
     found: list[FileDiff] = []
     lines = iter(text[:_MOST].split("\n"))
-    old = ""
+    old, headed = "", False
     for line in lines:
-        if line.startswith("--- "):
+        if line.startswith("diff --git "):
+            path = _both(line[11:])
+            headed = bool(path)
+            found += [FileDiff(path=path, old=path)] if headed else []
+        elif line.startswith("--- "):
             old = _path(line[4:])
         elif line.startswith("+++ "):
             new = _path(line[4:])
-            found.append(FileDiff(path=new or old, old=old, deleted=not new))
+            about = found.pop().hunks if headed else ""
+            headed = False
+            mode = about if about.startswith("old mode") else ""
+            found.append(FileDiff(path=new or old, old=old, deleted=not new, hunks=mode))
+        elif headed and line.startswith(_ABOUT):
+            _note(found[-1], line)
         elif found and (match := _HUNK.match(line)):
             _read_hunk(found[-1], match, lines)
     return [one for one in found if one.path]
+
+
+def _both(names: str) -> str:
+    """The path that git's header names twice; "" where those are two."""
+    middle = len(names) // 2
+    old, new = _path(names[:middle]), _path(names[middle + 1 :])
+    return new if old == new and names[middle : middle + 1] == " " else ""
+
+
+def _note(into: FileDiff, line: str) -> None:
+    """What stands between the header and the hunks, or instead of these."""
+    if line.startswith("new file"):
+        into.old = ""
+    elif line.startswith("deleted file"):
+        into.deleted = True
+    into.hunks += f"{line[:_MOST_ABOUT]}\n"
 
 
 def _read_hunk(into: FileDiff, head: re.Match[str], lines: Iterator[str]) -> None:

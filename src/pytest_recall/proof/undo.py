@@ -112,7 +112,8 @@ def _lay(space: Workspace, tree: Worktree, commit: str, green: str) -> None:
     if len(changed) > _FILES:
         raise Refused("too much was uncommitted")
     for one in changed:
-        _write(space, tree, green, one.path, top=True)
+        if not one.hunks.startswith("Binary files"):  # what is no text stays as it was committed
+            _write(space, tree, green, one.path, top=True)
 
 
 def _write(space: Workspace, tree: Worktree, snapshot: str, path: str, *, top: bool = False) -> None:
