@@ -224,7 +224,7 @@ class Remembered:
 
     fixes: Mapping[str, Transition]  # by fingerprint of the cause
     fixed: frozenset[str]  # causes of which a test was mended for good, and fails again
-    weakened: frozenset[str]  # causes that only ever went away when their test was weakened
+    weakened: frozenset[str]  # causes that only ever went away when their test was changed
     notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
 
     def about(self, *names: str) -> tuple[Note, ...]:
@@ -273,16 +273,15 @@ def _by_print(known: Iterable[Transition]) -> defaultdict[str, list[Transition]]
 
 
 async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
-    """By failing test the causes that only ever went away when it was weakened."""
+    """By failing test the causes that only ever went away when it was changed itself."""
     failing = [one.id for one in histories if one.samples and one.samples[-1].outcome.bad]
     known = await space.store.transitions(tests=failing, limit=1_000) if failing else []
     return {test: _weakly([one for one in known if one.test == test]) for test in failing}
 
 
 def _weakly(known: Sequence[Transition]) -> frozenset[str]:
-    return frozenset(one.fingerprint for one in known if one.weakened) - {
-        one.fingerprint for one in known if not one.weakened
-    }
+    mended = {one.fingerprint for one in known if fixes.mends(one)}
+    return frozenset(one.fingerprint for one in known) - mended
 
 
 def _best(known: Sequence[Transition], own: Collection[str] = ()) -> Transition | None:

@@ -182,6 +182,16 @@ def test_undoing_the_change_proves_or_disproves_it():
     assert proven.grade == "A"
 
 
+def test_change_of_the_test_alone_is_no_fix_that_can_come_back():
+    mended, adapted = (
+        advance(made(diff=patch(*paths)), past("a:. b:A b:A c:. c:."))
+        for paths in (["src/cart.py", "tests/test_cart.py"], ["tests/test_cart.py"])
+    )
+    assert (mended.state, adapted.state) == ("confirmed", "confirmed")
+    assert confirmed([mended]) == {"A"}
+    assert confirmed([adapted]) == frozenset()
+
+
 @pytest.mark.parametrize("what", ["old mode 100644\nnew mode 100755\n", "Binary files a/a and b/a differ\n"])
 def test_change_that_is_no_text_is_not_undone_and_so_not_disproved(what):
     fix = made()

@@ -80,7 +80,7 @@ def transition(
         failed=len(flip.red),
         intents=tuple(dict.fromkeys(intents))[-_MOST_INTENTS:],
         changes=scoped(diff, flip.test, executed=executed, reached=reached)[:_MOST_CHANGES],
-        weakened=weakened(diff),
+        weakened=weakened(diff, flip.test, reached=reached),
     )
 
 
@@ -163,7 +163,15 @@ def _within(change: Change, part: FileDiff) -> bool:
 
 def confirmed(transitions: Sequence[Transition]) -> frozenset[str]:
     """The fingerprints that were fixed for good, until they come back."""
-    return frozenset(one.fingerprint for one in transitions if one.state == "confirmed" and one.fingerprint)
+    return frozenset(
+        one.fingerprint for one in transitions if one.state == "confirmed" and one.fingerprint and mends(one)
+    )
+
+
+def mends(transition: Transition) -> bool:
+    """Whether more was changed than the test: what only that made pass is not mended, and does not come back."""
+    scopes = {change.scope for change in transition.changes}
+    return not transition.weakened and scopes != {"test"}
 
 
 def _replaces(later: Transition, earlier: Transition) -> bool:
