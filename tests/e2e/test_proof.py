@@ -124,15 +124,18 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         later = await run(another)  # on the same sources nothing has to be proven again
         assert verdicts(later) == verdicts(report)
     assert state(root) == before
-    found = judged(report)
+    found, head = judged(report), git(root, "rev-parse", "HEAD")[:10]
     assert verdicts(report) == {
         "test_calc.py::test_add": "regression",
         "test_calc.py::test_old": "pre_existing",
         "test_calc.py::test_new": "not_enough_evidence",
         "test_file.py::test_file": "not_enough_evidence",
     }
-    assert found["test_calc.py::test_add"].evidence == "the base passes 3/3, now red 4/4, P(real) .99"
-    assert found["test_calc.py::test_old"].evidence == "also fails 3/3 at the base revision"
+    assert found["test_calc.py::test_add"].evidence == (
+        f"the base {head} passes 3/3, now red 4/4, P(real) .99"
+    )
+    assert found["test_calc.py::test_old"].evidence == f"also fails 3/3 at the base {head}"
+    assert found["test_calc.py::test_old"].action.startswith("Not from your uncommitted change")
     assert "red 4/4, P(real) .89" in found["test_calc.py::test_new"].evidence
     [said] = [warning for warning in report.warnings if "not exist" in warning]
     assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist" in said
@@ -246,6 +249,34 @@ SOURCES = {
 }
 
 
+async def test_failure_that_the_branch_has_committed_is_not_called_older_for_a_note_beside_it(
+    make_repository,
+):
+    root = make_repository({**SOURCES, "pytest.ini": "[pytest]\npythonpath = src\n"})
+    fork = git(root, "rev-parse", "HEAD")[:10]
+    (root / "test_old.py").write_text("def test_old():\n    assert 'old' == 'new'\n")
+    commit(root)
+    git(root, "checkout", "-q", "-b", "feature", "HEAD")
+    git(root, "branch", "-f", "main", "HEAD^")
+    (root / "src/shop/__init__.py").write_text("def total(n):\n    return 0\n")
+    commit(root)
+    head = git(root, "rev-parse", "HEAD")[:10]
+    (root / "notes.md").write_text("todo\n")
+    async with opened(root) as app:
+        report = await run(app, confirm=1)
+    assert verdicts(report) == {
+        "test_shop.py::test_total": "regression",
+        "test_old.py::test_old": "pre_existing",
+    }
+    found = judged(report)
+    assert found["test_shop.py::test_total"].evidence.startswith(f"the base {fork} passes 3/3")
+    assert found["test_old.py::test_old"].evidence == f"also fails 3/3 at the base {head}"
+    assert found["test_old.py::test_old"].action.startswith("Not from your uncommitted change")
+    assert any(
+        f"not from what is uncommitted, but from the commits since {fork}" in one for one in report.warnings
+    )
+
+
 async def test_base_is_run_with_its_own_sources_although_the_path_leads_to_the_users(make_repository):
     root = make_repository(SOURCES)
     (root / "src/shop/__init__.py").write_text("def total(n):\n    return 0\n")
@@ -253,7 +284,9 @@ async def test_base_is_run_with_its_own_sources_although_the_path_leads_to_the_u
     async with opened(root, PYTHONPATH=str(root / "src")) as app:
         report = await run(app, confirm=1)
     assert verdicts(report) == {"test_shop.py::test_total": "regression"}
-    assert judged(report)["test_shop.py::test_total"].evidence.startswith("the base passes 3/3, now red 2/2")
+    assert judged(report)["test_shop.py::test_total"].evidence.startswith(
+        f"the base {git(root, 'rev-parse', 'HEAD^')[:10]} passes 3/3, now red 2/2"
+    )
 
 
 async def test_base_that_imports_the_users_files_proves_nothing_and_the_answer_says_so(

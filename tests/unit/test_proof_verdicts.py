@@ -87,6 +87,25 @@ def test_base_that_passes_and_reruns_that_stay_red_are_a_regression():
     assert found.evidence == "the base passes 3/3, now red 4/4, P(real) .99"
 
 
+def test_base_is_named_and_what_lies_before_it_is_not_spoken_of():
+    before = samples("FFF", run="r3", revision="base")
+    only = told("F", "FFF", base=before, commit="1a2b3c4d5e6f")
+    assert only.evidence == "also fails 3/3 at the base 1a2b3c4d5e"
+    assert only.action == "Not from your uncommitted change; leave it or mend it apart."
+    assert told("F", "FFF", base=before, whole=True).action.startswith("Not from your change;")
+
+
+@pytest.mark.parametrize("base", ["FFF", "..."])
+def test_pass_on_record_where_it_failed_on_the_way_to_the_base_is_a_contradiction_too(base):
+    now, head = samples("F", run="r1"), samples(".", run="r0", revision="head")
+    apart = samples("FFF", run="r2", alone=True)
+    history = TestHistory(id="t", first_seen=0.0, samples=(*head, *now, *apart))
+    proof = Proof(alone=apart, base=samples(base, run="r3", revision="fork"), failed=("head",))
+    found = judge(history, now, proof=proof)
+    assert found.verdict is Verdict.NEW_FAILURE
+    assert "fails at the base when run apart, but passed there before" in found.evidence
+
+
 def contradicted(base, recorded, *, environment="e"):
     """The judgement on a reproduced failure, where the *base* was run on purpose and had been *recorded* before."""
     before = tuple(s._replace(environment=environment) for s in samples(recorded, run="r0", revision="base"))

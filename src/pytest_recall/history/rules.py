@@ -199,16 +199,18 @@ def _base(case: Case) -> Found | None:
     base, past = case.base, case.past
     if base is None or not base.now or both(base.samples):
         return None
-    if said := _contradicted(base, past):
+    if said := _contradicted(case, base):
         found = next(filter(None, (rule(case) for rule in RED[RED.index(_base) + 1 :])))
         return replace(found, evidence=f"{found.evidence}; {said}", action=found.action + _UNLIKE)
-    total = len(base.samples)
+    total, commit = len(base.samples), case.proof.commit[:10]
+    at = f"the base {commit}" if commit else "the base revision"
+    change = "change" if case.proof.whole else "uncommitted change"
     if base.red:
         same = not base.prints or not past.prints or base.prints & past.prints
         found = Found(
             verdict=Verdict.PRE_EXISTING,
-            evidence=f"also fails {total}/{total} at the base revision",
-            action="Not from your change; leave it or mend it apart.",
+            evidence=f"also fails {total}/{total} at {at}",
+            action=f"Not from your {change}; leave it or mend it apart.",
         )
         return found if same else None
     red = [s for s in past.streak if s.revision == past.here.revision]
@@ -222,29 +224,31 @@ def _base(case: Case) -> Found | None:
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
         verdict=Verdict.REGRESSION,
-        evidence=f"the base passes {total}/{total}, now {_red(red, len(green))}{where}",
+        evidence=f"the base {commit}{' ' * bool(commit)}passes {total}/{total}, now {_red(red, len(green))}{where}",
         action="From the change since the base: look there first.",
     )
 
 
-def _contradicted(base: Past, past: Past) -> str:
-    """How the base ended in a run of its own otherwise than when it was run on purpose: then that proves nothing."""
+def _contradicted(case: Case, base: Past) -> str:
+    """How a revision ended in a run of its own otherwise than when it was run on purpose: then that proves nothing."""
+    past, own = case.past, {(s.run, s.attempt) for s in base.samples}
     there = {s.revision for s in base.samples if s.revision}
+    failed = {*case.proof.failed, *(there if base.red else ())}
     # As little is it older than the change where these very sources have passed, in another environment.
-    on = there | ({past.here.revision} - {""} if base.red else set())
-    own = {(s.run, s.attempt) for s in base.samples}
-    known = [s for s in past.samples if s.revision in on and (s.run, s.attempt) not in own]
-    if base.red:
-        other = [s for s in known if not s.outcome.bad]
-    else:  # one that passed there, too, is a flake's, and chance is judged below
-        other = known if all(s.outcome.bad and s.group in past.prints for s in known) else []
+    here = {past.here.revision} - {""} if base.red else set()
+    known = [s for s in past.samples if s.revision and (s.run, s.attempt) not in own]
+    other = [s for s in known if s.revision in failed | here and not s.outcome.bad]
+    ends, where = ("fails", "passed"), "there" if any(s.revision in failed for s in other) else "here"
+    if not other and not base.red:  # one that passed there, too, is a flake's, and chance is judged below
+        other = [s for s in known if s.revision in there]
+        ends, where = ("passes", "failed"), "there"
+        if not all(s.outcome.bad and s.group in past.prints for s in other):
+            return ""
     if not other:
         return ""
-    ends = ("fails", "passed") if base.red else ("passes", "failed")
-    where = "there" if any(s.revision in there for s in other) else "here"
-    here, total = without_seed(past.here.environment), len(base.samples)
-    which = "this" if any(without_seed(s.environment) == here for s in other) else "another"
-    return f"{ends[0]} {total}/{total} at the base when run apart, but {ends[1]} {where} before in {which} environment"
+    own_environment = without_seed(past.here.environment)
+    which = "this" if any(without_seed(s.environment) == own_environment for s in other) else "another"
+    return f"{ends[0]} at the base when run apart, but {ends[1]} {where} before in {which} environment"
 
 
 def _recurred(case: Case) -> Found | None:

@@ -88,7 +88,8 @@ def judge(
     revision; *proof*, all that was learnt on purpose, both of these too; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
     fingerprints of confirmed fixes; *weakened*, those that only ever went away when the test was weakened.
     """
-    proof = replace(proof, base=(*base, *proof.base), alone=(*alone, *proof.alone))
+    # What was asked on purpose goes before what happened to be run.
+    proof = replace(proof, base=proof.base or tuple(base), alone=(*alone, *proof.alone))
     past = Past(history, now)
     if not past.now:
         return Judgement(verdict=None)

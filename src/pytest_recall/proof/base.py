@@ -38,23 +38,52 @@ class There(StrEnum):
 class AtBase:
     """What the base says of tests."""
 
-    commit: str = ""
     found: Mapping[str, There]
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    commits: Mapping[str, str] = field(default_factory=dict)  # at which those were taken
+    whole: Collection[str] = ()  # tests of which they were taken before all of the branch's changes
+    failed: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # digests of where else they failed so
     remarks: tuple[str, ...] = ()  # what could not be proven, and why
 
 
 async def at_base(bench: Bench, run: Run, tests: Sequence[str], *, times: int) -> AtBase:
     """Run *tests*, which failed in *run*, *times* times at the revision that *run*'s is based on.
 
-    The user's work tree, index, branches and settings are not touched. What the base cannot prove is
-    said in `remarks`: no git, modules that come from the user's tree all the same, tests that are new.
+    What fails at the commit under uncommitted changes as well may come from the commits before it: then it is run where
+    the branch began. The user's work tree, index, branches and settings are not touched. What the base cannot prove is
+    said in `remarks`: no git, modules that come from elsewhere all the same, tests that are new.
     """
     root = Path(run.target.root)
-    commit = ""
     try:
         commit = await run_sync(worktree.base, root, run.revision)
-        async with _checked_out(bench, root, commit) as tree:
+    except Refused as error:
+        return _unproven("", tests, str(error))
+    found = await _at(bench, run, commit, tests, times)
+    if not run.revision.dirty:
+        return replace(found, whole=frozenset(found.samples))
+    red = [test for test in tests if found.found[test] is There.SAME]
+    began = await run_sync(worktree.fork, root, commit) if red else ""
+    if not began:
+        return found
+    first = await _at(bench, run, began, red, times)
+    told_ = [test for test in red if first.found[test] in {There.SAME, There.PASSES}]
+    mine = [test for test in told_ if first.found[test] is There.PASSES]
+    remark = f"{listed(mine, most=3)}: red at {commit[:10]} too, so not from what is uncommitted, but from the commits since {began[:10]}."
+    return AtBase(
+        found={**found.found, **{test: first.found[test] for test in told_}},
+        samples={**found.samples, **{test: first.samples[test] for test in told_}},
+        commits={**found.commits, **dict.fromkeys(told_, began)},
+        whole=told_,
+        failed={test: tuple({s.revision for s in found.samples[test]}) for test in told_},
+        remarks=(*found.remarks, *first.remarks, *((remark,) if mine else ())),
+    )
+
+
+async def _at(bench: Bench, run: Run, commit: str, tests: Sequence[str], times: int) -> AtBase:
+    try:
+        async with _checked_out(bench, Path(run.target.root), commit) as tree:
             return await _Base(bench, run, tree, times).ask(tests)
     except (Refused, RecallError) as error:
         return _unproven(commit, tests, str(error))
@@ -108,9 +137,9 @@ class _Base:
         found |= {here[path]: There.UNPROVEN for path in broken}
         proven = {test: mine for test, mine in samples.items() if found[test] is not There.UNPROVEN}
         return AtBase(
-            commit=tree.commit,
             found=found,
             samples=proven,
+            commits=dict.fromkeys(proven, tree.commit),
             remarks=_remarks(tree, found, again, {test: path for path, test in here.items()}),
         )
 
@@ -178,7 +207,6 @@ def _leads_to(failure: Failure, origin: str, top: str) -> bool:
 def _unproven(commit: str, tests: Sequence[str], why: str) -> AtBase:
     at = f" {commit[:10]}" if commit else ""
     return AtBase(
-        commit=commit,
         found=dict.fromkeys(tests, There.UNPROVEN),
         remarks=(f"Whether it fails at the base{at} too could not be proven: {why}.",),
     )

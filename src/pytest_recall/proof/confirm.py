@@ -10,7 +10,7 @@ from pytest_recall.history import groups
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
-from pytest_recall.proof.base import at_base
+from pytest_recall.proof.base import AtBase, at_base
 from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, told
 from pytest_recall.proof.order import order
 
@@ -52,7 +52,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     if red:
         found = await at_base(bench, run, red, times=min(max(times, _BASE_LEAST), _BASE_MOST))
         remarks += found.remarks
-        proofs |= {test: _with_base(proofs[test], found.samples.get(test, ())) for test in red}
+        proofs |= {test: _with_base(proofs[test], found, test) for test in red}
     if green:
         ordered = await order(bench, run, {test: proofs[test] for test in green})
         remarks += ordered.remarks
@@ -75,9 +75,12 @@ def _seen(proof: Proof) -> Sequence[Sample]:
     return (*proof.again, *proof.alone)
 
 
-def _with_base(proof: Proof, base: tuple[Sample, ...]) -> Proof:
-    # Both outcomes at the base are a flake there, which is the test's history and no comparison.
-    return replace(proof, again=proof.again + base) if both(base) else replace(proof, base=base)
+def _with_base(proof: Proof, found: AtBase, test: str) -> Proof:
+    base = found.samples.get(test, ())
+    if both(base):  # a flake there, which is the test's history and no comparison
+        return replace(proof, again=proof.again + base)
+    commit, failed = found.commits.get(test, ""), found.failed.get(test, ())
+    return replace(proof, base=base, commit=commit, whole=test in found.whole, failed=failed)
 
 
 def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:
