@@ -138,7 +138,8 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
     assert found["test_calc.py::test_old"].action.startswith("Not from your uncommitted change")
     assert "red 4/4, P(real) .89" in found["test_calc.py::test_new"].evidence
     [said] = [warning for warning in report.warnings if "not exist" in warning]
-    assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist" in said
+    assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist by that name: new, moved" in said
+    assert "regression" not in said
     assert [row.purpose for row in reversed(runs)] == ["", "alone", "base", "base"]
     assert [row.id for row in known.runs] == [report.run.id]
 

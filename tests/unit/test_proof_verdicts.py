@@ -106,6 +106,26 @@ def test_pass_on_record_where_it_failed_on_the_way_to_the_base_is_a_contradictio
     assert "fails at the base when run apart, but passed there before" in found.evidence
 
 
+def test_base_that_was_expected_to_fail_is_not_red():
+    before = tuple(s._replace(outcome=Outcome.XFAILED) for s in samples("...", run="r3", revision="base"))
+    found = told("F", "FFF", base=before)
+    assert found.verdict is Verdict.REGRESSION
+    assert found.evidence.startswith("the base xfails 3/3, now red 4/4")
+
+
+@pytest.mark.parametrize(
+    ("past", "said"), [(".", "It passed before the first of these"), ("", "before what is known here")]
+)
+def test_broken_test_is_not_said_to_be_older_than_a_change_that_nobody_knows(past, said):
+    passed = samples(past, run="r0", revision="head")
+    red = [samples("F", run=f"r{n}", revision=f"dirty{n}") for n in (1, 2, 3)]
+    history = TestHistory(id="t", first_seen=0.0, samples=(*passed, *(s for one in red for s in one)))
+    found = judge(history, red[-1])
+    assert found.verdict is Verdict.BROKEN
+    assert said in found.action
+    assert "longer than this change" not in found.action
+
+
 def contradicted(base, recorded, *, environment="e"):
     """The judgement on a reproduced failure, where the *base* was run on purpose and had been *recorded* before."""
     before = tuple(s._replace(environment=environment) for s in samples(recorded, run="r0", revision="base"))

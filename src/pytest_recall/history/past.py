@@ -18,13 +18,14 @@ _WINDOW_S = 90 * 86_400.0
 class Past:
     """What is known of one test, seen from one run: `now` (its samples in that run) and all the others.
 
-    Samples that neither passed nor failed (xfailed) are left out. Samples of later runs count only
+    Samples that neither passed nor failed (xfailed) are left out, but where *xfailed* counts as not red. Samples of later runs count only
     for what time does not change: which outcomes a cell has shown.
     """
 
-    def __init__(self, history: TestHistory | None, now: Sequence[Sample]) -> None:
+    def __init__(self, history: TestHistory | None, now: Sequence[Sample], *, xfailed: bool = False) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
-        telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
+        green = _GREEN | {Outcome.XFAILED} if xfailed else _GREEN
+        telling = (s for s in every.values() if s.outcome.bad or s.outcome in green)
         self.samples = sorted(telling, key=_when)
         run = now[-1].run if now else self.samples[-1].run if self.samples else ""
         self.now = [s for s in self.samples if s.run == run]

@@ -14,7 +14,7 @@ from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
 from pytest_recall.history.trend import ALONE, SOME, without_seed
-from pytest_recall.model import Sample
+from pytest_recall.model import Outcome, Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
 _PROVEN = 2  # attempts on either side that show what an outcome follows
@@ -221,10 +221,11 @@ def _base(case: Case) -> Found | None:
         x, n = past.rate(without=past.streak)
         if len(red) < _LEAST or red_again(x, n, len(red)) > _UNLIKELY:
             return None
+    passes = "xfails" if any(s.outcome is Outcome.XFAILED for s in base.samples) else "passes"
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
         verdict=Verdict.REGRESSION,
-        evidence=f"the base {commit}{' ' * bool(commit)}passes {total}/{total}, now {_red(red, len(green))}{where}",
+        evidence=f"the base {commit}{' ' * bool(commit)}{passes} {total}/{total}, now {_red(red, len(green))}{where}",
         action="From the change since the base: look there first.",
     )
 
@@ -277,8 +278,15 @@ def _broken(case: Case) -> Found | None:
     return Found(
         verdict=Verdict.BROKEN,
         evidence=f"red on {revisions} revisions in a row with one fingerprint, {_runs(alike)} runs, no pass between",
-        action=_loop(alike) or "Broken for longer than this change.",
+        action=_loop(alike) or _since(case.past),
     )
+
+
+def _since(past: Past) -> str:
+    """What the record says of when it broke: whether by the present change, it cannot know."""
+    if len(past.alike) < len(past.line) and not past.line[-len(past.alike) - 1].outcome.bad:
+        return "It passed before the first of these: what was changed then broke it, yours or not."
+    return "It broke before what is known here of it, or in another way first."
 
 
 def _new(case: Case) -> Found | None:

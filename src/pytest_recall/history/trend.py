@@ -148,6 +148,15 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
     return found
 
 
+def causes_of(run: Run, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By test of *ids*, the `group` fingerprints of all its failures in *run*; a sample has the first one's."""
+    found: dict[str, tuple[str, ...]] = {}
+    for test in run.tests.among(ids):
+        prints = [one.fingerprint.group for attempt in test.attempts for one in attempt.failures]
+        found[test.id] = tuple(dict.fromkeys(prints))
+    return found
+
+
 def fold(history: TestHistory | None, test_id: str, new: Sequence[Sample]) -> TestHistory:
     """The history with *new* in it, oldest first, the newest 200 kept."""
     old = history or TestHistory(id=test_id, first_seen=min((s.at for s in new), default=0.0))

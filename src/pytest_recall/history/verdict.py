@@ -22,7 +22,7 @@ from pytest_recall.history.odds import (
 from pytest_recall.history.past import Past
 from pytest_recall.history.proof import NOTHING, Proof
 from pytest_recall.history.rules import GREEN, RED, Case, Verdict
-from pytest_recall.history.trend import fold, observed, row, without_seed
+from pytest_recall.history.trend import causes_of, fold, observed, row, without_seed
 from pytest_recall.model import Run, Sample, TestHistory
 
 _MEMBERS = 20  # tests of a group that are judged
@@ -98,7 +98,7 @@ def judge(
     case = Case(
         past=past,
         touched=touched,
-        base=Past(None, proof.base) if proof.base else None,
+        base=Past(None, proof.base, xfailed=True) if proof.base else None,
         proof=proof,
         known_flaky=known_flaky,
         fixed=fixed,
@@ -142,6 +142,7 @@ def judge_groups(
     now = observed(run, row(run), members)
     before = observed(earlier, row(earlier), members) if earlier else {}
     base = before if earlier and _is_base(earlier, run) else {}
+    causes_before = causes_of(earlier, members) if earlier and base else {}
     failed_before = {one.id for one in earlier.collectors if one.outcome.bad} if earlier else None
 
     shared = Counter(test for tests in asked for test in tests)
@@ -153,11 +154,12 @@ def judge_groups(
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
             samples = [s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in samples]
         proof = proofs.get(test, NOTHING)
+        proof = replace(proof, base=_as(cause, proof.base, proof.causes))
         past = fold(histories.get(test), test, (*before.get(test, ()), *proof.again, *proof.alone))
         return judge(
             past,
             samples,
-            base=base.get(test, ()),
+            base=_as(cause, base.get(test, ()), causes_before.get(test, ())),
             proof=proof,
             known_flaky=known_flaky,
             fixed=fixed,
@@ -168,6 +170,13 @@ def judge_groups(
         _gravest([one(test, cause) for test in tests], cause)
         for tests, cause in zip(asked, causes, strict=True)
     ]
+
+
+def _as(cause: Group, base: Sequence[Sample], causes: Collection[str]) -> tuple[Sample, ...]:
+    """*base* by the fingerprint of *cause*, where that is among the *causes* with which the test failed there."""
+    if set(cause.known_by).isdisjoint(causes):
+        return tuple(base)
+    return tuple(s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in base)
 
 
 def flaky_prints(histories: Iterable[TestHistory]) -> frozenset[str]:

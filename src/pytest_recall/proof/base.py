@@ -14,6 +14,7 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.errors import RecallError, listed, quoted
 from pytest_recall.history.past import both
+from pytest_recall.history.trend import causes_of
 from pytest_recall.model import Failure, Run, Sample, Status
 from pytest_recall.proof.bench import Bench, collected, named, place, steady, told
 from pytest_recall.running import imported, revision, worktree
@@ -40,6 +41,7 @@ class AtBase:
 
     found: Mapping[str, There]
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # with which they failed
     commits: Mapping[str, str] = field(default_factory=dict)  # at which those were taken
     whole: Collection[str] = ()  # tests of which they were taken before all of the branch's changes
     failed: Mapping[str, tuple[str, ...]] = field(
@@ -74,6 +76,7 @@ async def at_base(bench: Bench, run: Run, tests: Sequence[str], *, times: int) -
     return AtBase(
         found={**found.found, **{test: first.found[test] for test in told_}},
         samples={**found.samples, **{test: first.samples[test] for test in told_}},
+        causes={**found.causes, **{test: first.causes.get(test, ()) for test in told_}},
         commits={**found.commits, **dict.fromkeys(told_, began)},
         whole=told_,
         failed={test: tuple({s.revision for s in found.samples[test]}) for test in told_},
@@ -129,16 +132,19 @@ class _Base:
             raise Refused("no time was left")
         found = dict.fromkeys(here.values(), There.MISSING)
         samples: dict[str, tuple[Sample, ...]] = {}
+        causes: dict[str, tuple[str, ...]] = {}
         if again is not None:
             outcomes = told(again)
             samples = {here[path]: outcomes[path] for path in there if path in outcomes}
+            causes = _causes(again, here)
             misled = _misled(again, tree)
-            found |= {here[path]: self._there(here[path], samples, misled) for path in there}
+            found |= {here[path]: self._there(here[path], samples, causes, misled) for path in there}
         found |= {here[path]: There.UNPROVEN for path in broken}
         proven = {test: mine for test, mine in samples.items() if found[test] is not There.UNPROVEN}
         return AtBase(
             found=found,
             samples=proven,
+            causes=causes,
             commits=dict.fromkeys(proven, tree.commit),
             remarks=_remarks(tree, found, again, {test: path for path, test in here.items()}),
         )
@@ -167,7 +173,13 @@ class _Base:
         lost = [path for path in paths if path not in known and path.partition("::")[0] in broken]
         return [path for path in paths if path in known], lost
 
-    def _there(self, test: str, samples: Mapping[str, tuple[Sample, ...]], misled: Collection[str]) -> There:
+    def _there(
+        self,
+        test: str,
+        samples: Mapping[str, tuple[Sample, ...]],
+        causes: Mapping[str, tuple[str, ...]],
+        misled: Collection[str],
+    ) -> There:
         mine = samples.get(test, ())
         if not mine or place(test, self._run) in misled:
             return There.UNPROVEN
@@ -176,7 +188,14 @@ class _Base:
         if not mine[0].outcome.bad:
             return There.PASSES
         now = {s.group for s in told(self._run).get(place(test, self._run), ()) if s.outcome.bad}
-        return There.SAME if now & {s.group for s in mine} else There.OTHERWISE
+        now |= set(causes_of(self._run, {test})[test])
+        return There.SAME if now & {*causes.get(test, ()), *(s.group for s in mine)} else There.OTHERWISE
+
+
+def _causes(run: Run, here: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The causes with which tests failed in *run*, by the ids that they have *here*."""
+    found = causes_of(run, {test.id for test in run.tests.others if test.outcome.bad})
+    return {here[path]: causes for test, causes in found.items() if (path := place(test, run)) in here}
 
 
 def _misled(run: Run, tree: Worktree) -> set[str]:
@@ -219,7 +238,9 @@ def _remarks(
     at = f"At the base {tree.commit[:10]}"
     remarks = []
     if missing := by[There.MISSING]:
-        remarks.append(f"{at}, {_tests(missing)} not exist: new there, so no regression.")
+        remarks.append(
+            f"{at}, {_tests(missing)} not exist by that name: new, moved or renamed since, so nothing is compared."
+        )
     if other := by[There.OTHERWISE]:
         how = _first(run, places[other[0]]) if run else ""
         remarks.append(f"{at}, {_tests(other)} fail in another way: {how}.{_lacks(tree)}")

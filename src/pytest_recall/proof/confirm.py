@@ -79,8 +79,14 @@ def _with_base(proof: Proof, found: AtBase, test: str) -> Proof:
     base = found.samples.get(test, ())
     if both(base):  # a flake there, which is the test's history and no comparison
         return replace(proof, again=proof.again + base)
-    commit, failed = found.commits.get(test, ""), found.failed.get(test, ())
-    return replace(proof, base=base, commit=commit, whole=test in found.whole, failed=failed)
+    return replace(
+        proof,
+        base=base,
+        commit=found.commits.get(test, ""),
+        causes=found.causes.get(test, ()),
+        whole=test in found.whole,
+        failed=found.failed.get(test, ()),
+    )
 
 
 def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:
