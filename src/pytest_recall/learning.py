@@ -47,6 +47,7 @@ _SOURCES = 3_000  # files
 _SOURCE = 200_000  # characters of one
 _FLIPS = 200  # of one run
 _OF_EACH = 20  # of one cause: what mended two hundred tests is known from a few
+_RED_RUNS = 10  # whose tracebacks are looked at
 _ROWS = 1_000  # runs that a flip is looked for in
 _HUNKS = 60_000  # characters kept of one change, the nearest files first
 _NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
@@ -86,7 +87,8 @@ async def _learn(space: Workspace, run: Run, row: RunRow) -> None:
     if not flips and not before:
         return
     rows = {row.id: row} | {each.id: each for each in await space.store.runs(limit=_ROWS)}
-    made = await run_sync(_made, space, run, flips, rows, abandon_on_cancel=True) if flips else []
+    frames = await _frames(space, flips)
+    made = await run_sync(_made, space, run, flips, rows, frames, abandon_on_cancel=True) if flips else []
     moved = [
         new
         for one in before
@@ -122,10 +124,28 @@ def _moved(
     return one if moved.state == "confirmed" and not one.changes else moved
 
 
+async def _frames(space: Workspace, flips: Sequence[fixes.Flip]) -> dict[str, frozenset[str]]:
+    """By test of *flips*, the files in the tracebacks of its last failures, so far as those runs are kept."""
+    found: dict[str, frozenset[str]] = {}
+    red = {flip.test: flip.red[-1].run for flip in flips}
+    for run_id in list(dict.fromkeys(red.values()))[:_RED_RUNS]:
+        run = await space.store.run(run_id)
+        if run is None:
+            continue
+        for test in run.tests.among([test for test, its in red.items() if its == run_id]):
+            frames = [frame for failure in test.failures for frame in failure.frames]
+            found[test.id] = frozenset(frame.path for frame in frames if frame.project)
+    return found
+
+
 def _made(
-    space: Workspace, run: Run, flips: Sequence[fixes.Flip], rows: Mapping[str, RunRow]
+    space: Workspace,
+    run: Run,
+    flips: Sequence[fixes.Flip],
+    rows: Mapping[str, RunRow],
+    frames: Mapping[str, Collection[str]],
 ) -> list[Transition]:
-    """The transitions of *flips*, each with what was changed on its way."""
+    """The transitions of *flips*, each with what was changed on its way; *frames* by test, where it went wrong."""
     made: list[Transition] = []
     sources: dict[str, str] | None = None
 
@@ -142,7 +162,8 @@ def _made(
         for flip in ending:
             path = flip.test.partition("::")[0]
             reached = reach.reach(path, sources) if sources else frozenset[str]()
-            made.append(_bounded(fixes.transition(flip, diff, runs=rows, reached=reached)))
+            ran = frames.get(flip.test, ())
+            made.append(_bounded(fixes.transition(flip, diff, runs=rows, executed=ran, reached=reached)))
     return made
 
 
@@ -225,7 +246,7 @@ class Remembered:
 
     fixes: Mapping[str, Transition]  # by fingerprint of the cause
     fixed: frozenset[str]  # causes of which a test was mended for good, and fails again
-    weakened: frozenset[str]  # causes that only ever went away when their test was weakened
+    weakened: frozenset[str]  # causes that only ever went away when their test was changed
     notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
 
     def about(self, *names: str) -> tuple[Note, ...]:
@@ -274,16 +295,15 @@ def _by_print(known: Iterable[Transition]) -> defaultdict[str, list[Transition]]
 
 
 async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
-    """By failing test the causes that only ever went away when it was weakened."""
+    """By failing test the causes that only ever went away when it was changed itself."""
     failing = [one.id for one in histories if one.samples and one.samples[-1].outcome.bad]
     known = await space.store.transitions(tests=failing, limit=1_000) if failing else []
     return {test: _weakly([one for one in known if one.test == test]) for test in failing}
 
 
 def _weakly(known: Sequence[Transition]) -> frozenset[str]:
-    return frozenset(one.fingerprint for one in known if one.weakened) - {
-        one.fingerprint for one in known if not one.weakened
-    }
+    mended = {one.fingerprint for one in known if fixes.mends(one)}
+    return frozenset(one.fingerprint for one in known) - mended
 
 
 def _best(known: Sequence[Transition], own: Collection[str] = ()) -> Transition | None:

@@ -125,18 +125,22 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         later = await run(another)  # on the same sources nothing has to be proven again
         assert verdicts(later) == verdicts(report)
     assert state(root) == before
-    found = judged(report)
+    found, head = judged(report), git(root, "rev-parse", "HEAD")[:10]
     assert verdicts(report) == {
         "test_calc.py::test_add": "regression",
         "test_calc.py::test_old": "pre_existing",
         "test_calc.py::test_new": "not_enough_evidence",
         "test_file.py::test_file": "not_enough_evidence",
     }
-    assert found["test_calc.py::test_add"].evidence == "the base passes 3/3, now red 4/4, P(real) .99"
-    assert found["test_calc.py::test_old"].evidence == "also fails 3/3 at the base revision"
+    assert found["test_calc.py::test_add"].evidence == (
+        f"the base {head} passes 3/3, now red 4/4, P(real) .99"
+    )
+    assert found["test_calc.py::test_old"].evidence == f"also fails 3/3 at the base {head}"
+    assert found["test_calc.py::test_old"].action.startswith("Not from your uncommitted change")
     assert "red 4/4, P(real) .89" in found["test_calc.py::test_new"].evidence
     [said] = [warning for warning in report.warnings if "not exist" in warning]
-    assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist" in said
+    assert "'test_calc.py::test_new', 'test_file.py::test_file' do not exist by that name: new, moved" in said
+    assert "regression" not in said
     assert [row.purpose for row in reversed(runs)] == ["", "alone", "base", "base"]
     assert [row.id for row in known.runs] == [report.run.id]
 
@@ -212,10 +216,67 @@ async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_th
         assert [one.judgement.verdict for one in found.tests] == ["flaky"]
 
 
+async def test_some_tests_that_pass_by_themselves_are_no_proof_of_chance(make_repository):
+    root = make_repository(
+        {
+            "state.py": "seen, late = [], []\n",
+            "test_a.py": "import state\ndef test_leaves_a_trace():\n    state.seen.append(1)\n",
+            "test_b.py": """
+                import state
+                def test_first(): ...
+                def test_clean_state():
+                    assert state.seen == []
+                def test_nothing_late():
+                    assert state.late == []
+            """,
+            "test_z.py": "import state\nstate.late.append(1)\ndef test_last(): ...\n",
+        }
+    )
+    async with opened(root) as app:
+        await run(app)
+        assert (await run(app, tests=("test_b.py",))).run.status == "passed"
+        both = ("test_b.py::test_clean_state", "test_b.py::test_nothing_late")
+        assert verdicts(await run(app)) == dict.fromkeys(both, "suspected_flaky")
+        report = await run(app, confirm=2)
+        assert verdicts(report) == dict.fromkeys(both, "order_dependent")
+        found = judged(report)
+        assert "fails after test_a.py::test_leaves_a_trace" in found[both[0]].evidence
+        assert "fails 4/4 in the suite, passes 2/2 alone" in found[both[1]].evidence
+        assert any("a module that is only imported" in warning for warning in report.warnings)
+
+
 SOURCES = {
     "src/shop/__init__.py": "def total(n):\n    return n\n",
     "test_shop.py": "import shop\ndef test_total():\n    assert shop.total(2) == 2\ndef test_fine(): ...\n",
 }
+
+
+async def test_failure_that_the_branch_has_committed_is_not_called_older_for_a_note_beside_it(
+    make_repository,
+):
+    root = make_repository({**SOURCES, "pytest.ini": "[pytest]\npythonpath = src\n"})
+    fork = git(root, "rev-parse", "HEAD")[:10]
+    (root / "test_old.py").write_text("def test_old():\n    assert 'old' == 'new'\n")
+    commit(root)
+    git(root, "checkout", "-q", "-b", "feature", "HEAD")
+    git(root, "branch", "-f", "main", "HEAD^")
+    (root / "src/shop/__init__.py").write_text("def total(n):\n    return 0\n")
+    commit(root)
+    head = git(root, "rev-parse", "HEAD")[:10]
+    (root / "notes.md").write_text("todo\n")
+    async with opened(root) as app:
+        report = await run(app, confirm=1)
+    assert verdicts(report) == {
+        "test_shop.py::test_total": "regression",
+        "test_old.py::test_old": "pre_existing",
+    }
+    found = judged(report)
+    assert found["test_shop.py::test_total"].evidence.startswith(f"the base {fork} passes 3/3")
+    assert found["test_old.py::test_old"].evidence == f"also fails 3/3 at the base {head}"
+    assert found["test_old.py::test_old"].action.startswith("Not from your uncommitted change")
+    assert any(
+        f"not from what is uncommitted, but from the commits since {fork}" in one for one in report.warnings
+    )
 
 
 async def test_base_is_run_with_its_own_sources_although_the_path_leads_to_the_users(make_repository):
@@ -225,7 +286,9 @@ async def test_base_is_run_with_its_own_sources_although_the_path_leads_to_the_u
     async with opened(root, PYTHONPATH=str(root / "src")) as app:
         report = await run(app, confirm=1)
     assert verdicts(report) == {"test_shop.py::test_total": "regression"}
-    assert judged(report)["test_shop.py::test_total"].evidence.startswith("the base passes 3/3, now red 2/2")
+    assert judged(report)["test_shop.py::test_total"].evidence.startswith(
+        f"the base {git(root, 'rev-parse', 'HEAD^')[:10]} passes 3/3, now red 2/2"
+    )
 
 
 async def test_base_that_imports_the_users_files_proves_nothing_and_the_answer_says_so(

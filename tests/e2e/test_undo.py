@@ -78,3 +78,21 @@ async def test_change_that_did_not_mend_it_is_not_proven(shop, connect):
         assert (await agent.call("run_tests"))["status"] == "passed"
         [line] = (await agent.call("test_history", view="fixes", verify=2))["fixes"]
         assert (line["grade"], line["state"]) == ("C", "candidate")
+
+
+async def test_the_change_where_the_traceback_ended_is_the_one_that_is_shown(shop, connect):
+    money, colour = shop / "shop" / "money.py", shop / "shop" / "colour.py"
+    money.write_text("def rate():\n    return {'EUR': 1.0, 'USD': 1.1}['USD']\n")
+    test = shop / "tests" / "test_cart.py"
+    test.write_text("from shop import colour, money\ndef test_dollars():\n    assert money.rate()\n")
+    git(shop, "commit", "-qam", "rate")
+    right = money.read_text()
+    async with connect(shop) as agent:
+        money.write_text(right.replace(", 'USD': 1.1", ""))
+        assert (await agent.call("run_tests"))["status"] == "failed"
+        money.write_text(right + "# again\n")
+        colour.write_text("COLOUR = 'red'  # tidied\n")
+        assert (await agent.call("run_tests"))["status"] == "passed"
+        [line] = (await agent.call("test_history", view="fixes"))["fixes"]
+    assert line["files"] == ["shop/money.py", "shop/colour.py"]
+    assert "USD" in line["hunk"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_recall.history.fixes import Flip, advance, confirmed, flip, scoped, transition, tried
+from pytest_recall.history.fixes import Flip, advance, confirmed, flip, scoped, transition, tried, undone
 from pytest_recall.history.patch import read_diff
 from pytest_recall.model import (
     Outcome,
@@ -184,6 +184,24 @@ def test_undoing_the_change_proves_or_disproves_it():
     assert tried(replace(made(), grade="B"), red_without_it=False).grade == "C"
     proven = advance(tried(made(), red_without_it=True), past("a:. b:A b:A c:. c:."))
     assert proven.grade == "A"
+
+
+def test_change_of_the_test_alone_is_no_fix_that_can_come_back():
+    mended, adapted = (
+        advance(made(diff=patch(*paths)), past("a:. b:A b:A c:. c:."))
+        for paths in (["src/cart.py", "tests/test_cart.py"], ["tests/test_cart.py"])
+    )
+    assert (mended.state, adapted.state) == ("confirmed", "confirmed")
+    assert confirmed([mended]) == {"A"}
+    assert confirmed([adapted]) == frozenset()
+
+
+@pytest.mark.parametrize("what", ["old mode 100644\nnew mode 100755\n", "Binary files a/a and b/a differ\n"])
+def test_change_that_is_no_text_is_not_undone_and_so_not_disproved(what):
+    fix = made()
+    assert undone(fix) == ["src/cart.py"]
+    other = replace(fix.changes[0], path="src/tool.py", hunks=what)
+    assert undone(replace(fix, changes=(*fix.changes, other))) == []
 
 
 def test_old_sources_failing_as_before_is_reverted():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_recall.history.patch import is_config, is_test_file, read_diff, weakened
+from pytest_recall.history.patch import FileDiff, is_config, is_test_file, read_diff, weakened
 
 DIFF = """diff --git a/src/shop.py b/src/shop.py
 index 1..2 100644
@@ -47,6 +47,41 @@ def test_files_and_lines_of_a_diff_are_read():
     assert (new.path, new.old, new.added) == ("café.py", "", ["y"])
 
 
+MODES = """diff --git a/tool x.sh b/tool x.sh
+old mode 100644
+new mode 100755
+diff --git "a/caf\\303\\251.sh" "b/caf\\303\\251.sh"
+old mode 100644
+new mode 100755
+index 1..2
+--- "a/caf\\303\\251.sh"
++++ "b/caf\\303\\251.sh"
+@@ -1 +1 @@
+-a
++b
+diff --git a/pkg/__init__.py b/pkg/__init__.py
+new file mode 100644
+index 0000000..e69de29
+diff --git a/gone.py b/gone.py
+deleted file mode 100644
+index e69de29..0000000
+diff --git a/logo.png b/logo.png
+index 1..2 100644
+Binary files a/logo.png and b/logo.png differ
+"""
+
+
+def test_changes_without_a_line_are_changes():
+    mode = "old mode 100644\nnew mode 100755\n"
+    assert [(one.path, one.deleted, one.hunks) for one in read_diff(MODES)] == [
+        ("tool x.sh", False, mode),
+        ("café.sh", False, f"{mode}@@ -1 +1 @@\n-a\n+b\n"),
+        ("pkg/__init__.py", False, "new file mode 100644\n"),
+        ("gone.py", True, "deleted file mode 100644\n"),
+        ("logo.png", False, "Binary files a/logo.png and b/logo.png differ\n"),
+    ]
+
+
 @given(
     st.one_of(
         st.text(), st.lists(st.sampled_from([*DIFF.split("\n"), "@@ -9 +9999999999 @@"])).map("\n".join)
@@ -57,7 +92,15 @@ def test_reading_a_diff_never_fails(text):
 
 
 @pytest.mark.parametrize(
-    "unit", ["+++ b/a\n@@ -1 +1 @@\n", "--- a\n", "@@ -1,9 +1,9 @@\n+ assert _is_\n", "_", "+assert "]
+    "unit",
+    [
+        "+++ b/a\n@@ -1 +1 @@\n",
+        "diff --git a/a b/a\nold mode 1\n",
+        "--- a\n",
+        "@@ -1,9 +1,9 @@\n+ assert _is_\n",
+        "_",
+        "+assert ",
+    ],
 )
 def test_hostile_diffs_take_linear_time(unit):
     begin = time.process_time()
@@ -87,6 +130,10 @@ def reasons(removed="", added="", path="tests/test_a.py") -> tuple[str, ...]:
         ("", "    pytest.skip('later')", "skip or xfail added"),
         ("def test_a():\n    assert 1 == f()", "", "test deleted: test_a"),
         ("class TestA:", "", "test deleted: TestA"),
+        ("", "    return", "early end added"),
+        ("", "    return None  # for now", "early end added"),
+        ("", "    pass", "early end added"),
+        ("", "    if False:", "early end added"),
     ],
 )
 def test_weaker_test_is_seen(removed, added, reason):
@@ -102,6 +149,9 @@ def test_weaker_test_is_seen(removed, added, reason):
         ("@pytest.mark.skip", ""),
         ("", "def test_more():\n    assert f() == 5"),
         ("x = 1", "x = 2"),
+        ("    return", ""),
+        ("", "    return found"),
+        ("", "class Fake:\n    pass\ndef help():\n    a = 1\n    return\nx = 2"),
     ],
 )
 def test_other_changes_of_a_test_are_not_called_weaker(removed, added):
@@ -121,6 +171,46 @@ def test_deselecting_by_configuration_is_seen():
 def test_deleted_test_file_is_seen():
     diff = "--- a/tests/test_a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-assert f() == 3\n"
     assert weakened(read_diff(diff)) == ("test file deleted (tests/test_a.py)",)
+
+
+def edited(**files: tuple[str, str]) -> list[FileDiff]:
+    """Of each file (`tests/<name>.py`), lines removed and lines added."""
+    return [
+        FileDiff(
+            path=f"tests/{name}.py",
+            removed=before.splitlines(),
+            added=after.splitlines(),
+            deleted=name == "gone",
+        )
+        for name, (before, after) in files.items()
+    ]
+
+
+OTHER = "def test_other():\n    assert 1 == 2"
+
+
+@pytest.mark.parametrize(
+    "diff",
+    [
+        edited(test_b=(OTHER, "")),  # nothing that this test uses
+        edited(test_a=(OTHER, ""), test_b=("", OTHER)),  # moved
+        edited(gone=(OTHER, ""), test_b=("", OTHER)),
+    ],
+)
+def test_what_was_done_to_other_tests_does_not_make_this_one_weaker(diff):
+    assert weakened(diff, "tests/test_a.py::test_this", reached=["core.py", "tests/gone.py"]) == ()
+
+
+@pytest.mark.parametrize("name", ["test_a", "conftest", "checks"])
+def test_what_a_test_uses_can_make_it_weaker(name):
+    diff = edited(**{name: ("    assert f() == 3", "    assert f()")})
+    [reason] = weakened(diff, "tests/test_a.py::test_this", reached=["tests/checks.py"])
+    assert reason == f"assertion weakened (tests/{name}.py)"
+
+
+def test_early_return_of_a_helper_ends_no_test():
+    diff = edited(conftest=("", "    return"))
+    assert weakened(diff, "tests/test_a.py::test_this") == ()
 
 
 def test_roles_of_files():

@@ -54,8 +54,13 @@ def run_of(tests, request=None, *, rootdir="/p", **more):
     )
 
 
+def ids():
+    """What the whole suite has."""
+    return (*(f"t/test_a.py::test_{n}" for n in range(100)), VICTIM)
+
+
 class FakeBench:
-    """Its tests fail where all of *polluters* ran before the victim."""
+    """Its victim fails after all of *polluters*, which run, or whose module is at least imported."""
 
     def __init__(self, polluters, most=1_000):
         self.polluters = polluters
@@ -67,7 +72,8 @@ class FakeBench:
 
     async def run(self, request, note, elsewhere=None):
         self.requests.append(request)
-        bad = all(polluter in request.tests for polluter in self.polluters)
+        names = request.tests or ids()
+        bad = all(polluter in names for polluter in self.polluters)
         tests = [
             Test(
                 id=test,
@@ -76,15 +82,17 @@ class FakeBench:
                     for again in range(request.repeat)
                 ),
             )
-            for n, test in enumerate(request.tests)
+            for n, test in enumerate(names)
+            if "::" in test
         ]
         return run_of(tests, request)
 
 
 @pytest.fixture
 def suite():
-    tests = [Test(id=f"t/test_a.py::test_{n}", attempts=(attempt(n),)) for n in range(100)]
-    return run_of([*tests, Test(id=VICTIM, attempts=(attempt(100, bad=True),))])
+    *tests, victim = ids()
+    passed = [Test(id=test, attempts=(attempt(n),)) for n, test in enumerate(tests)]
+    return run_of([*passed, Test(id=victim, attempts=(attempt(100, bad=True),))])
 
 
 def searched(bench, run, proof=None):
@@ -131,6 +139,26 @@ def test_test_that_ends_otherwise_in_the_same_order_needs_no_search(suite):
     proof = searched(bench, suite).proofs[VICTIM]
     assert len(bench.requests) == 1
     assert [sample.outcome for sample in proof.again] == [Outcome.PASSED]
+
+
+def test_what_is_repeated_is_the_whole_run_as_it_was_asked_for(suite):
+    bench = FakeBench(["nowhere"])
+    request = RunRequest(keyword="test", max_failures=1, intent="mine", args=("--tb=short",))
+    searched(bench, replace(suite, request=request))
+    assert bench.requests == [replace(request, max_failures=0, intent="")]
+
+
+def test_pass_after_the_same_tests_is_no_chance_where_a_module_was_not_imported(suite):
+    late = Test(id="t/test_late.py::test_late", attempts=(attempt(101),))
+    run = replace(
+        suite, tests=(*suite.tests, late), environment=Environment(plugins=("pytest-randomly-4.0.1",))
+    )
+    bench = FakeBench(["t/test_late.py"])
+    found = searched(bench, run)
+    assert bench.requests[0].tests[-2:] == (VICTIM, "t/test_late.py")
+    assert "--deselect=t/test_late.py::" in bench.requests[0].args
+    assert [sample.outcome for sample in found.proofs[VICTIM].together] == [Outcome.FAILED]
+    assert "a module that is only imported" in found.remarks[0]
 
 
 def test_only_tests_of_the_same_worker_came_before(suite):

@@ -275,3 +275,15 @@ def test_merge_gives_the_same_in_either_order_and_never_counts_a_run_twice(a, b)
     assert one == merge(merged(b), merged(a))
     assert merge(one, a[0]) == one
     assert one.count == len({part.first_run for part in (*a, *b)})
+
+
+def test_a_part_of_the_suite_is_in_a_cell_of_its_own():
+    def cell(*tests, **request):
+        return row(a_run(*map(passed, tests), request=RunRequest(**request))).environment
+
+    whole, one, few = cell("a", "b", "c"), cell("a", tests=("a",)), cell("a", "b", tests=("a", "b"))
+    assert one == f"{whole}/alone"
+    assert len({whole, few, cell("b", "c", tests=("b", "c")), cell("a", "b", keyword="a or b")}) == 4
+    assert {without_seed(environment) for environment in (whole, one, few)} == {whole}
+    assert cell("a", "b", tests=("./b", "a")) == few
+    assert cell("a", "b", only="failed", keyword="a") == few, "as if they had been named"

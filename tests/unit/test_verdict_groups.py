@@ -8,6 +8,7 @@ import pytest
 
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.history.groups import group
+from pytest_recall.history.proof import Proof
 from pytest_recall.history.trend import fold, observed, row
 from pytest_recall.history.verdict import Verdict, judge_groups
 from pytest_recall.model import (
@@ -85,6 +86,28 @@ def test_clean_run_of_the_same_commit_is_the_base():
 def test_run_of_another_commit_is_not_the_base():
     other = a_run(a_test("a"), n=1, revision=replace(CLEAN, commit="c0", digest="c0"))
     assert verdicts(a_run(a_test("a", "boom")), earlier=other) == [Verdict.NEW_FAILURE]
+
+
+def test_each_cause_of_a_test_is_compared_with_all_that_it_had_at_the_base():
+    now = a_run(a_test("a", "boom", "torn", times=3))
+    for causes, found in {
+        ("boom", "torn"): [True, True],
+        ("torn",): [False, True],
+        ("other", "boom"): [True, False],
+    }.items():
+        base = a_run(a_test("a", *causes, times=3), n=1, revision=CLEAN)
+        assert [one is Verdict.PRE_EXISTING for one in verdicts(now, earlier=base)] == found
+
+        [samples] = observed(base, row(base)).values()
+        shown = tuple(dict.fromkeys(one.fingerprint.group for one in base.tests[0].failures))
+        proof = Proof(base=tuple(samples), causes=shown)
+        judged = judge_groups(group(now), {}, now, proofs={"a": proof})
+        assert [one.verdict is Verdict.PRE_EXISTING for one in judged] == found
+
+
+def test_clean_run_in_another_environment_is_not_the_base():
+    base = a_run(a_test("a"), n=1, revision=CLEAN, environment=Environment(distributions="before"))
+    assert verdicts(a_run(a_test("a", "boom", times=3)), earlier=base) == [Verdict.NEW_FAILURE]
 
 
 def test_history_may_or_may_not_have_the_run_itself():

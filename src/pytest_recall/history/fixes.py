@@ -22,6 +22,7 @@ _MENDING: frozenset[Scope] = frozenset({"executed", "imported", "package"})
 _PASSES = 2  # clean passes that confirm, where the test has no flake history
 _MOST_CHANGES = 50
 _MOST_INTENTS = 10
+_NO_TEXT = ("old mode ", "Binary files ")
 _CUT = 19_000  # characters; a change that is kept in more of them may not be whole
 
 
@@ -80,7 +81,7 @@ def transition(
         failed=len(flip.red),
         intents=tuple(dict.fromkeys(intents))[-_MOST_INTENTS:],
         changes=scoped(diff, flip.test, executed=executed, reached=reached)[:_MOST_CHANGES],
-        weakened=weakened(diff),
+        weakened=weakened(diff, flip.test, reached=reached),
     )
 
 
@@ -119,8 +120,12 @@ def advance(transition: Transition, history: TestHistory, later: Sequence[Transi
 
 
 def undone(transition: Transition) -> list[str]:
-    """The files to put back, to see whether it was them: those near the test that are no test."""
-    return [change.path for change in transition.changes if change.scope in _MENDING]
+    """The files to put back, to see whether it was them: those near the test that are no test.
+
+    None where one of them was changed otherwise than in its text: putting back the others would disprove nothing.
+    """
+    near = [change for change in transition.changes if change.scope in _MENDING]
+    return [] if any(change.hunks.startswith(_NO_TEXT) for change in near) else [one.path for one in near]
 
 
 def tried(transition: Transition, *, red_without_it: bool) -> Transition:
@@ -161,7 +166,15 @@ def _within(change: Change, part: FileDiff) -> bool:
 
 def confirmed(transitions: Sequence[Transition]) -> frozenset[str]:
     """The fingerprints that were fixed for good, until they come back."""
-    return frozenset(one.fingerprint for one in transitions if one.state == "confirmed" and one.fingerprint)
+    return frozenset(
+        one.fingerprint for one in transitions if one.state == "confirmed" and one.fingerprint and mends(one)
+    )
+
+
+def mends(transition: Transition) -> bool:
+    """Whether more was changed than the test: what only that made pass is not mended, and does not come back."""
+    scopes = {change.scope for change in transition.changes}
+    return not transition.weakened and scopes != {"test"}
 
 
 def _replaces(later: Transition, earlier: Transition) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from pytest_recall.history import lines
 from pytest_recall.history.odds import clean_passes_needed, wilson
-from pytest_recall.history.trend import ALONE, SHARED, in_full, without_seed
+from pytest_recall.history.trend import ALONE, SHARED, SOME, in_full, without_seed
 from pytest_recall.model import Outcome, Sample, TestHistory
 
 _GREEN = frozenset({Outcome.PASSED, Outcome.XPASSED})
@@ -20,16 +20,22 @@ _RERUNS = 3  # red ones, after a first red: then chance has hardly done it
 class Past:
     """What is known of one test, seen from one run: `now` (its samples in that run) and all the others.
 
-    Samples that neither passed nor failed (xfailed) are left out. Samples of later runs count only
-    for what time does not change: which outcomes a cell has shown. Those of a run that one cause broke
+    Samples that neither passed nor failed (xfailed) are left out, but where *xfailed* counts as not red. Samples of later
+    runs count only for what time does not change: which outcomes a cell has shown. Those of a run that one cause broke
     are in no cell: they count in full only of the run itself, and of runs made *on_purpose*.
     """
 
     def __init__(
-        self, history: TestHistory | None, now: Sequence[Sample], *, on_purpose: Collection[str] = ()
+        self,
+        history: TestHistory | None,
+        now: Sequence[Sample],
+        *,
+        on_purpose: Collection[str] = (),
+        xfailed: bool = False,
     ) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
-        telling = (s for s in every.values() if s.outcome.bad or s.outcome in _GREEN)
+        green = _GREEN | {Outcome.XFAILED} if xfailed else _GREEN
+        telling = (s for s in every.values() if s.outcome.bad or s.outcome in green)
         self.samples = sorted(telling, key=_when)
         run = now[-1].run if now else self.samples[-1].run if self.samples else ""
         self.samples = [in_full(s) if s.run == run or s.run in on_purpose else s for s in self.samples]
@@ -69,14 +75,32 @@ class Past:
         """Those from runs with them, in the order of the present run where it has one."""
         if not self.here.environment.endswith(ALONE):
             return self.cell
+        others = self._others
+        whole = [s for environment, cell in others.items() if SOME not in environment for s in cell]
+        return whole or max(others.values(), key=lambda cell: _when(cell[-1]), default=[])
+
+    @cached_property
+    def parts(self) -> list[list[Sample]]:
+        """The same with other selections of tests than the present run's, a list each; none where that ran alone."""
+        if self.here.environment.endswith(ALONE):
+            return []
+        own = without_seed(self.here.environment)
         return [
-            s
+            cell for environment, cell in self._others.items() if environment == own or SOME in environment
+        ]
+
+    @property
+    def _others(self) -> dict[str, list[Sample]]:
+        """The other cells of this revision and environment in which several tests ran."""
+        own = without_seed(self.here.environment)
+        return {
+            environment: cell
             for (revision, environment), cell in self.cells.items()
             if revision == self.here.revision
+            and without_seed(environment) == own
+            and environment != self.here.environment
             and not environment.endswith(ALONE)
-            and without_seed(environment) == without_seed(self.here.environment)
-            for s in cell
-        ]
+        }
 
     @cached_property
     def line(self) -> list[Sample]:

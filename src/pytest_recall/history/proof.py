@@ -15,6 +15,12 @@ class Proof:
     alone: tuple[Sample, ...] = ()  # on its revision, without the tests that passed
     together: tuple[Sample, ...] = ()  # on its revision, after the same tests, by other means than that run
     base: tuple[Sample, ...] = ()  # at the base revision
+    commit: str = ""  # which that is
+    causes: tuple[
+        str, ...
+    ] = ()  # `group` fingerprints of all its failures there; a sample has the first one's
+    whole: bool = False  # it lies before all of the branch's changes, and not only before what is uncommitted
+    failed: tuple[str, ...] = ()  # digests of other revisions at which it failed so, on the way to that
     polluter: str = ""  # the test after which it ends as in the suite, and not as alone
     command: str = ""  # shows that, in a shell
 

@@ -6,16 +6,16 @@ comes first, then what the base and the past show; a rule that cannot tell leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pytest_recall.history import lines
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import SHARED, without_seed
-from pytest_recall.model import Sample
+from pytest_recall.history.trend import ALONE, SHARED, SOME, without_seed
+from pytest_recall.model import Outcome, Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
 _PROVEN = 2  # attempts on either side that show what an outcome follows
@@ -23,6 +23,7 @@ _BROKEN = 3  # revisions in a row
 _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
 _SURE = 0.9  # probability that a failure is no flake
+_UNLIKE = " What the base shows is no proof: the environment differs, or files that git does not track."
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
 _UNTOUCHED = 0.005  # that it has to be rarer than where nothing that the test imports was changed
 
@@ -73,6 +74,12 @@ class Case:
         known = {(s.run, s.attempt): s for s in (*self.past.alone, *self.proof.alone)}
         return list(known.values())
 
+    @property
+    def apart(self) -> Iterator[tuple[Sequence[Sample], str]]:
+        """On this revision, in other company: alone, and with other selections of tests; each with how to say it."""
+        yield self.alone, "alone"
+        yield from ((part, "with other tests selected") for part in self.past.parts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -86,11 +93,13 @@ class Found:
 
 def _order(case: Case) -> Found | None:
     """Alone ≠ in the suite, each seen twice (E3)."""
-    suite, alone, proof = case.suite, case.alone, case.proof
-    if min(len(suite), len(alone)) < _PROVEN or not _apart(suite, alone):
+    suite, proof = case.suite, case.proof
+    seen = ((other, how) for other, how in case.apart if min(len(suite), len(other)) >= _PROVEN)
+    other, how = next(((other, how) for other, how in seen if _apart(suite, other)), ([], ""))
+    if not other:
         return None
     ends = ("fails", "passes") if suite[0].outcome.bad else ("passes", "fails")
-    counted = f"{ends[0]} {len(suite)}/{len(suite)} in the suite, {ends[1]} {len(alone)}/{len(alone)} alone"
+    counted = f"{ends[0]} {len(suite)}/{len(suite)} in the suite, {ends[1]} {len(other)}/{len(other)} {how}"
     if not proof.polluter:
         return Found(
             verdict=Verdict.ORDER_DEPENDENT,
@@ -107,7 +116,7 @@ def _order(case: Case) -> Found | None:
 
 def _seed(case: Case) -> Found | None:
     """One order seed ≠ the others, each seen twice (E3)."""
-    seed = _follows(case.past, lambda s: s.environment, lambda s: without_seed(s.environment))
+    seed = _follows(case.past, lambda s: s.environment, lambda s: _company(s.environment))
     if not seed:
         return None
     return Found(
@@ -144,12 +153,15 @@ def _flaky(case: Case) -> Found | None:
 
 def _undecided(case: Case) -> Found | None:
     """Alone ≠ in the suite, and not seen often enough to tell chance from order."""
-    suite, alone = case.suite, case.alone
-    if not suite or not alone or not _apart(suite, alone):
+    suite = case.suite
+    other, how = next(
+        ((other, how) for other, how in case.apart if suite and other and _apart(suite, other)), ([], "")
+    )
+    if not other:
         return None
     return Found(
         verdict=Verdict.SUSPECTED_FLAKY,
-        evidence=f"{_counted(suite)} in the suite, {_counted(alone)} alone",
+        evidence=f"{_counted(suite)} in the suite, {_counted(other)} {how}",
         action="Chance, or a test before it: test_history(view='flaky', verify=2) tells which.",
     )
 
@@ -202,13 +214,18 @@ def _base(case: Case) -> Found | None:
     base, past = case.base, case.past
     if base is None or not base.now or both(base.samples):
         return None
-    total = len(base.samples)
+    if said := _contradicted(case, base):
+        found = next(filter(None, (rule(case) for rule in RED[RED.index(_base) + 1 :])))
+        return replace(found, evidence=f"{found.evidence}; {said}", action=found.action + _UNLIKE)
+    total, commit = len(base.samples), case.proof.commit[:10]
+    at = f"the base {commit}" if commit else "the base revision"
+    change = "change" if case.proof.whole else "uncommitted change"
     if base.red:
         same = not base.prints or not past.prints or base.prints & past.prints
         found = Found(
             verdict=Verdict.PRE_EXISTING,
-            evidence=f"also fails {total}/{total} at the base revision",
-            action="Not from your change; leave it or mend it apart.",
+            evidence=f"also fails {total}/{total} at {at}",
+            action=f"Not from your {change}; leave it or mend it apart.",
         )
         return found if same else None
     red = [s for s in past.streak if s.revision == past.here.revision]
@@ -219,12 +236,35 @@ def _base(case: Case) -> Found | None:
         x, n = past.rate(without=past.streak)
         if len(red) < _LEAST or red_again(x, n, len(red)) > (_UNLIKELY if past.moved else _UNTOUCHED):
             return None
+    passes = "xfails" if any(s.outcome is Outcome.XFAILED for s in base.samples) else "passes"
     where = f"; changed and used by it: {', '.join(list(case.touched)[:3])}" if case.touched else ""
     return Found(
         verdict=Verdict.REGRESSION,
-        evidence=f"the base passes {total}/{total}, now {_red(red, len(green))}{where}",
+        evidence=f"the base {commit}{' ' * bool(commit)}{passes} {total}/{total}, now {_red(red, len(green))}{where}",
         action="From the change since the base: look there first.",
     )
+
+
+def _contradicted(case: Case, base: Past) -> str:
+    """How a revision ended in a run of its own otherwise than when it was run on purpose: then that proves nothing."""
+    past, own = case.past, {(s.run, s.attempt) for s in base.samples}
+    there = {s.revision for s in base.samples if s.revision}
+    failed = {*case.proof.failed, *(there if base.red else ())}
+    # As little is it older than the change where these very sources have passed, in another environment.
+    here = {past.here.revision} - {""} if base.red else set()
+    known = [s for s in past.samples if s.revision and (s.run, s.attempt) not in own]
+    other = [s for s in known if s.revision in failed | here and not s.outcome.bad]
+    ends, where = ("fails", "passed"), "there" if any(s.revision in failed for s in other) else "here"
+    if not other and not base.red:  # one that passed there, too, is a flake's, and chance is judged below
+        other = [s for s in known if s.revision in there]
+        ends, where = ("passes", "failed"), "there"
+        if not all(s.outcome.bad and s.group in past.prints for s in other):
+            return ""
+    if not other:
+        return ""
+    own_environment = without_seed(past.here.environment)
+    which = "this" if any(without_seed(s.environment) == own_environment for s in other) else "another"
+    return f"{ends[0]} at the base when run apart, but {ends[1]} {where} before in {which} environment"
 
 
 def _recurred(case: Case) -> Found | None:
@@ -252,8 +292,15 @@ def _broken(case: Case) -> Found | None:
     return Found(
         verdict=Verdict.BROKEN,
         evidence=f"red on {revisions} revisions in a row with one fingerprint, {_runs(alike)} runs, no pass between",
-        action=_loop(alike) or "Broken for longer than this change.",
+        action=_loop(alike) or _since(case.past),
     )
+
+
+def _since(past: Past) -> str:
+    """What the record says of when it broke: whether by the present change, it cannot know."""
+    if len(past.alike) < len(past.line) and not past.line[-len(past.alike) - 1].outcome.bad:
+        return "It passed before the first of these: what was changed then broke it, yours or not."
+    return "It broke before what is known here of it, or in another way first."
 
 
 def _new(case: Case) -> Found | None:
@@ -362,6 +409,11 @@ def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample],
         return ""
     ends = ("fails", "passes") if mine[0].outcome.bad else ("passes", "fails")
     return f"{ends[0]} {len(mine)}/{len(mine)} here, {ends[1]} {len(others)}/{len(others)} elsewhere"
+
+
+def _company(environment: str) -> str:
+    """The environment of a run, without the seed of a whole suite's order."""
+    return environment if environment.endswith(ALONE) or SOME in environment else without_seed(environment)
 
 
 def _fixed_before(past: Past) -> set[str]:

@@ -33,7 +33,9 @@ _TESTS = 50  # ids kept of a cause
 _RUNS = 32  # run ids kept of a cause
 _MESSAGE = 1000  # characters
 
-ALONE = "/alone"  # ends the environment of runs of a single test, or without those that passed: another order
+# What ends the environment of a run in which other tests come before one than in the whole suite: a single test, or
+# without those that passed; and, with a digest of which, some that were selected.
+ALONE, SOME = "/alone", "/some-"
 SHARED = "/shared"  # ends it where one cause broke most of what failed: remembered, and no proof of a flake
 
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
@@ -89,7 +91,7 @@ def row(run: Run, *, project: str = "") -> RunRow:
     ids = (*run.tests.ids, *run.not_run) if run.request.only != "all" else ()
     purpose = run.request.purpose
     environment = environment_digest(run.environment, env=run.request.env, args=_conditions(run.request))
-    environment = without_seed(environment) + ALONE if _alone(run) else environment
+    environment = _with_company(environment, run, ids)
     silent = _cut_short(run) or purpose in _ELSEWHERE
     shared = not silent and _one_cause(run)
     return RunRow(
@@ -175,6 +177,15 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
     return found
 
 
+def causes_of(run: Run, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By test of *ids*, the `group` fingerprints of all its failures in *run*; a sample has the first one's."""
+    found: dict[str, tuple[str, ...]] = {}
+    for test in run.tests.among(ids):
+        prints = [one.fingerprint.group for attempt in test.attempts for one in attempt.failures]
+        found[test.id] = tuple(dict.fromkeys(prints))
+    return found
+
+
 def fold(history: TestHistory | None, test_id: str, new: Sequence[Sample]) -> TestHistory:
     """The history with *new* in it, oldest first, the newest 200 kept."""
     old = history or TestHistory(id=test_id, first_seen=min((s.at for s in new), default=0.0))
@@ -253,6 +264,18 @@ def _alone(run: Run) -> bool:
     return run.request.purpose == "alone" or bool(
         run.request.tests and len(run.tests) + len(run.not_run) == 1
     )
+
+
+def _with_company(environment: str, run: Run, ids: Sequence[str]) -> str:
+    """*environment* with the part of the suite that *run* ran, *ids* where the past chose it; the whole has no name."""
+    request = run.request
+    if _alone(run):
+        return without_seed(environment) + ALONE
+    if request.only != "all":  # as if they had been named
+        request = replace(request, only="all", tests=tuple(ids), keyword="", markers="")
+    if request.tests or request.keyword or request.markers:
+        return f"{without_seed(environment)}{SOME}{digest(scope_digest(request), run.environment.seed)[:6]}"
+    return environment
 
 
 def _one_cause(run: Run) -> bool:

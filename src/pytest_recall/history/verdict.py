@@ -22,7 +22,7 @@ from pytest_recall.history.odds import (
 from pytest_recall.history.past import Past
 from pytest_recall.history.proof import NOTHING, Proof
 from pytest_recall.history.rules import GREEN, RED, Case, Verdict
-from pytest_recall.history.trend import fold, observed, row
+from pytest_recall.history.trend import causes_of, fold, observed, row, without_seed
 from pytest_recall.model import Run, Sample, TestHistory
 
 _MEMBERS = 20  # tests of a group that are judged
@@ -88,7 +88,8 @@ def judge(
     revision; *proof*, all that was learnt on purpose, both of these too; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
     fingerprints of confirmed fixes; *weakened*, those that only ever went away when the test was weakened.
     """
-    proof = replace(proof, base=(*base, *proof.base), alone=(*alone, *proof.alone))
+    # What was asked on purpose goes before what happened to be run.
+    proof = replace(proof, base=proof.base or tuple(base), alone=(*alone, *proof.alone))
     past = Past(history, now, on_purpose={s.run for s in (*proof.again, *proof.alone)})
     if not past.now:
         return Judgement(verdict=None)
@@ -97,7 +98,7 @@ def judge(
     case = Case(
         past=past,
         touched=touched,
-        base=Past(None, proof.base) if proof.base else None,
+        base=Past(None, proof.base, xfailed=True) if proof.base else None,
         proof=proof,
         known_flaky=known_flaky,
         fixed=fixed,
@@ -141,6 +142,7 @@ def judge_groups(
     now = observed(run, row(run), members)
     before = observed(earlier, row(earlier), members) if earlier else {}
     base = before if earlier and _is_base(earlier, run) else {}
+    causes_before = causes_of(earlier, members) if earlier and base else {}
     failed_before = {one.id for one in earlier.collectors if one.outcome.bad} if earlier else None
 
     shared = Counter(test for tests in asked for test in tests)
@@ -152,11 +154,12 @@ def judge_groups(
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
             samples = [s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in samples]
         proof = proofs.get(test, NOTHING)
+        proof = replace(proof, base=_as(cause, proof.base, proof.causes))
         past = fold(histories.get(test), test, (*before.get(test, ()), *proof.again, *proof.alone))
         return judge(
             past,
             samples,
-            base=base.get(test, ()),
+            base=_as(cause, base.get(test, ()), causes_before.get(test, ())),
             proof=proof,
             known_flaky=known_flaky,
             fixed=fixed,
@@ -169,6 +172,13 @@ def judge_groups(
     ]
 
 
+def _as(cause: Group, base: Sequence[Sample], causes: Collection[str]) -> tuple[Sample, ...]:
+    """*base* by the fingerprint of *cause*, where that is among the *causes* with which the test failed there."""
+    if set(cause.known_by).isdisjoint(causes):
+        return tuple(base)
+    return tuple(s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in base)
+
+
 def flaky_prints(histories: Iterable[TestHistory]) -> frozenset[str]:
     """The fingerprints with which any of these tests failed where it also passed."""
     return frozenset().union(*(Past(history, ()).flaky_prints for history in histories))
@@ -176,6 +186,8 @@ def flaky_prints(histories: Iterable[TestHistory]) -> frozenset[str]:
 
 def _is_base(earlier: Run, run: Run) -> bool:
     same = bool(run.revision.commit) and earlier.revision.commit == run.revision.commit
+    # In another environment it is no word about the changes alone.
+    same = same and without_seed(row(earlier).environment) == without_seed(row(run).environment)
     return same and run.revision.dirty and not earlier.revision.dirty
 
 

@@ -14,6 +14,7 @@ from anyio.to_thread import run_sync
 
 from pytest_recall.errors import RecallError, listed, quoted
 from pytest_recall.history.past import both
+from pytest_recall.history.trend import causes_of
 from pytest_recall.model import Failure, Run, Sample, Status
 from pytest_recall.proof.bench import Bench, collected, named, place, steady, told
 from pytest_recall.running import imported, revision, worktree
@@ -38,23 +39,54 @@ class There(StrEnum):
 class AtBase:
     """What the base says of tests."""
 
-    commit: str = ""
     found: Mapping[str, There]
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # with which they failed
+    commits: Mapping[str, str] = field(default_factory=dict)  # at which those were taken
+    whole: Collection[str] = ()  # tests of which they were taken before all of the branch's changes
+    failed: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # digests of where else they failed so
     remarks: tuple[str, ...] = ()  # what could not be proven, and why
 
 
 async def at_base(bench: Bench, run: Run, tests: Sequence[str], *, times: int) -> AtBase:
     """Run *tests*, which failed in *run*, *times* times at the revision that *run*'s is based on.
 
-    The user's work tree, index, branches and settings are not touched. What the base cannot prove is
-    said in `remarks`: no git, modules that come from the user's tree all the same, tests that are new.
+    What fails at the commit under uncommitted changes as well may come from the commits before it: then it is run where
+    the branch began. The user's work tree, index, branches and settings are not touched. What the base cannot prove is
+    said in `remarks`: no git, modules that come from elsewhere all the same, tests that are new.
     """
     root = Path(run.target.root)
-    commit = ""
     try:
         commit = await run_sync(worktree.base, root, run.revision)
-        async with _checked_out(bench, root, commit) as tree:
+    except Refused as error:
+        return _unproven("", tests, str(error))
+    found = await _at(bench, run, commit, tests, times)
+    if not run.revision.dirty:
+        return replace(found, whole=frozenset(found.samples))
+    red = [test for test in tests if found.found[test] is There.SAME]
+    began = await run_sync(worktree.fork, root, commit) if red else ""
+    if not began:
+        return found
+    first = await _at(bench, run, began, red, times)
+    told_ = [test for test in red if first.found[test] in {There.SAME, There.PASSES}]
+    mine = [test for test in told_ if first.found[test] is There.PASSES]
+    remark = f"{listed(mine, most=3)}: red at {commit[:10]} too, so not from what is uncommitted, but from the commits since {began[:10]}."
+    return AtBase(
+        found={**found.found, **{test: first.found[test] for test in told_}},
+        samples={**found.samples, **{test: first.samples[test] for test in told_}},
+        causes={**found.causes, **{test: first.causes.get(test, ()) for test in told_}},
+        commits={**found.commits, **dict.fromkeys(told_, began)},
+        whole=told_,
+        failed={test: tuple({s.revision for s in found.samples[test]}) for test in told_},
+        remarks=(*found.remarks, *first.remarks, *((remark,) if mine else ())),
+    )
+
+
+async def _at(bench: Bench, run: Run, commit: str, tests: Sequence[str], times: int) -> AtBase:
+    try:
+        async with _checked_out(bench, Path(run.target.root), commit) as tree:
             return await _Base(bench, run, tree, times).ask(tests)
     except (Refused, RecallError) as error:
         return _unproven(commit, tests, str(error))
@@ -88,35 +120,32 @@ class _Base:
     async def ask(self, tests: Sequence[str]) -> AtBase:
         """How *tests* end here. Raises Refused where nothing can be told."""
         tree = self._tree
-        environ = self._bench.space.environ
-        imports = await run_sync(imported.imports, self._target, tree, environ)
-        if imports.astray:
-            name, where = next(iter(imports.astray.items()))
-            raise Refused(
-                f"{quoted(name)} is imported from {quoted(where)} there too: an editable install that leads to your files"
-            )
+        environ = await run_sync(imported.imports, self._target, tree, self._bench.space.environ)
         here = {place(test, self._run): test for test in tests}
         there = [path for path in here if (tree.root / path.partition("::")[0]).exists()]
-        again = await self._executed(there, imports.environ) if there else None
+        again = await self._executed(there, environ) if there else None
         broken: list[str] = []
         if again is not None and again.status is Status.USAGE_ERROR:
-            there, broken = await self._existing(there, imports.environ)
-            again = await self._executed(there, imports.environ) if there else None
+            there, broken = await self._existing(there, environ)
+            again = await self._executed(there, environ) if there else None
         if there and again is None:
             raise Refused("no time was left")
         found = dict.fromkeys(here.values(), There.MISSING)
         samples: dict[str, tuple[Sample, ...]] = {}
+        causes: dict[str, tuple[str, ...]] = {}
         if again is not None:
             outcomes = told(again)
             samples = {here[path]: outcomes[path] for path in there if path in outcomes}
+            causes = _causes(again, here)
             misled = _misled(again, tree)
-            found |= {here[path]: self._there(here[path], samples, misled) for path in there}
+            found |= {here[path]: self._there(here[path], samples, causes, misled) for path in there}
         found |= {here[path]: There.UNPROVEN for path in broken}
         proven = {test: mine for test, mine in samples.items() if found[test] is not There.UNPROVEN}
         return AtBase(
-            commit=tree.commit,
             found=found,
             samples=proven,
+            causes=causes,
+            commits=dict.fromkeys(proven, tree.commit),
             remarks=_remarks(tree, found, again, {test: path for path, test in here.items()}),
         )
 
@@ -144,7 +173,13 @@ class _Base:
         lost = [path for path in paths if path not in known and path.partition("::")[0] in broken]
         return [path for path in paths if path in known], lost
 
-    def _there(self, test: str, samples: Mapping[str, tuple[Sample, ...]], misled: Collection[str]) -> There:
+    def _there(
+        self,
+        test: str,
+        samples: Mapping[str, tuple[Sample, ...]],
+        causes: Mapping[str, tuple[str, ...]],
+        misled: Collection[str],
+    ) -> There:
         mine = samples.get(test, ())
         if not mine or place(test, self._run) in misled:
             return There.UNPROVEN
@@ -153,7 +188,14 @@ class _Base:
         if not mine[0].outcome.bad:
             return There.PASSES
         now = {s.group for s in told(self._run).get(place(test, self._run), ()) if s.outcome.bad}
-        return There.SAME if now & {s.group for s in mine} else There.OTHERWISE
+        now |= set(causes_of(self._run, {test})[test])
+        return There.SAME if now & {*causes.get(test, ()), *(s.group for s in mine)} else There.OTHERWISE
+
+
+def _causes(run: Run, here: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The causes with which tests failed in *run*, by the ids that they have *here*."""
+    found = causes_of(run, {test.id for test in run.tests.others if test.outcome.bad})
+    return {here[path]: causes for test, causes in found.items() if (path := place(test, run)) in here}
 
 
 def _misled(run: Run, tree: Worktree) -> set[str]:
@@ -184,7 +226,6 @@ def _leads_to(failure: Failure, origin: str, top: str) -> bool:
 def _unproven(commit: str, tests: Sequence[str], why: str) -> AtBase:
     at = f" {commit[:10]}" if commit else ""
     return AtBase(
-        commit=commit,
         found=dict.fromkeys(tests, There.UNPROVEN),
         remarks=(f"Whether it fails at the base{at} too could not be proven: {why}.",),
     )
@@ -197,7 +238,9 @@ def _remarks(
     at = f"At the base {tree.commit[:10]}"
     remarks = []
     if missing := by[There.MISSING]:
-        remarks.append(f"{at}, {_tests(missing)} not exist: new there, so no regression.")
+        remarks.append(
+            f"{at}, {_tests(missing)} not exist by that name: new, moved or renamed since, so nothing is compared."
+        )
     if other := by[There.OTHERWISE]:
         how = _first(run, places[other[0]]) if run else ""
         remarks.append(f"{at}, {_tests(other)} fail in another way: {how}.{_lacks(tree)}")

@@ -121,6 +121,13 @@ def named(run: Run, tests: Sequence[str], **changes: Any) -> RunRequest:
     )
 
 
+def repeated(run: Run, times: int) -> RunRequest:
+    """The request of *run* once more, *times* times: the same tests in the same company, so in its cell."""
+    if run.request.only != "all":  # which they are is another matter now
+        return named(run, run.tests.ids, repeat=times, purpose="again")
+    return replace(run.request, max_failures=0, detail=False, intent="", repeat=times, purpose="again")
+
+
 def steady(args: Sequence[str]) -> tuple[str, ...]:
     """*args* without what selects, stops early, measures or shuffles."""
     try:

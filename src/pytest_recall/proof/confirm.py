@@ -10,8 +10,8 @@ from pytest_recall.history import groups
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
-from pytest_recall.proof.base import at_base
-from pytest_recall.proof.bench import Bench, Proven, named, place, told
+from pytest_recall.proof.base import AtBase, at_base
+from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, told
 from pytest_recall.proof.order import order
 
 MOST = 20  # tests that one confirmation reruns
@@ -36,7 +36,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     # Where nothing but these ran, they have been alone all the time.
     alone = len(tests) < len(run.tests)
     note = f"Reruns what failed in run {run.id}: is it real?"
-    request = named(run, tests, repeat=times, purpose="alone" if alone else "again")
+    request = named(run, tests, repeat=times, purpose="alone") if alone else repeated(run, times)
     again = await bench.run(request, note)
     if again is None:
         return Proven(remarks=("confirm: no time was left to rerun what failed.",))
@@ -52,7 +52,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     if red:
         found = await at_base(bench, run, red, times=min(max(times, _BASE_LEAST), _BASE_MOST))
         remarks += found.remarks
-        proofs |= {test: _with_base(proofs[test], found.samples.get(test, ())) for test in red}
+        proofs |= {test: _with_base(proofs[test], found, test) for test in red}
     if green:
         ordered = await order(bench, run, {test: proofs[test] for test in green})
         remarks += ordered.remarks
@@ -75,9 +75,18 @@ def _seen(proof: Proof) -> Sequence[Sample]:
     return (*proof.again, *proof.alone)
 
 
-def _with_base(proof: Proof, base: tuple[Sample, ...]) -> Proof:
-    # Both outcomes at the base are a flake there, which is the test's history and no comparison.
-    return replace(proof, again=proof.again + base) if both(base) else replace(proof, base=base)
+def _with_base(proof: Proof, found: AtBase, test: str) -> Proof:
+    base = found.samples.get(test, ())
+    if both(base):  # a flake there, which is the test's history and no comparison
+        return replace(proof, again=proof.again + base)
+    return replace(
+        proof,
+        base=base,
+        commit=found.commits.get(test, ""),
+        causes=found.causes.get(test, ()),
+        whole=test in found.whole,
+        failed=found.failed.get(test, ()),
+    )
 
 
 def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:

@@ -12,7 +12,7 @@ from pytest_recall.errors import quoted
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Attempt, Run, RunRequest, Sample
-from pytest_recall.proof.bench import Bench, Proven, named, place, steady, told
+from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, steady, told
 from pytest_recall.running import command, options
 
 _TWICE = 2  # a proof is seen so often
@@ -27,25 +27,31 @@ class _Line:
     victims: tuple[str, ...]
     duration_s: float
     args: tuple[str, ...]  # that keep this order
-    alike: bool  # and are those of the run
+    alike: bool  # the run keeps it by itself
+    later: tuple[
+        str, ...
+    ]  # files of which the process had collected tests that came after those, or ran elsewhere
 
 
-async def order(bench: Bench, run: Run, proofs: Mapping[str, Proof], *, times: int = 1) -> Proven:
+async def order(
+    bench: Bench, run: Run, proofs: Mapping[str, Proof], *, times: int = 1, whole: bool = True
+) -> Proven:
     """What the order of *run* has to do with the tests of *proofs*, which ended otherwise alone than there.
 
-    Each is run again after the same tests, *times* times. Where it then ends as in *run*, the one among them that
-    makes it do so is looked for: at most log2(n) + 4 runs a test, within the bench's time.
+    Each is run again in the same company, *times* times: after the same tests, with the same modules imported. Where it
+    then ends as in *run*, the one test that makes it do so is looked for: at most log2(n) + 4 runs a test, within
+    the bench's time. Without *whole*, only the tests that *run* has are run, not all that it asked for.
     """
     found, remarks = dict(proofs), list[str]()
     culprits: list[str] = []
-    for line in _lines(run, list(proofs)):
+    for line in _lines(run, list(proofs), whole=whole):
         if not bench.fits(line.duration_s, times):
             remarks.append(
                 f"No time was left to rerun {quoted(line.victims[0])} after the {len(line.tests) - 1} tests before it."
             )
             continue
         again = await bench.run(
-            replace(_request(run, line, line.tests, alike=line.alike), repeat=times),
+            _again(run, line, times),
             f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?",
         )
         outcomes = told(again) if again is not None else {}
@@ -109,7 +115,10 @@ class _Hunt:
         what, number = quoted(self._victim), len(self._before)
         if self._runs <= 0 or not self._bench.fits(self._time(())):
             return proof, f"No time was left to find which of the {number} tests before {what} matters to it."
-        return proof, f"No single one of the {number} tests before {what} makes it end so."
+        return (
+            proof,
+            f"No single one of the {number} tests before {what} makes it end so: several, or a module that is only imported.",
+        )
 
     def _found(self, proof: Proof, polluter: str) -> Proof:
         return replace(proof, polluter=polluter, command=self._command(polluter))
@@ -131,7 +140,8 @@ class _Hunt:
         self._runs -= 1
         if self._runs < 0 or not self._bench.fits(self._time(before), times):
             return None
-        request = _request(self._run, self._line, (*before, self._victim), alike=False)
+        tests = (*before, self._victim)
+        request = named(self._run, tests, args=self._line.args, parallel=0, purpose="order")
         note = (
             f"Looks for what {quoted(self._victim)} depends on: after {len(before)} of the tests before it."
         )
@@ -152,11 +162,12 @@ class _Hunt:
         return shlex.join(["pytest", *spelled, *words])
 
 
-def _lines(run: Run, victims: Sequence[str]) -> list[_Line]:
+def _lines(run: Run, victims: Sequence[str], *, whole: bool) -> list[_Line]:
     """The processes in which *victims* ended as they did, each as far as the last of them."""
     ends = {test.id: test.decisive for test in run.tests.among(victims)}
     seconds = _seconds(run)
     args, alike = _orderly(run)
+    alike = alike and whole
     found = []
     for process in dict.fromkeys(_process(end) for end in ends.values()):
         starts = {
@@ -168,8 +179,14 @@ def _lines(run: Run, victims: Sequence[str]) -> list[_Line]:
         mine = tuple(test for test, end in ends.items() if _process(end) == process)
         last = max(starts[test] for test in mine)
         tests = tuple(sorted((test for test, at in starts.items() if at <= last), key=starts.__getitem__))
-        duration = sum(seconds[test] for test in tests)
-        found.append(_Line(tests=tests, victims=mine, duration_s=duration, args=args, alike=alike))
+        files = {test.partition("::")[0] for test in tests}
+        later = dict.fromkeys(
+            file for test in run.tests.ids if (file := test.partition("::")[0]) not in files
+        )
+        duration = sum(seconds[test] for test in (run.tests.ids if alike else tests))
+        found.append(
+            _Line(tests=tests, victims=mine, duration_s=duration, args=args, alike=alike, later=tuple(later))
+        )
     return found
 
 
@@ -196,5 +213,10 @@ def _orderly(run: Run) -> tuple[tuple[str, ...], bool]:
     return (*args, *more), alike and not more
 
 
-def _request(run: Run, line: _Line, tests: Sequence[str], *, alike: bool) -> RunRequest:
-    return named(run, tests, args=line.args, parallel=0, repeat=1, purpose="again" if alike else "order")
+def _again(run: Run, line: _Line, times: int) -> RunRequest:
+    """What repeats *line*: the whole run where that keeps its order; else its tests by name, and the other modules imported."""
+    if line.alike:
+        return repeated(run, times)
+    deselected = [f"--deselect={file}::" for file in line.later]
+    tests = (*line.tests, *line.later)
+    return named(run, tests, args=(*line.args, *deselected), parallel=0, repeat=times, purpose="order")

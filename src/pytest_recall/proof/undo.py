@@ -92,13 +92,8 @@ async def _undo(bench: Bench, one: Transition, times: int) -> Tried:
 
 async def _there(bench: Bench, run: Run, tree: Worktree) -> Elsewhere:
     target = replace(run.target, root=str(tree.root), tried=())
-    imports = await run_sync(imported.imports, target, tree, bench.space.environ)
-    if imports.astray:
-        name, where = next(iter(imports.astray.items()))
-        raise Refused(f"{quoted(name)} is imported from {quoted(where)} there too")
-    return Elsewhere(
-        target=target, revision=await run_sync(revision.revision, tree.root), environ=imports.environ
-    )
+    environ = await run_sync(imported.imports, target, tree, bench.space.environ)
+    return Elsewhere(target=target, revision=await run_sync(revision.revision, tree.root), environ=environ)
 
 
 async def _ended(bench: Bench, run: Run, test: str, there: Elsewhere, times: int) -> tuple[Sample, ...]:
@@ -117,7 +112,8 @@ def _lay(space: Workspace, tree: Worktree, commit: str, green: str) -> None:
     if len(changed) > _FILES:
         raise Refused("too much was uncommitted")
     for one in changed:
-        _write(space, tree, green, one.path, top=True)
+        if not one.hunks.startswith("Binary files"):  # what is no text stays as it was committed
+            _write(space, tree, green, one.path, top=True)
 
 
 def _write(space: Workspace, tree: Worktree, snapshot: str, path: str, *, top: bool = False) -> None:

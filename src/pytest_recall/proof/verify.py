@@ -71,7 +71,8 @@ class _Suspect:
         tests = tuple(test for test in run.tests if place(test.id, run) in known)
         if not any(test.id == self._id for test in tests):
             return self._open("it is there no more")
-        return await order(self._bench, replace(run, tests=Tests.of(tests)), {self._id: proof}, times=2)
+        known_yet = replace(run, tests=Tests.of(tests))
+        return await order(self._bench, known_yet, {self._id: proof}, times=2, whole=False)
 
     async def _among(self, samples: Sequence[Sample]) -> Run | None:
         """The newest run of *samples* that is kept, and ran the test among others if one did."""

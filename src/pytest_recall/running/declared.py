@@ -1,10 +1,12 @@
-"""What a project asks for by name: the requirements in its own files, read and never carried out."""
+"""What a project asks for in its own files, read and never carried out: its requirements, and where to import from."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from configparser import Error as BadIni
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,46 @@ def declared(root: Path) -> dict[str, str]:
     for name, where in islice((*_of_pyproject(root), *_of_lists(root)), _MOST):
         found.setdefault(plain(name), where)
     return found
+
+
+# Where pytest's settings are looked for, and the table they are in; in this order.
+_SETTINGS = (
+    ("pytest.toml", ("pytest",)),
+    (".pytest.toml", ("pytest",)),
+    ("pytest.ini", ("pytest",)),
+    (".pytest.ini", ("pytest",)),
+    ("pyproject.toml", ("tool", "pytest")),
+    ("tox.ini", ("pytest",)),
+    ("setup.cfg", ("tool:pytest",)),
+)
+
+
+def python_path(root: Path, top: Path) -> list[Path]:
+    """The folders that pytest's setting `pythonpath` adds for the project in *root*: of the nearest settings, up to *top*."""
+    folder = root
+    while True:
+        for name, tables in _SETTINGS:
+            settings = _read(folder / name, tables)
+            if settings:
+                paths = settings.get("pythonpath", ())
+                words = paths.split() if isinstance(paths, str) else paths
+                return [folder / word for word in words if isinstance(word, str)]
+        if folder in (top, folder.parent):
+            return []
+        folder = folder.parent
+
+
+def _read(path: Path, tables: tuple[str, ...]) -> Mapping[str, Any]:
+    text = _text(path)
+    try:
+        if path.suffix != ".toml":
+            ini = ConfigParser(interpolation=None, strict=False)
+            ini.read_string(text)
+            return dict(ini[tables[0]]) if ini.has_section(tables[0]) else {}
+        found = _table(tomllib.loads(text), *tables)
+    except (tomllib.TOMLDecodeError, BadIni, RecursionError):
+        return {}
+    return _table(found, "ini_options") or found
 
 
 def _of_pyproject(root: Path) -> Iterator[tuple[str, str]]:

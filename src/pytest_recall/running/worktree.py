@@ -58,15 +58,22 @@ def base(root: Path, revision: Revision) -> str:
         raise Refused("there is no git commit to compare with")
     if revision.dirty:
         return commit
-    for branch in _BRANCHES:
-        with suppress(Refused):
-            fork = _git(root, "merge-base", branch, commit).strip()
-            if fork and fork != commit:
-                return fork
+    if started := fork(root, commit):
+        return started
     try:
         return _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^").strip()
     except Refused:
         raise Refused(f"{commit[:10]} has no earlier commit here to compare with") from None
+
+
+def fork(root: Path, commit: str) -> str:
+    """Where the branch with *commit* left the upstream or default branch; "" where it did not, or nobody knows."""
+    for branch in _BRANCHES:
+        with suppress(Refused):
+            found = _git(root, "merge-base", branch, commit).strip()
+            if found and found != commit:
+                return found
+    return ""
 
 
 @contextmanager
