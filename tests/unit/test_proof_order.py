@@ -145,7 +145,7 @@ def test_what_is_repeated_is_the_whole_run_as_it_was_asked_for(suite):
     bench = FakeBench(["nowhere"])
     request = RunRequest(keyword="test", max_failures=1, intent="mine", args=("--tb=short",))
     searched(bench, replace(suite, request=request))
-    assert bench.requests == [replace(request, max_failures=0, intent="")]
+    assert bench.requests == [replace(request, max_failures=0, intent="", purpose="again")]
 
 
 def test_pass_after_the_same_tests_is_no_chance_where_a_module_was_not_imported(suite):
