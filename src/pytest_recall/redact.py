@@ -45,6 +45,9 @@ _NAMED = re.compile(
 # Of a variable, a header, a property: also `dbPassword`.
 _SECRET = re.compile(rf"(?:^|[_.-]|(?<=[a-z0-9])(?=[A-Z]))(?i:{_NAMES}|authorization|cookie)s?$")
 
+_COUNTS = re.compile(r'(?:|None|True|False|\{(?:"[\w.-]{1,60}":-?[\d.e+-]{1,30},?){0,30}\})')
+_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
+
 
 def redact(text: str) -> str:
     """*text* with every secret that can be told by its shape, or by the name before it, replaced by `[redacted]`."""
@@ -60,6 +63,13 @@ def redact(text: str) -> str:
 def secret(name: str) -> bool:
     """Whether what has this *name* is one, whatever it looks like."""
     return _SECRET.search(name[-200:]) is not None
+
+
+def field(name: str, text: str) -> str:
+    """*text*, of a field or property of that *name*, without secrets. How many tokens, and what they cost, are none."""
+    if _COUNTS.fullmatch(text) or (name.lower().endswith("tokens") and _NUMBER.fullmatch(text)):
+        return text
+    return MARK if secret(name) else redact(text)
 
 
 def _value(found: re.Match[str]) -> str:

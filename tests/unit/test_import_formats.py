@@ -1,6 +1,7 @@
 """Reports of other tools become runs: what they tell is right, and what they cannot tell is named."""
 
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,22 @@ def outcomes(run: Run) -> dict[str, list[str]]:
 def recorded(kind: str) -> Run:
     """One run of pytest 9.2 with rerunfailures, written by the four tools at the same time."""
     return one((RECORDED / f"rerunfailures.{kind}").read_bytes())
+
+
+@pytest.mark.parametrize("kind", ["xml", "jsonreport.json", "reportlog.jsonl"])
+def test_property_that_is_called_a_secret_is_none_to_keep(kind: str) -> None:
+    text = (RECORDED / f"rerunfailures.{kind}").read_text("utf-8")
+    if kind == "xml":
+        told = '<properties><property name="password" value="hunter2"/></properties>'
+        text = re.sub(r'(<testcase [^>]*name="test_total"[^>]*>)', rf"\1{told}", text)
+    elif kind == "jsonreport.json":
+        report = json.loads(text)
+        report["tests"][0]["user_properties"] = [{"password": "hunter2"}]
+        text = json.dumps(report)
+    else:
+        text = text.replace('"user_properties": []', '"user_properties": [["password", "hunter2"]]')
+    found = {each for test in one(text).tests for attempt in test.attempts for each in attempt.properties}
+    assert found == {("password", "[redacted]")}
 
 
 SHOP = "tests/test_shop.py::"

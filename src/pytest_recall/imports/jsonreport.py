@@ -14,6 +14,7 @@ from pytest_recall.imports.report import Report, decided, doubts_of_exit
 from pytest_recall.imports.traces import place, unheaded
 from pytest_recall.imports.traces import read as read_trace
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Phase, Warned
+from pytest_recall.redact import field as redacted
 
 PHASES: tuple[Phase, ...] = ("setup", "call", "teardown")
 LOST = frozenset({"subtests", "workers"})
@@ -160,7 +161,9 @@ def _reason(outcome: Outcome, stages: Mapping[Phase, Mapping[str, Any]]) -> str:
 
 def _properties(listed: Any) -> tuple[tuple[str, str], ...]:
     pairs = [pair for one in listed if isinstance(one, dict) for pair in one.items()]
-    return tuple((clean(name[:200]), clean(str(value)[:2_000])) for name, value in pairs[:100])
+    return tuple(
+        (clean(name[:200]), redacted(name, clean(str(value)[:2_000]))) for name, value in pairs[:100]
+    )
 
 
 def _environment(told: Mapping[str, Any]) -> Environment:

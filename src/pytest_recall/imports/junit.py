@@ -14,6 +14,7 @@ from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided, timestamp
 from pytest_recall.model import Attempt, Collector, Failure, InternalError, Outcome, Phase, Termination
+from pytest_recall.redact import field as redacted
 
 if TYPE_CHECKING:
     from junitparser.junitparser import Result
@@ -370,7 +371,8 @@ def _kind(result: Result) -> str:
 
 def _properties(case: TestCase) -> Iterator[tuple[str, str]]:
     for one in case.properties():  # type: ignore[no-untyped-call]
-        yield clean((one.name or "")[:200]), clean((one.value or "")[:2_000])
+        name = clean((one.name or "")[:200])
+        yield name, redacted(name, clean((one.value or "")[:2_000]))
 
 
 def _words(case: TestCase) -> set[str]:

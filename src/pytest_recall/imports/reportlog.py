@@ -14,6 +14,7 @@ from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, doubts_of_exit
 from pytest_recall.imports.traces import Place
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Interrupted, Outcome, Phase, Test
+from pytest_recall.redact import field as redacted
 
 _PHASES: dict[str, Phase] = {"setup": "setup", "call": "call", "teardown": "teardown"}
 _RERUN = frozenset({"rerun", "retried"})
@@ -298,4 +299,5 @@ def _described(context: Any) -> str:
 
 def _properties(listed: Sequence[Any]) -> tuple[tuple[str, str], ...]:
     pairs = [one for one in listed if isinstance(one, list) and len(one) == 2]  # noqa: PLR2004 - name and value
-    return tuple((clean(str(name)[:200]), clean(str(value)[:2_000])) for name, value in pairs[:100])
+    named = [(clean(str(name)[:200]), clean(str(value)[:2_000])) for name, value in pairs[:100]]
+    return tuple((name, redacted(name, text)) for name, text in named)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.model import Attempt, Collector, Failure, Frame, Outcome, Phase, Warned
+from pytest_recall.redact import field
 from pytest_recall.running import events, telling
 from pytest_recall.running.events import Event, Fault
 from pytest_recall.running.roll import Roll
@@ -361,9 +362,7 @@ class Ledger:
         setattr(state, when, getattr(state, when) + event.duration)
         state.reason = event.reason or state.reason
         if event.properties:
-            state.properties = tuple(
-                [(name, telling.redacted(name, text)) for name, text in event.properties]
-            )
+            state.properties = tuple([(name, field(name, text)) for name, text in event.properties])
         outcome = _outcome(event, when)
         if outcome is Outcome.PASSED:
             state.call_ok = state.call_ok or when == "call"

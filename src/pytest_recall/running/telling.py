@@ -6,12 +6,11 @@ wait here until the attempt is told whole. All texts are redacted here once more
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from pytest_recall.model import ContextKind, Cost, Entry, Phase
-from pytest_recall.redact import MARK, redact, secret
+from pytest_recall.redact import field, redact
 from pytest_recall.running import events
 
 MOST = 201  # entries of one attempt: what the probe tells, and that it told no more
@@ -21,8 +20,6 @@ _MOST_SCOPED = 1_000
 _DEPTH = 20  # of steps
 _KINDS: dict[str, ContextKind] = {kind: kind for kind in get_args(ContextKind)}
 _PHASES: dict[str, Phase] = {"setup": "setup", "call": "call", "teardown": "teardown"}
-_PLAIN = frozenset({"", "None", "True", "False"})
-_NUMBERS = re.compile(r'\{(?:"[\w.-]{1,60}":-?[\d.e+-]{1,30},?){0,30}\}')
 
 
 class _Step(NamedTuple):
@@ -57,7 +54,7 @@ class Telling:
             kind=kind,
             phase=_PHASES.get(event.when, "call"),
             name=redact(event.name),
-            fields=tuple((name, redacted(name, text)) for name, text in event.fields),
+            fields=tuple((name, field(name, text)) for name, text in event.fields),
             steps=around.path if around else (),
             process=event.process,
             scope=event.scope,
@@ -128,14 +125,3 @@ class Telling:
 
 def _ended(entry: Entry, event: events.Stepped) -> Entry:
     return replace(entry, duration_s=event.duration, error=event.error)
-
-
-def redacted(name: str, text: str) -> str:
-    """*text*, of a field or property of that *name*, without secrets. How many tokens, and what they cost, are none."""
-    if _NUMBERS.fullmatch(text) or text in _PLAIN or (name.lower().endswith("tokens") and _number(text)):
-        return text
-    return MARK if secret(name) else redact(text)
-
-
-def _number(text: str) -> bool:
-    return text.replace(".", "", 1).removeprefix("-").isdecimal()
