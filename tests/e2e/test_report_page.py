@@ -102,7 +102,7 @@ def ended(test: Ran, outcome: Outcome, *failures: Failure) -> Ran:
 
 
 def large(root: Path, runs: int = 300, tests: int = 3000) -> Path:
-    """Runs here and in CI: ten flaky tests, five that fail since the last three runs, one that got slower."""
+    """Runs here and in CI: ten flaky tests, five that fail since the last two revisions, one that got slower."""
     chance = random.Random(4)
     journal = Journal(root / ".pytest-recall")
     ids = [f"tests/unit/test_{n // 40:02}.py::TestPart{n // 20 % 2}::test_{n:04}" for n in range(tests)]
@@ -116,7 +116,7 @@ def large(root: Path, runs: int = 300, tests: int = 3000) -> Path:
             if chance.random() < 0.1:
                 made[n] = ended(plain[n], Outcome.FAILED, failing(root, ids[n], "TimeoutError", "no answer"))
         for n in range(100, 105):
-            if number >= runs - 3:
+            if number >= runs - 4:
                 made[n] = ended(plain[n], Outcome.FAILED, failing(root, ids[n], "AssertionError", "41 == 42"))
         if number >= runs - 6:
             made[60] = replace(plain[60], attempts=(replace(plain[60].attempts[0], call_s=1.5),))
