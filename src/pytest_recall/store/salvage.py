@@ -117,7 +117,7 @@ def _replay(old: sqlite3.Connection, collections: Collections, there: Collection
             row = rows.get(name) or trend.row(run)
             if not rows.get(name):
                 collections.add_runs([row])
-            for test, more in ({} if row.suspect else trend.observed(run, row, tests)).items():
+            for test, more in (trend.observed(run, row, tests) if trend.remembered(row) else {}).items():
                 samples.setdefault(test, []).extend(more)
             for key, failure in trend.failures(run).items():
                 if records.cause_key(key) in causes:
