@@ -25,7 +25,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import get_args
 
+from pytest_recall.answers import history
 from pytest_recall.answers.views import View
+from pytest_recall.app import App
 from pytest_recall.model import (
     Attempt,
     Environment,
@@ -214,8 +216,16 @@ async def measure(tests: int, runs: int, folder: Path, workers: int) -> None:
         await store.rebuild()
         print(f"Looking closely {verified:.2f} s, rebuilding {time.perf_counter() - start:.1f} s. ")
         print(f"Journal {status.journal_bytes / 1e6:.1f} MB, index {status.index_bytes / 1e6:.1f} MB. ")
-    print("\n| a cold command | on the clock | CPU |\n| --- | --- | --- |")
     subjects = {"test": flaky, "similar": "ValueError kind 7: value mismatch in module 7"}
+    print("\n| a warm server's view | first | median |\n| --- | --- | --- |")
+    environ = {**os.environ, "PYTEST_RECALL_STORE_FOLDER": str(folder)}
+    async with App(flags={}, environ=environ, default=folder) as app:
+        for view in get_args(View):
+            about = {"test": "test", "similar": "text"}.get(view)
+            query = history.Query(view=view, **({about: subjects[view]} if about else {}))
+            first, median = await timed(lambda query=query: history.ask(app, "", query))
+            print(f"| `{view}` | {first:.3f} s | {median:.3f} s |")
+    print("\n| a cold command | on the clock | CPU |\n| --- | --- | --- |")
     for view in get_args(View):
         clock, cpu = cold(folder, view, subjects.get(view, ""))
         print(f"| `history {view}` | {clock:.2f} s | {cpu:.2f} s |")

@@ -74,6 +74,14 @@ async def slow(
     same = _comparable(looked_at)
     fates = await space.store.fates()
     same = [present(one, fates) for one in same] if fates else same
+    key = [(one.run, len(one.seconds.ids)) for one in same], len(looked_at), quick_s, least, fates
+    if space.slow[0] != key:
+        space.slow = key, _slow(same, quick_s, least)
+    found, quick = space.slow[1]
+    return found, quick, len(looked_at) - len(same)
+
+
+def _slow(same: Sequence[Timed], quick_s: float, least: int) -> tuple[list[Slow], int]:
     found, quick, left = [], [], 0
     for one in _each(same):
         if one.slower or one.median_s >= quick_s:
@@ -84,7 +92,7 @@ async def slow(
             if len(quick) > 2 * least:  # of many thousand only the slowest are held
                 quick = _ordered(quick)[:least]
     more = _ordered(quick)[: max(least - len(found), 0)]
-    return _ordered([*found, *more]), left - len(more), len(looked_at) - len(same)
+    return _ordered([*found, *more]), left - len(more)
 
 
 def present(one: Timed, fates: Mapping[str, Fate]) -> Timed:

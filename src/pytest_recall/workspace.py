@@ -86,6 +86,8 @@ class Workspace:
         self.folder = folder  # of the store: journal, Chroma, pytest's cache
         self.log = log
         self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
+        self.slow: tuple[Any, Any] = (None, None)  # what it made of them last, and of which
+        self.judged: dict[int, Any] = {}  # the verdicts on many tests that `judging` gave last
         self.ingested: deque[RunRow] = deque(maxlen=_INGESTED)  # captured runs that this process took in
         self.unreadable = 0  # files that should have been such runs
 

@@ -134,7 +134,25 @@ class Past:
     @cached_property
     def flaked(self) -> list[Sample]:
         """The samples of all cells with both outcomes (E1), cleared or not."""
-        return [s for key, cell in self.cells.items() if both(cell) and not self._shifted(key) for s in cell]
+        return [s for key in self._mixed for s in self.cells[key]]
+
+    @cached_property
+    def _bad(self) -> dict[tuple[str, str], int]:
+        """How many samples of each cell failed."""
+        return {key: sum(s.outcome.bad for s in cell) for key, cell in self.cells.items()}
+
+    @cached_property
+    def _mixed(self) -> list[tuple[str, str]]:
+        """The cells with both outcomes, but for those that turned red for good."""
+        return [
+            key for key, bad in self._bad.items() if 0 < bad < len(self.cells[key]) and not self._shifted(key)
+        ]
+
+    @cached_property
+    def _counted(self) -> list[Sample]:
+        """The samples of the cells with at least one pass, but for those."""
+        clean = {key for key, bad in self._bad.items() if not bad}.union(self._mixed)
+        return [s for key, cell in self.cells.items() if key in clean for s in cell]
 
     @cached_property
     def shifted(self) -> list[Sample]:
@@ -160,13 +178,11 @@ class Past:
         since = self.samples[-1].at - _WINDOW_S if self.samples else 0.0
         left_out = {(s.run, s.attempt) for s in without}
         counted = [
-            s
-            for key, cell in self.cells.items()
-            if not all(one.outcome.bad for one in cell) and not (both(cell) and self._shifted(key))
-            for s in cell
-            if s.at >= since and (s.run, s.attempt) not in left_out
+            s.outcome.bad
+            for s in self._counted
+            if s.at >= since and not (left_out and (s.run, s.attempt) in left_out)
         ]
-        return sum(s.outcome.bad for s in counted), len(counted)
+        return sum(counted), len(counted)
 
     @cached_property
     def needed(self) -> int:

@@ -270,8 +270,7 @@ def _contradicted(case: Case, base: Past) -> str:
 def _recurred(case: Case) -> Found | None:
     """A fingerprint is back whose fix had been confirmed."""
     past = case.past
-    before = _fixed_before(past) - set(case.weakened)
-    back = (past.prints & set(case.fixed)) or (past.prints & before)
+    back = (past.prints & set(case.fixed)) or (_fixed_before(past) - set(case.weakened))
     return (
         Found(
             verdict=Verdict.RECURRED,
@@ -417,11 +416,14 @@ def _company(environment: str) -> str:
 
 
 def _fixed_before(past: Past) -> set[str]:
-    """Fingerprints that were mended before they came now, on whatever line of work: it may have been merged since."""
+    """The present fingerprints that were mended before, on whatever line of work: it may have been merged since."""
     first = past.alike[0] if past.alike else past.here
     earlier = [s for s in past.samples if (s.at, s.run, s.attempt) < (first.at, first.run, first.attempt)]
+    came = past.prints.intersection(s.group for s in earlier if s.outcome.bad) - past.flaky_prints
+    if not came:  # nearly always, and each line is a look at all samples
+        return set()
     each = [_fixed_on(lines.own(earlier, last), past) for last in lines.begun(earlier)]
-    return set[str]().union(*each) - past.flaky_prints
+    return set[str]().union(*each) & came
 
 
 def _fixed_on(line: Sequence[Sample], past: Past) -> set[str]:
