@@ -222,8 +222,7 @@ class Store:
 
         self._folding.unread["runs"] = 0
         near = await asyncio.to_thread(self._recent.rows, fits, limit)
-        settled = self.journal.settled()
-        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(settled)):
+        if not self.backend.shared and (len(near) >= limit or self._journal_has_all(self.journal.settled())):
             return near  # the journal keeps the newest: there is nothing newer in the index
         told: dict[str, Any] = {"before": before, "since": since, "space": space, "status": status}
         answer = await self._ask("runs", limit=limit, scope=scope, asked=asked, **told)

@@ -171,11 +171,11 @@ class Journal:
 
     def pending(self) -> list[Path]:
         """What is to be taken into Chroma, oldest first."""
-        return sorted(self.inbox / name for name in _names(self.inbox))
+        return [self.inbox / name for name in sorted(_names(self.inbox))]
 
     def settled(self) -> list[Path]:
         """What has been taken in, oldest first."""
-        return sorted(self.runs / name for name in _names(self.runs))
+        return [self.runs / name for name in sorted(_names(self.runs))]
 
     def paths(self) -> list[Path]:
         """All runs, newest first (their ids begin with the time)."""
