@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import TYPE_CHECKING
 
 from pytest_recall import learning, resembling
 from pytest_recall.errors import listed, quoted
 from pytest_recall.history import compare, groups, similar, trend, verdict
-from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, Transition
+from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, TestHistory, Transition
 from pytest_recall.proof import kept
 from pytest_recall.store import lacking, records
 from pytest_recall.workspace import Workspace
 
 if TYPE_CHECKING:
     from pytest_recall.history.around import Hint
+    from pytest_recall.history.proof import Proof
 
 _JUDGED = 200  # failing tests of one run that are judged by their own history
 
@@ -71,16 +73,8 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
     mended = await learning.mended(space, [match.failure.fingerprint for match in like.values()])
     proven = await kept.of(space, run)
     alike = {test for failure in known for test in failure.tests} - set(bad)
-    judgements = verdict.judge_groups(
-        causes,
-        histories,
-        run,
-        earlier,
-        proofs=proven.proofs,
-        known_flaky=verdict.flaky_prints((await space.store.tests(sorted(alike))).values()) if alike else (),
-        fixed=learnt.fixed,
-        weakened=learnt.weakened,
-    )
+    others = await space.store.tests(sorted(alike)) if alike else {}
+    judgements = _judged(space, run, earlier, causes, histories, others, proven.proofs, learnt)
     from pytest_recall import advice, suggestions  # noqa: PLC0415 - no server needs them before its first failure
 
     advised = await advice.advise(space, run, causes, histories, earlier)
@@ -116,6 +110,36 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
             *space.store.troubles,
         ),
     )
+
+
+def _judged(  # noqa: PLR0917 - all that a verdict may look at
+    space: Workspace,
+    run: Run,
+    earlier: Run | None,
+    causes: Sequence[groups.Group],
+    histories: Mapping[str, TestHistory],
+    others: Mapping[str, TestHistory],
+    proofs: Mapping[str, Proof],
+    learnt: learning.Remembered,
+) -> Sequence[verdict.Judgement]:
+    """A judgement for each of *causes*: the one of before, where all that it was made of is the same."""
+    key = (run.id, earlier.id if earlier else "", dict(proofs), learnt.fixed, learnt.weakened)
+    made_of = (*histories.values(), *others.values())
+    found: Sequence[verdict.Judgement]
+    before, known, found = space.explained
+    if before != key or len(known) != len(made_of) or not all(map(is_, known, made_of)):
+        found = verdict.judge_groups(
+            causes,
+            histories,
+            run,
+            earlier,
+            proofs=proofs,
+            known_flaky=verdict.flaky_prints(others.values()),
+            fixed=learnt.fixed,
+            weakened=learnt.weakened,
+        )
+        space.explained = key, made_of, found
+    return found
 
 
 def _seen(

@@ -33,13 +33,11 @@ class Outcome(StrEnum):
         str.__hash__
     )  # Enum's own is Python code, and each test of each run is asked for it several times
 
-    @property
-    def bad(self) -> bool:
-        """Whether this outcome keeps a run from being called passed."""
-        return self in _BAD
+    bad: bool  # whether it keeps a run from being called passed
 
 
-_BAD = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED, Outcome.NOT_RUN})
+for _outcome in Outcome:  # no property, for the same reason
+    _outcome.bad = _outcome.value in {"failed", "error", "timed_out", "crashed", "not_run"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

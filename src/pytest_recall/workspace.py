@@ -88,6 +88,11 @@ class Workspace:
         self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
         self.slow: tuple[Any, Any] = (None, None)  # what it made of them last, and of which
         self.judged: dict[int, Any] = {}  # the verdicts on many tests that `judging` gave last
+        self.explained: tuple[Any, ...] = (
+            None,
+            (),
+            (),
+        )  # those on the causes of a run that `meaning` gave last
         self.ingested: deque[RunRow] = deque(maxlen=_INGESTED)  # captured runs that this process took in
         self.unreadable = 0  # files that should have been such runs
 

@@ -170,6 +170,20 @@ async def test_a_cause_counts_as_seen_before_only_in_other_runs(make_project, co
         assert "seen_before" not in again["run"]["failures"][0]
 
 
+async def test_a_verdict_on_a_run_gives_way_to_what_is_learnt_later(make_project, connect, tmp_path):
+    red = tmp_path / "red"
+    red.touch()
+    source = f"from pathlib import Path\ndef test_one(): assert not Path({str(red)!r}).exists()\n"
+    async with connect(make_project({"test_a.py": source})) as agent:
+        first = await agent.call("run_tests")
+        told = [await agent.call("test_history", view="run", run_id=first["run_id"]) for _ in range(2)]
+        assert [one["run"]["failures"][0]["verdict"] for one in told] == ["not_enough_evidence"] * 2
+        red.unlink()
+        await agent.call("run_tests")
+        told = [await agent.call("test_history", view="run", run_id=first["run_id"]) for _ in range(2)]
+        assert [one["run"]["failures"][0]["verdict"] for one in told] == ["flaky"] * 2
+
+
 async def test_a_cause_is_known_by_any_of_its_fingerprints(make_project, connect):
     source = "import pytest\n@pytest.mark.parametrize('n', [1, 2])\ndef test_one(n): assert n == 3\n"
     async with connect(make_project({"test_a.py": source})) as agent:

@@ -321,12 +321,10 @@ def answer(report: Report, *, full: bool = False, joined: bool = False) -> RunAn
     if report.run.status is Status.PASSED and not full:
         most = GREEN + MEASURED if report.run.request.coverage else GREEN
     levels = (*_FULL, *_CONCISE) if full else _CONCISE
-    made = _at(report, levels[0], joined=joined)
-    for level in levels:
-        made = _at(report, level, joined=joined)
-        if size(made) <= most:
-            break
-    return made
+    tried = (_at(report, level, joined=joined) for level in levels)
+    return next((made for made in tried if size(made) <= most), None) or _at(
+        report, levels[-1], joined=joined
+    )
 
 
 def under_way(job: Job[Report], waited_s: float, *, joined: bool) -> RunAnswer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 from pathlib import PurePath
 
@@ -55,6 +56,7 @@ def first_ids(ids: Iterable[str], number: int, most: int = 300) -> list[str]:
     return [middle(test_id, most) for test_id in islice(ids, number)]
 
 
+@lru_cache(maxsize=1_024)
 def short_path(path: str, root: str, most: int = 80) -> str:
     """*path* relative to *root* where it lies inside, with its middle left out where it is long."""
     with contextlib.suppress(ValueError):

@@ -55,12 +55,12 @@ def own(samples: Sequence[Sample], here: Sample) -> list[Sample]:
 
     A line goes on from what there was before its first run: all of its work tree, and what others ran committed.
     """
-    mine = _read(here.line)
+    mine, ci = _read(here.line), _in_ci(here)
     found, begun = [], not mine.tree
     for sample in samples:
         line = _read(sample.line)
         begun = begun or line[:2] == mine[:2]
-        if _inside(line, mine, begun=begun) and _in_ci(sample) is _in_ci(here):
+        if (line == mine or _inside(line, mine, begun=begun)) and (sample.space == _CI) is ci:
             found.append(sample)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -35,10 +36,11 @@ class Past:
     ) -> None:
         every = {(s.run, s.attempt): s for s in (*(history.samples if history else ()), *now)}
         green = _GREEN | {Outcome.XFAILED} if xfailed else _GREEN
-        telling = (s for s in every.values() if s.outcome.bad or s.outcome in green)
-        self.samples = sorted(telling, key=_when)
-        run = now[-1].run if now else self.samples[-1].run if self.samples else ""
-        self.samples = [in_full(s) if s.run == run or s.run in on_purpose else s for s in self.samples]
+        telling = [s for s in every.values() if s.outcome.bad or s.outcome in green]
+        telling.sort(key=_when)
+        run = now[-1].run if now else telling[-1].run if telling else ""
+        full = {run, *on_purpose}
+        self.samples = [in_full(s) if s.run in full else s for s in telling]
         self.now = [s for s in self.samples if s.run == run]
 
     @property
@@ -161,12 +163,20 @@ class Past:
 
     def _shifted(self, key: tuple[str, str]) -> list[Sample]:
         """Those of the cell *key* and of the tests run alone in it: green, then red in all of at least three reruns too."""
-        revision, environment = key[0], without_seed(key[1])
-        alike = [k for k in self.cells if k[0] == revision and without_seed(k[1]) == environment]
+        alike = self._kin[key[0], without_seed(key[1])]
+        if sum(self._bad[k] for k in alike) <= _RERUNS:
+            return []
         found = sorted((s for k in alike for s in self.cells[k]), key=_when)
         bad = [n for n, s in enumerate(found) if s.outcome.bad]
-        once = len(bad) > _RERUNS and bad[0] > 0 and bad[-1] - bad[0] == len(bad) - 1
-        return found if once else []
+        return found if bad[0] > 0 and bad[-1] - bad[0] == len(bad) - 1 else []
+
+    @cached_property
+    def _kin(self) -> defaultdict[tuple[str, str], list[tuple[str, str]]]:
+        """The cells by revision and environment, whatever the company and the order."""
+        found: defaultdict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+        for revision, environment in self.cells:
+            found[revision, without_seed(environment)].append((revision, environment))
+        return found
 
     @property
     def flaky_prints(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from pytest_recall.history import lines
 from pytest_recall.history.odds import posterior_real, red_again, wilson
 from pytest_recall.history.past import Past, both
 from pytest_recall.history.proof import Proof
-from pytest_recall.history.trend import ALONE, SHARED, SOME, without_seed
+from pytest_recall.history.trend import ALONE, SOME, without_seed
 from pytest_recall.model import Outcome, Sample
 
 _REPRODUCED = 2  # attempts that failed, and none that passed
@@ -116,7 +116,7 @@ def _order(case: Case) -> Found | None:
 
 def _seed(case: Case) -> Found | None:
     """One order seed ≠ the others, each seen twice (E3)."""
-    seed = _follows(case.past, lambda s: s.environment, lambda s: _company(s.environment))
+    seed = _follows(case.past, lambda environment: environment, _company)
     if not seed:
         return None
     return Found(
@@ -168,7 +168,7 @@ def _undecided(case: Case) -> Found | None:
 
 def _environment(case: Case) -> Found | None:
     """The outcome follows the environment on one revision (E2)."""
-    follows = _follows(case.past, lambda s: without_seed(s.environment), lambda _: "")
+    follows = _follows(case.past, without_seed, lambda _: "")
     if not follows:
         return None
     return Found(
@@ -386,22 +386,30 @@ def _mended(case: Case) -> Found | None:
 # --- what the rules share --------------------------------------------------------------------
 
 
-def _follows(past: Past, key: Callable[[Sample], str], among: Callable[[Sample], str]) -> str:
-    """How the outcome follows *key* on the revisions where it had two values or more; "" if it does not.
+def _follows(past: Past, key: Callable[[str], str], among: Callable[[str], str]) -> str:
+    """How the outcome follows *key*, of an environment, on the revisions where it had two values or more; "" if it does not.
 
-    Only samples with the same *among* are set against each other, twice on either side at least.
+    Only cells with the same *among* are set against each other, of two samples at least on either side.
     """
-    own, group = key(past.here), among(past.here)
-    set_against = [
-        (s, key(s) == own)
-        for s in past.samples
-        if s.revision and among(s) == group and not s.environment.endswith(SHARED)
-    ]
-    here, elsewhere = ({s.revision for s, same in set_against if same is side} for side in (True, False))
-    if past.here.revision not in here & elsewhere:
+    own, group = key(past.here.environment), among(past.here.environment)
+    if all(key(environment) == own for revision, environment in past.cells if revision == past.here.revision):
         return ""  # nearly always
-    mine = [s for s, same in set_against if same and s.revision in elsewhere]
-    others = [s for s, same in set_against if not same and s.revision in here]
+    set_against = {
+        cell: key(environment) == own
+        for cell in past.cells
+        for environment in cell[1:]
+        if among(environment) == group
+    }
+    here, elsewhere = (
+        {cell[0] for cell, same in set_against.items() if same is side} for side in (True, False)
+    )
+    revisions = here & elsewhere
+    if past.here.revision not in revisions:
+        return ""
+    known = [
+        (s, same) for cell, same in set_against.items() if cell[0] in revisions for s in past.cells[cell]
+    ]
+    mine, others = ([s for s, same in known if same is side] for side in (True, False))
     if min(len(mine), len(others)) < _PROVEN or both(mine) or both(others):
         return ""
     if mine[0].outcome.bad is others[0].outcome.bad:
