@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import learning, resembling, survey
+from pytest_recall import learning, resembling, strangers, survey
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import similar, trend, verdict
@@ -510,8 +510,9 @@ class App:
         )
 
     async def troubles(self, project: str) -> tuple[str, ...]:
-        """What keeps the store from answering in full, in words for a reader; empty when all is well."""
-        return (await self.workspaces.get(project)).store.troubles
+        """What keeps the store from answering in full, or of this project alone, for a reader; empty when all is well."""
+        space = await self.workspaces.get(project)
+        return tuple(filter(None, (*space.store.troubles, await strangers.trouble(space))))
 
 
 async def _learn(space: Workspace, run: Run) -> str:

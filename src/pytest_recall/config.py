@@ -52,6 +52,12 @@ class Settings(BaseModel):
     store_folder: Annotated[
         str, Field(description="where runs are kept; default: <project>/.pytest-recall")
     ] = ""
+    store_project: Annotated[
+        str,
+        Field(
+            description="what tells projects apart on a Chroma server; default: the name of the main folder"
+        ),
+    ] = ""
     store_token: Annotated[
         str, Field(description="sent to the Chroma server as a bearer token", repr=False)
     ] = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from operator import is_
 from typing import TYPE_CHECKING
 
-from pytest_recall import learning, resembling
+from pytest_recall import learning, resembling, strangers
 from pytest_recall.errors import listed, quoted
 from pytest_recall.history import compare, groups, similar, trend, verdict
 from pytest_recall.model import FailureHistory, Note, Run, RunRow, Status, TestHistory, Transition
@@ -108,6 +108,7 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
             *run.notes,
             *run.doubts,
             *space.store.troubles,
+            *filter(None, [await strangers.trouble(space)]),
         ),
     )
 

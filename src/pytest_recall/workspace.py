@@ -88,6 +88,7 @@ class Workspace:
         self.timed: dict[str, Any] = {}  # durations of recent runs, kept by `survey`
         self.slow: tuple[Any, Any] = (None, None)  # what it made of them last, and of which
         self.judged: dict[int, Any] = {}  # the verdicts on many tests that `judging` gave last
+        self.strangers: str | None = None  # what `strangers` found; None: it has not looked
         self.explained: tuple[Any, ...] = (
             None,
             (),
@@ -432,7 +433,7 @@ def _is_bare(folder: Path) -> bool:
 def _backend(settings: Settings, folder: Path, root: Path) -> Backend:
     """Where the index lives, by the settings. Raises BadSetting."""
     where = settings.store
-    project = main_name(root)
+    project = settings.store_project or main_name(root)
     if where == "embedded":
         return Embedded(folder=str(folder), embedding=settings.embedding)
     if where == "cloud":

@@ -132,6 +132,15 @@ async def test_machines_that_share_a_chroma_server_share_their_memory(
             assert failing["failed"] == 1
 
 
+async def test_projects_of_one_name_are_told_apart_by_a_setting(make_project, connect, chroma_server):
+    one, other = (make_project(A, name=f"{team}/app") for team in ("red", "blue"))
+    async with connect(one, "--store", chroma_server) as agent:
+        await agent.call("run_tests")
+        assert (await agent.call("test_history"))["failing"]
+    async with connect(other, "--store", chroma_server, PYTEST_RECALL_STORE_PROJECT="blue-app") as agent:
+        assert "No run is kept yet." in (await agent.call("test_history"))["remarks"]
+
+
 async def test_job_whose_disk_goes_with_it_leaves_what_it_kept_on_the_server(
     make_project, connect, chroma_server, tmp_path
 ):

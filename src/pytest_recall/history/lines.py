@@ -50,6 +50,17 @@ def of(run: Run) -> str:
     return "/".join(parts) + (_DIRTY if revision.dirty else "")
 
 
+def tree(root: str) -> str:
+    """How lines name the work tree in that folder."""
+    return _short(root)
+
+
+def of_another(one: Placed, tree: str) -> bool:
+    """Whether *one* is known to be of another work tree than that; CI has none."""
+    line = _read(one.line)
+    return bool(line.tree) and line.tree not in {tree, _CI} and not _in_ci(one)
+
+
 def own(samples: Sequence[Sample], here: Sample) -> list[Sample]:
     """Those of *samples* (oldest first) that are the past of *here*: of its line.
 
