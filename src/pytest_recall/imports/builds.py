@@ -31,15 +31,12 @@ def folder(name: str) -> str:
 
 
 def builds(parts: Iterable[Part]) -> list[list[Part]]:
-    """The parts of each run: those near in time, where each has tests of its own; else every part is a run."""
-    found: list[list[Part]] = []
-    until = 0.0
-    for part in sorted(parts, key=lambda part: (part.begin, part.name)):
-        if not found or part.begin > until + _GAP_S:
-            found.append([])
-        found[-1].append(part)
-        until = max(until, part.begin + part.report.duration_s)
-    return [group for near in found for group in ([near] if _differ(near) else [[part] for part in near])]
+    """The parts of each run: those of one folder, near in time, where each has tests of its own; else every part is a run."""
+    folders = dict[str, list[Part]]()
+    for part in parts:
+        folders.setdefault(folder(part.name), []).append(part)
+    near = [group for of_folder in folders.values() for group in _near(of_folder)]
+    return [run for group in near for run in ([group] if _differ(group) else [[part] for part in group])]
 
 
 def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
@@ -61,6 +58,18 @@ def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
         notes=(f"Put together from {len(parts)} reports of one folder.", *list(told)[:20]),
     )
     return report, b"".join(sorted(blake2b(part.content).digest() for part in parts))
+
+
+def _near(parts: Iterable[Part]) -> list[list[Part]]:
+    """*parts*, split where nothing happened for so long that another build must have begun."""
+    found: list[list[Part]] = []
+    until = 0.0
+    for part in sorted(parts, key=lambda part: (part.begin, part.name)):
+        if not found or part.begin > until + _GAP_S:
+            found.append([])
+        found[-1].append(part)
+        until = max(until, part.begin + part.report.duration_s)
+    return found
 
 
 def _differ(parts: Sequence[Part]) -> bool:
