@@ -161,14 +161,13 @@ class _Intake:
 
     def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[Taken]:
         """Parts from one place, as runs."""
+        origin = waiting[0].origin
         for parts in builds.builds(one.part for one in waiting if one.part):
-            told, content = builds.whole(parts) if len(parts) > 1 else (parts[0].report, parts[0].content)
-            at = min(part.at for part in parts)
-            run = report.run(told, replace(waiting[0].origin, at=at), content)
-            name = (
-                parts[0].name if len(parts) == 1 else f"{builds.folder(parts[0].name)} ({len(parts)} reports)"
-            )
-            yield self._kept(name.strip(), (run,))
+            modules = list(builds.folders(parts).values())
+            # One that was imported by itself stays a run, and the others are none of its build then.
+            known = len(modules) > 1 and any(self._before(_run(module, origin)) for module in modules)
+            for some in modules if known else [parts]:
+                yield self._kept(builds.title(some), (_run(some, origin),))
 
     def _kept(self, name: str, runs: Iterable[Run], broken: tuple[str, ...] = (), data: bytes = b"") -> Taken:
         kept, known, poorer, doubled = list[Run](), list[str](), list[str](), list[str]()
@@ -222,6 +221,11 @@ class _Intake:
         if run.id in self._ids:
             return run.id
         return self._contents.get(report.content_of(run.id), "") if run.lost else ""
+
+
+def _run(parts: Sequence[builds.Part], origin: report.Origin) -> Run:
+    told, content = builds.whole(parts) if len(parts) > 1 else (parts[0].report, parts[0].content)
+    return report.run(told, replace(origin, at=min(part.at for part in parts)), content)
 
 
 def _named(run: Run) -> Iterator[str]:

@@ -282,6 +282,53 @@ def test_reports_of_the_same_tests_in_one_folder_are_runs_of_their_own(make_proj
     assert len(take(str(folder), project=project)["imported"]) == 3
 
 
+MODULES = ("a/target/surefire-reports", "b/target/failsafe-reports", "c/build/test-results/test")
+
+
+@pytest.mark.parametrize("pack", ["folder", "zip"])
+def test_modules_of_one_build_are_one_run(make_project, tmp_path, take, pack):
+    project, build = make_project({"test_a.py": ""}), tmp_path / "build"
+    for number, (name, module) in enumerate(zip("ABC", MODULES, strict=True)):
+        surefire(build / module, **{name: f"2026-01-02T08:{20 * number:02}:00Z"})
+    given = str(build) if pack == "folder" else shutil.make_archive(str(tmp_path / "a"), pack, build)
+    [run] = take(given, "--job", "mvn", project=project)["imported"]
+    assert run["counts"] == {"passed": 3, "collected": 3}
+    assert run["source"] == f"{given}{'/' if pack == 'folder' else '!'} (3 reports of 3 folders)"
+    assert run["notes"] == ["Put together from 3 reports of 3 folders."]
+    known = take(*(str(build / module) for module in reversed(MODULES)), project=project)["known"]
+    assert [one["run_id"] for one in known] == [run["run_id"]]
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("b/target/surefire-reports", {"A": "2026-01-02T08:20:00Z"}),
+        ("b/target/surefire-reports", {"B": "2026-01-02T10:00:00Z"}),
+        ("b/target/surefire-reports", {"B": ""}),
+        ("another/job", {"B": "2026-01-02T08:20:00Z"}),
+    ],
+    ids=["the same tests", "hours later", "no time", "no module"],
+)
+def test_folders_that_may_be_of_two_builds_are_runs_of_their_own(
+    make_project, tmp_path, take, *, module, told
+):
+    project = make_project({"test_a.py": ""})
+    surefire(tmp_path / "build" / MODULES[0], A="2026-01-02T08:00:00Z", C="2026-01-02T08:00:00Z")
+    surefire(tmp_path / "build" / module, **told)
+    runs = take(str(tmp_path / "build"), project=project)["imported"]
+    assert sorted(run["counts"]["passed"] for run in runs) == [1, 2]
+
+
+def test_module_that_was_imported_by_itself_is_not_kept_twice(make_project, tmp_path, take):
+    project, build = make_project({"test_a.py": ""}), tmp_path / "build"
+    surefire(build / MODULES[0], A="2026-01-02T08:00:00Z", B="2026-01-02T08:00:02Z")
+    surefire(build / MODULES[1], C="2026-01-02T08:01:00Z")
+    [first] = take(str(build / MODULES[0]), project=project)["imported"]
+    answer = take(str(build), project=project)
+    assert [one["run_id"] for one in answer["known"]] == [first["run_id"]]
+    assert [one["counts"]["passed"] for one in answer["imported"]] == [1]
+
+
 def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)
