@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from pytest_recall.errors import Unimportable, UnreadableRun
 from pytest_recall.imports import builds, formats, report
+from pytest_recall.imports.doubles import doubles
 from pytest_recall.imports.github import GitHub, Workflow, pipeline
 from pytest_recall.imports.places import Places
 from pytest_recall.imports.sources import Document, Refused, Sources
@@ -17,7 +19,7 @@ from pytest_recall.running import captured
 from pytest_recall.store import shape
 from pytest_recall.workspace import Workspace
 
-_MOST_WAITING = 64 << 20  # bytes of reports that may be of one run
+_MOST_WAITING = 64 << 20  # bytes of reports that may belong together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,16 @@ class Taken:
     known: tuple[str, ...] = ()  # ids of those that were there before
     refused: tuple[str, ...] = ()  # what could not be read, and why
     poorer: tuple[str, ...] = ()  # those of `known` that lack the revision or the job that is told now
+    doubled: tuple[str, ...] = ()  # ids of runs that tell, and tell more of, what this document tells
 
 
 def take_in(
     space: Workspace, sources: Iterable[Document | Refused], origin: report.Origin, wanted: str = ""
 ) -> Iterator[Taken]:
     """Keep the runs of *sources*. Raises `StoreUnavailable` where the disk refuses."""
-    yield from _Intake(space, wanted).take_all(sources, origin)
+    intake = _Intake(space, wanted)
+    yield from intake.take_all(sources, origin)
+    yield from intake.settle()
 
 
 def take_in_github(
@@ -63,6 +68,23 @@ def take_in_github(
                 )
                 sources = Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}"))
                 yield from intake.take_all(sources, origin)
+            yield from intake.settle()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """A report of what may be a part of a run, or told by what is yet to be read."""
+
+    document: Document
+    origin: report.Origin
+    found: formats.Found
+
+    @property
+    def part(self) -> builds.Part | None:
+        document, told = self.document, self.found.part
+        if told is None:
+            return None
+        return builds.Part(name=document.name, content=document.data, at=document.at, report=told)
 
 
 class _Intake:
@@ -76,18 +98,46 @@ class _Intake:
         self._ids = {path.stem for path in paths}
         # A report that tells no time has that of its file, which a copy of it need not share.
         self._contents = {report.content_of(path.stem): path.stem for path in paths}
-        self._parts: list[builds.Part] = []  # of one folder, which may be of one run
+        self._waiting: list[_Waiting] = []
+        self._sessions: list[Run] = []  # that tell of themselves, read meanwhile
+        self._doubles: dict[str, str] = {}  # runs of what is settled → sessions that are the same
+        self._size = 0  # of all that was read meanwhile
 
     def take_all(self, sources: Iterable[Document | Refused], origin: report.Origin) -> Iterator[Taken]:
-        """Keep the runs of *sources*, all from one place."""
+        """Read *sources*, all from one place; what may belong together waits until it is told to `settle`."""
         for one in sources:
             if isinstance(one, Refused):
                 yield Taken(name=one.name, refused=(one.why,))
             else:
                 yield from self._take(one, origin)
-        yield from self._whole(origin)
+                if self._size > _MOST_WAITING:
+                    yield from self.settle(builds.folder(one.name))
+
+    def settle(self, reading: str | None = None) -> Iterator[Taken]:
+        """Keep what waits, but for what lies in the folder that is being *reading*, unless nothing else does."""
+        folders = {builds.folder(one.document.name) for one in self._waiting}
+        stays = reading if folders - {reading} else None
+        ready, waiting = list[_Waiting](), list[_Waiting]()
+        for one in self._waiting:
+            (waiting if builds.folder(one.document.name) == stays else ready).append(one)
+        told = [pair for one in ready for pair in zip(one.found.runs, one.found.reports, strict=True)]
+        self._doubles = doubles(told, self._sessions)
+        self._waiting, self._sessions, self._size = (
+            waiting,
+            [],
+            sum(len(one.document.data) for one in waiting),
+        )
+        parts = list[_Waiting]()
+        for one in ready:
+            if one.part is not None and one.found.runs[0].id not in self._doubles:
+                parts.append(one)
+            else:
+                yield self._kept(one.document.name, one.found.runs, data=one.document.data)
+        for _, some in groupby(parts, key=lambda one: id(one.origin)):
+            yield from self._whole(list(some))
 
     def _take(self, document: Document, origin: report.Origin) -> Iterator[Taken]:
+        self._size += len(document.data)
         if (self._wanted or formats.sniff(document.data)) == "capture":
             yield self._captured(document, origin)
             return
@@ -103,36 +153,29 @@ class _Intake:
         except Unimportable as error:
             yield Taken(name=document.name, refused=(str(error),))
             return
-        if found.part is None or self._before(found.runs[0]):
-            yield self._kept(document.name, found.runs, found.broken, document.data)
+        if not found.reports or all(self._before(run) for run in found.runs):
+            self._sessions += [run for run in found.runs if not run.lost]
+            yield self._kept(document.name, found.runs, found.broken)
             return
-        part = builds.Part(name=document.name, content=document.data, at=document.at, report=found.part)
-        if not self._joins(part):
-            yield from self._whole(origin)
-        self._parts.append(part)
+        self._waiting.append(_Waiting(document=document, origin=origin, found=found))
 
-    def _joins(self, part: builds.Part) -> bool:
-        """Whether *part* can be of one run with those that wait."""
-        size = sum(len(one.content) for one in self._parts) + len(part.content)
-        same = all(builds.folder(one.name) == builds.folder(part.name) for one in self._parts[-1:])
-        return same and size <= _MOST_WAITING
-
-    def _whole(self, origin: report.Origin) -> Iterator[Taken]:
-        """What waits, as runs."""
-        waiting, self._parts = self._parts, []
-        for parts in builds.builds(waiting):
-            told, content = builds.whole(parts) if len(parts) > 1 else (parts[0].report, parts[0].content)
-            at = min(part.at for part in parts)
-            run = report.run(told, replace(origin, at=at), content)
-            name = (
-                parts[0].name if len(parts) == 1 else f"{builds.folder(parts[0].name)} ({len(parts)} reports)"
-            )
-            yield self._kept(name.strip(), (run,))
+    def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[Taken]:
+        """Parts from one place, as runs."""
+        origin = waiting[0].origin
+        for parts in builds.builds(one.part for one in waiting if one.part):
+            modules = list(builds.folders(parts).values())
+            # One that was imported by itself stays a run, and the others are none of its build then.
+            known = len(modules) > 1 and any(self._before(_run(module, origin)) for module in modules)
+            for some in modules if known else [parts]:
+                yield self._kept(builds.title(some), (_run(some, origin),))
 
     def _kept(self, name: str, runs: Iterable[Run], broken: tuple[str, ...] = (), data: bytes = b"") -> Taken:
-        kept, known, poorer = list[Run](), list[str](), list[str]()
+        kept, known, poorer, doubled = list[Run](), list[str](), list[str](), list[str]()
         for run in runs:
             before = self._before(run)
+            if run.id in self._doubles and not before:
+                doubled.append(self._doubles[run.id])
+                continue
             if before:
                 known.append(before)
                 poorer += [before] if self._is_poorer(before, run) else []
@@ -142,7 +185,14 @@ class _Intake:
             self._ids.add(run.id)
             self._contents[report.content_of(run.id)] = run.id
             kept.append(run)
-        return Taken(name=name, runs=tuple(kept), known=tuple(known), refused=broken, poorer=tuple(poorer))
+        return Taken(
+            name=name,
+            runs=tuple(kept),
+            known=tuple(known),
+            refused=broken,
+            poorer=tuple(poorer),
+            doubled=tuple(doubled),
+        )
 
     def _is_poorer(self, known: str, run: Run) -> bool:
         """Whether the run kept as *known* was imported without the revision or the job that *run* has."""
@@ -159,6 +209,7 @@ class _Intake:
             run = captured.brought(document.data, str(origin.root), origin.space)
         except UnreadableRun as error:
             return Taken(name=document.name, refused=(str(error),))
+        self._sessions.append(run)
         if run.id in self._ids:
             return Taken(name=document.name, known=(run.id,))
         self._store.keep(run, RunFiles())
@@ -170,6 +221,11 @@ class _Intake:
         if run.id in self._ids:
             return run.id
         return self._contents.get(report.content_of(run.id), "") if run.lost else ""
+
+
+def _run(parts: Sequence[builds.Part], origin: report.Origin) -> Run:
+    told, content = builds.whole(parts) if len(parts) > 1 else (parts[0].report, parts[0].content)
+    return report.run(told, replace(origin, at=min(part.at for part in parts)), content)
 
 
 def _named(run: Run) -> Iterator[str]:

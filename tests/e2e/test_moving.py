@@ -2,9 +2,14 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from textwrap import dedent
+from types import MappingProxyType
 
 import pytest
 
@@ -71,10 +76,10 @@ def exported(recall):
     return call
 
 
-def plain(project: Path, *words: str) -> None:
+def plain(project: Path, *words: str, environ: Mapping[str, str] = MappingProxyType({})) -> None:
     """A run of pytest without us."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")} | environ
     done = subprocess.run(command, cwd=project, env=environ, capture_output=True, check=False, timeout=120)
     assert done.returncode == 1, done.stdout
 
@@ -177,6 +182,66 @@ def test_known_run_that_lacks_the_revision_is_named_with_what_helps(make_project
     assert "warnings" not in take(*words, project=project)
 
 
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> Path:
+    """What a CI job uploads that keeps the plugin's file and reports of the very same session."""
+    root = tmp_path_factory.mktemp("job")
+    (root / "test_a.py").write_text(dedent(FILES["tests/test_a.py"]))
+    kept = root / "artefact"
+    environ = {"PYTHONPATH": str(Path(__file__).parents[2] / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    reports = (f"--junitxml={kept}/r.xml", "--json-report", f"--json-report-file={kept}/r.json")
+    plain(root, "-p", "recall_probe.plugin", "--recall", *reports, environ=environ)
+    shutil.move(root / ".pytest-recall", kept)
+    return kept
+
+
+@pytest.mark.parametrize("pack", ["folder", "zip", "gztar"])
+def test_reports_of_a_session_that_tells_of_itself_are_passed_over_and_named(
+    make_project, job, tmp_path, *, recall, take, pack
+):
+    project = make_project({"pyproject.toml": ""})  # the ids are guessed: no such file is here
+    given = str(job) if pack == "folder" else shutil.make_archive(str(tmp_path / "a"), pack, job)
+    answer = take(given, project=project)
+    [kept] = answer["imported"]
+    assert kept["format"] == "plugin"
+    assert {re.split("[/!]", one["source"])[-1] for one in answer["doubled"]} == {"r.json", "r.xml"}
+    assert {one["run_id"] for one in answer["doubled"]} == {kept["run_id"]}
+    again = take(given, project=project)
+    assert ([one["run_id"] for one in again["known"]], len(again["doubled"])) == ([kept["run_id"]], 2)
+    assert f"r.xml tells the same run as {kept['run_id']}" in recall("import", given, project=project)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        (r'timestamp="\d+', 'timestamp="2020'),
+        (r'(name="test_add\[plain\]" time=)"[^"]*"', r'\1"0.750"'),
+        (r'name="test_total"', 'name="test_sum"'),
+        (r"<skipped.*?</skipped>", ""),
+    ],
+    ids=["another time", "another duration", "another test", "another outcome"],
+)
+def test_report_of_a_session_that_may_be_another_is_kept(
+    make_project, job, tmp_path, *, take, pattern, instead
+):
+    artefact = tmp_path / "artefact"
+    shutil.copytree(job, artefact)
+    told = (job / "r.xml").read_text()
+    (artefact / "r.xml").write_text(other := re.sub(pattern, instead, told, count=1))
+    assert other != told
+    answer = take(str(artefact), project=make_project({"pyproject.toml": ""}))
+    assert sorted(one["format"] for one in answer["imported"]) == ["junit", "plugin"]
+
+
+def test_two_reports_that_may_each_be_of_one_session_are_both_kept(make_project, job, tmp_path, take):
+    matrix = tmp_path / "artefacts"
+    shutil.copytree(job, matrix / "one")
+    (matrix / "two").mkdir()
+    (matrix / "two" / "r.xml").write_text((job / "r.xml").read_text() + " ")
+    answer = take(str(matrix), project=make_project({"pyproject.toml": ""}))
+    assert sorted(one["format"] for one in answer["imported"]) == ["junit", "junit", "plugin"]
+
+
 def surefire(folder: Path, **classes: str) -> Path:
     """One report a class; *classes* are names with when each began and what its test holds, or nothing."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -217,6 +282,53 @@ def test_reports_of_the_same_tests_in_one_folder_are_runs_of_their_own(make_proj
     assert len(take(str(folder), project=project)["imported"]) == 3
 
 
+MODULES = ("a/target/surefire-reports", "b/target/failsafe-reports", "c/build/test-results/test")
+
+
+@pytest.mark.parametrize("pack", ["folder", "zip"])
+def test_modules_of_one_build_are_one_run(make_project, tmp_path, take, pack):
+    project, build = make_project({"test_a.py": ""}), tmp_path / "build"
+    for number, (name, module) in enumerate(zip("ABC", MODULES, strict=True)):
+        surefire(build / module, **{name: f"2026-01-02T08:{20 * number:02}:00Z"})
+    given = str(build) if pack == "folder" else shutil.make_archive(str(tmp_path / "a"), pack, build)
+    [run] = take(given, "--job", "mvn", project=project)["imported"]
+    assert run["counts"] == {"passed": 3, "collected": 3}
+    assert run["source"] == f"{given}{'/' if pack == 'folder' else '!'} (3 reports of 3 folders)"
+    assert run["notes"] == ["Put together from 3 reports of 3 folders."]
+    known = take(*(str(build / module) for module in reversed(MODULES)), project=project)["known"]
+    assert [one["run_id"] for one in known] == [run["run_id"]]
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("b/target/surefire-reports", {"A": "2026-01-02T08:20:00Z"}),
+        ("b/target/surefire-reports", {"B": "2026-01-02T10:00:00Z"}),
+        ("b/target/surefire-reports", {"B": ""}),
+        ("another/job", {"B": "2026-01-02T08:20:00Z"}),
+    ],
+    ids=["the same tests", "hours later", "no time", "no module"],
+)
+def test_folders_that_may_be_of_two_builds_are_runs_of_their_own(
+    make_project, tmp_path, take, *, module, told
+):
+    project = make_project({"test_a.py": ""})
+    surefire(tmp_path / "build" / MODULES[0], A="2026-01-02T08:00:00Z", C="2026-01-02T08:00:00Z")
+    surefire(tmp_path / "build" / module, **told)
+    runs = take(str(tmp_path / "build"), project=project)["imported"]
+    assert sorted(run["counts"]["passed"] for run in runs) == [1, 2]
+
+
+def test_module_that_was_imported_by_itself_is_not_kept_twice(make_project, tmp_path, take):
+    project, build = make_project({"test_a.py": ""}), tmp_path / "build"
+    surefire(build / MODULES[0], A="2026-01-02T08:00:00Z", B="2026-01-02T08:00:02Z")
+    surefire(build / MODULES[1], C="2026-01-02T08:01:00Z")
+    [first] = take(str(build / MODULES[0]), project=project)["imported"]
+    answer = take(str(build), project=project)
+    assert [one["run_id"] for one in answer["known"]] == [first["run_id"]]
+    assert [one["counts"]["passed"] for one in answer["imported"]] == [1]
+
+
 def test_export_imported_elsewhere_and_exported_again_is_the_same(make_project, tmp_path, recall, take):
     project, other = make_project(FILES), make_project({}, name="other")
     recall("run", project=project, code=1)
@@ -249,9 +361,11 @@ def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall,
 
 
 GH = """#!{python}
-import json, pathlib, sys
+import json, pathlib, shutil, sys
 words = sys.argv[1:]
 RUNS = {{
+    "6": dict(databaseId=6, headSha="d" * 40, headBranch="main", event="push", status="completed",
+              createdAt="2025-01-02T03:04:05Z", workflowName="CI"),
     "7": dict(databaseId=7, headSha="a" * 40, headBranch="main", event="push", status="completed",
               createdAt="2026-01-02T03:04:05Z", workflowName="CI",
               url="https://github.com/o/shop/actions/runs/7"),
@@ -272,6 +386,9 @@ match words:
             place = pathlib.Path(folder, job)
             place.mkdir()
             (place / ("index.html" if job == "docs" else "r.xml")).write_text("hi" if job == "docs" else CASE % job[-1])
+    case ["run", "download", "6", "--dir", folder]:
+        shutil.copytree("{job}", pathlib.Path(folder, "recall"), ignore=shutil.ignore_patterns("r.*"))
+        shutil.copytree("{job}", pathlib.Path(folder, "junit"), ignore=shutil.ignore_patterns(".*"))
     case ["run", "download", "8", "--dir", folder]:
         sys.exit("no valid artifacts found to download")
     case ["run", "view", "4", *_]:
@@ -283,11 +400,11 @@ match words:
 
 
 @pytest.fixture
-def gh(tmp_path) -> str:
+def gh(tmp_path, job) -> str:
     """A PATH with a `gh` that replays what GitHub's own says."""
     command = tmp_path / "bin" / "gh"
     command.parent.mkdir()
-    command.write_text(GH.format(python=sys.executable))
+    command.write_text(GH.format(python=sys.executable, job=job))
     command.chmod(0o755)
     return f"{command.parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -312,6 +429,15 @@ def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh, take
         "link": "https://github.com/o/shop/actions/runs/7",
     }
     assert len(take("--gh", "7", "--gh-artifact", "junit-*", project=project, path=gh)["known"]) == 2
+
+
+def test_artefacts_of_one_session_are_one_run(make_project, gh, take):
+    answer = take("--gh", "6", project=make_project({"pyproject.toml": ""}), path=gh)
+    assert [one["source"].split("/")[1] for one in answer["imported"]] == ["recall"]
+    assert [one["source"] for one in answer["doubled"]] == [
+        "GitHub run 6/junit/r.json",
+        "GitHub run 6/junit/r.xml",
+    ]
 
 
 def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh, take):

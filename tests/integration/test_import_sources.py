@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import random
 import stat
 import tarfile
 import zipfile
@@ -204,6 +205,57 @@ def test_broken_archives_are_named(tmp_path):
     encrypted[6] |= 1
     encrypted[encrypted.rindex(b"PK\x01\x02") + 8] |= 1
     assert torn(path, bytes(encrypted)) == {f"{path}!r.xml": "is encrypted"}
+
+
+def members(number: int) -> dict[str, bytes]:
+    """Reports of 20 kB that cannot be packed much."""
+    told = {f"{at}.xml": random.Random(at).randbytes(10_000).hex().encode() for at in range(number)}
+    return {name: XML + b"<!--" + text + b"-->" for name, text in told.items()}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_torn_tar_gives_what_is_whole_and_names_the_rest(tmp_path, mode):
+    path, whole = tmp_path / "torn", members(4)
+    data = tarred(whole, mode)
+    path.write_bytes(data[: len(data) * 6 // 10])
+    documents, refused, _ = found(path)
+    assert documents == {f"{path}!{name}": whole[name] for name in ("0.xml", "1.xml")}
+    assert refused == {
+        f"{path}!2.xml": "is broken: unexpected end of data",
+        str(path): "is a broken archive: unexpected end of data",
+    }
+    path.write_bytes(gzip.compress(data[: len(data) * 6 // 10]))  # as somebody packs what was torn before
+    assert len(found(path)[0]) == 2
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "damaged"])
+def test_tar_that_ends_between_two_files_or_at_a_damaged_header_is_named(tmp_path, cut):
+    path, whole = tmp_path / "torn", members(3)
+    data = bytearray(tarred(whole))
+    at = data.index(b"2.xml")
+    data[at + 150] ^= 0xFF
+    path.write_bytes(data[:at] if cut else data)
+    documents, refused, _ = found(path)
+    assert [name[-5:] for name in documents] == ["0.xml", "1.xml"]
+    assert refused == {
+        str(path): "is a broken archive: what comes after the last of these files is missing or damaged"
+    }
+
+
+def test_packed_report_that_was_torn_is_no_report(tmp_path):
+    path = tmp_path / "log.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"e":"capture"}\n' + members(1)["0.xml"])[:-2_000])
+    assert "is a broken archive" in torn(path, path.read_bytes())[str(path)]
+
+
+def test_zip_with_a_wrong_sum_of_one_member_gives_the_others(tmp_path):
+    path, whole = tmp_path / "torn.zip", members(3)
+    data = bytearray(zipped(whole))
+    data[data.rindex(b"PK\x01\x02", 0, data.rindex(b"1.xml")) + 16] ^= 0xFF
+    path.write_bytes(data)
+    documents, refused, _ = found(path)
+    assert documents == {f"{path}!{name}": whole[name] for name in ("0.xml", "2.xml")}
+    assert refused == {f"{path}!1.xml": "is broken: Bad CRC-32 for file '1.xml'"}
 
 
 def test_what_was_named_and_is_no_report_is_said_so(tmp_path):

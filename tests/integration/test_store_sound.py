@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -149,6 +151,61 @@ async def test_process_that_dies_as_a_new_index_takes_the_old_ones_place_loses_n
     async with opened(folder) as store:
         await store.status()
         assert await told(store) == WHOLE
+
+
+DYING = """
+import json, os, shutil, sys
+from pathlib import Path
+from pytest_recall.store.backend import Embedded
+from pytest_recall.store.worker import Worker
+
+template, *folders = map(Path, sys.argv[1:])
+class Killed(BaseException): ...
+
+def counted(step):
+    def call(*words, **options):
+        global left
+        left -= 1
+        if not left:
+            raise Killed
+        return step(*words, **options)
+    return call
+
+def told(folder):
+    worker = Worker(folder, Embedded(folder=str(folder)))
+    worker.rebuild()
+    if [path.name for path in folder.glob("chroma.old*")] != ["chroma.old"]:
+        worker.rebuild(anyway=True)
+    rows = worker.runs(limit=100, before="", since=0.0, space="", status="", scope="", asked=False)["rows"]
+    worker.close()
+    return len(rows), sorted(path.name for path in folder.glob("chroma.*"))
+
+steps = os.rename, shutil.rmtree
+for number, folder in enumerate(folders, 1):
+    shutil.copytree(template, folder)
+    left = number
+    os.rename, shutil.rmtree = map(counted, steps)
+    died = True
+    try:
+        Worker(folder, Embedded(folder=str(folder))).rebuild()
+        died = False
+    except Killed:
+        pass
+    os.rename, shutil.rmtree = steps
+    print(json.dumps([died, *told(folder)]))
+"""
+
+
+async def test_process_that_dies_at_any_step_of_a_second_rebuild_loses_nothing_of_what_the_first_put_aside(
+    folder, tmp_path
+):
+    shutil.copytree(folder / "chroma", folder / "chroma.old")
+    (folder / "chroma" / "chroma.sqlite3").write_bytes(b"torn")
+    command = [sys.executable, "-c", DYING, str(folder), *(str(tmp_path / str(step)) for step in range(6))]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    left = ["chroma.lock", "chroma.old"]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines == [[died, RUNS, left] for died in (*[True] * 5, False)], done.stderr.decode()
 
 
 async def test_runs_that_a_rebuild_cannot_take_over_are_told_until_they_are_found(folder):

@@ -41,6 +41,10 @@ class ImportAnswer(BaseModel):
     imported_omitted: int = 0
     known: list[Known] = []
     known_omitted: int = 0
+    doubled: Annotated[
+        list[Known], Field(description="reports passed over: the session itself tells more, as this run")
+    ] = []
+    doubled_omitted: int = 0
     refused: list[Refusal] = []
     refused_omitted: int = 0
     passed_over: Annotated[
@@ -60,12 +64,15 @@ def imported(taken: Sequence[Taken], *, passed_over: int = 0, warnings: Sequence
     """What came of an import."""
     kept = [(one.name, run) for one in taken for run in one.runs]
     known = [(one.name, run_id) for one in taken for run_id in one.known]
+    doubled = [(one.name, run_id) for one in taken for run_id in one.doubled]
     refused = [(one.name, why) for one in taken for why in one.refused]
     return ImportAnswer(
         imported=[_imported(name, run) for name, run in kept[:_MOST]],
         imported_omitted=max(0, len(kept) - _MOST),
         known=[Known(run_id=run_id, source=middle(name, 200)) for name, run_id in known[:_MOST]],
         known_omitted=max(0, len(known) - _MOST),
+        doubled=[Known(run_id=run_id, source=middle(name, 200)) for name, run_id in doubled[:_MOST]],
+        doubled_omitted=max(0, len(doubled) - _MOST),
         refused=[Refusal(source=middle(name, 200), why=head(why, 400)) for name, why in refused[:_MOST]],
         refused_omitted=max(0, len(refused) - _MOST),
         passed_over=passed_over,

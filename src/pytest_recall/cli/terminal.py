@@ -348,18 +348,23 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
         yield table
     for note in dict.fromkeys(note for one in answer.imported for note in one.notes):
         yield Text(plain(f"  {note}"), style="dim")
+    for double in answer.doubled:
+        yield Text(
+            plain(f"  {double.source} tells the same run as {double.run_id}, and less of it"), style="dim"
+        )
     for refusal in answer.refused:
         yield Text(plain(f"✗ {refusal.source}: {refusal.why}"), style="red")
-    kept, known, refused = (
+    kept, known, doubled, refused = (
         len(answer.imported) + answer.imported_omitted,
         len(answer.known) + answer.known_omitted,
+        len(answer.doubled) + answer.doubled_omitted,
         len(answer.refused) + answer.refused_omitted,
     )
     parts = [
         f"{kept} imported",
         f"{known} known before",
         f"{refused} refused",
-        f"{answer.passed_over} passed over",
+        f"{answer.passed_over + doubled} passed over",
     ]
     yield Text(
         ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing found", style="bold"

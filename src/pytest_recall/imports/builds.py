@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from os.path import commonprefix
 
 from pytest_recall.imports.report import Report
 
 _GAP_S = 3_600.0  # between parts of one build; nights and commits lie between builds
+# Where Maven's plugins and Gradle's tasks write, below each module.
+_MODULE = re.compile(
+    r"(?:^|[/\\!])(?:target[/\\](?:surefire|failsafe)-reports|build[/\\]test-results[/\\][^/\\]+)[/\\]$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +37,36 @@ def folder(name: str) -> str:
 
 
 def builds(parts: Iterable[Part]) -> list[list[Part]]:
-    """The parts of each run: those near in time, where each has tests of its own; else every part is a run."""
-    found: list[list[Part]] = []
-    until = 0.0
-    for part in sorted(parts, key=lambda part: (part.begin, part.name)):
-        if not found or part.begin > until + _GAP_S:
-            found.append([])
-        found[-1].append(part)
-        until = max(until, part.begin + part.report.duration_s)
-    return [group for near in found for group in ([near] if _differ(near) else [[part] for part in near])]
+    """The parts of each run: those of one folder, near in time, where each has tests of its own; else every part is a run.
+
+    So are those of a build's modules, if all tell their times; modules of two archives may be two jobs'.
+    """
+    runs = [run for some in folders(parts).values() for run in _joined([[part] for part in some])]
+    found, archives = list[list[Part]](), dict[str, list[list[Part]]]()
+    for run in runs:
+        if all(part.report.started_at and _MODULE.search(folder(part.name)) for part in run):
+            archives.setdefault(run[0].name.rpartition("!")[0], []).append(run)
+        else:
+            found.append(run)
+    return found + [run for modules in archives.values() for run in _joined(modules)]
+
+
+def folders(parts: Iterable[Part]) -> dict[str, list[Part]]:
+    """*parts* by where they lie."""
+    found = dict[str, list[Part]]()
+    for part in parts:
+        found.setdefault(folder(part.name), []).append(part)
+    return found
+
+
+def title(parts: Sequence[Part]) -> str:
+    """What a reader knows *parts* by."""
+    if len(parts) == 1:
+        return parts[0].name
+    of = folders(parts)
+    modules = f" of {len(of)} folders" if len(of) > 1 else ""
+    above = folder(commonprefix(list(of)))  # noqa: RUF071 - it is cut at a separator, and "!" is one
+    return f"{above} ({len(parts)} reports{modules})".strip()
 
 
 def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
@@ -49,6 +76,7 @@ def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
         replace(test, attempts=tuple(replace(attempt, order=order) for attempt in test.attempts))
         for order, test in enumerate(test for report in reports for test in report.tests)
     )
+    where = "one folder" if (number := len(folders(parts))) == 1 else f"{number} folders"
     told = dict.fromkeys(note for report in reports for note in report.notes)
     report = replace(
         reports[0],
@@ -58,9 +86,28 @@ def whole(parts: Sequence[Part]) -> tuple[Report, bytes]:
         duration_s=sum(report.duration_s for report in reports),
         lost=frozenset().union(*(report.lost for report in reports)),
         doubts=tuple(dict.fromkeys(doubt for report in reports for doubt in report.doubts))[:20],
-        notes=(f"Put together from {len(parts)} reports of one folder.", *list(told)[:20]),
+        notes=(f"Put together from {len(parts)} reports of {where}.", *list(told)[:20]),
     )
     return report, b"".join(sorted(blake2b(part.content).digest() for part in parts))
+
+
+def _joined(runs: Sequence[list[Part]]) -> Iterator[list[Part]]:
+    """*runs* that are near in time as one, where none tells of another one's tests."""
+    for near in _near(runs):
+        parts = [part for run in near for part in run]
+        yield from [parts] if _differ(parts) else near
+
+
+def _near(runs: Iterable[list[Part]]) -> list[list[list[Part]]]:
+    """*runs*, split where nothing happened for so long that another build must have begun."""
+    found: list[list[list[Part]]] = []
+    until = 0.0
+    for run in sorted(runs, key=lambda run: min((part.begin, part.name) for part in run)):
+        if not found or min(part.begin for part in run) > until + _GAP_S:
+            found.append([])
+        found[-1].append(run)
+        until = max(until, *(part.begin + part.report.duration_s for part in run))
+    return found
 
 
 def _differ(parts: Sequence[Part]) -> bool:

@@ -27,7 +27,12 @@ class Found:
 
     runs: tuple[Run, ...]
     broken: tuple[str, ...] = ()
-    part: Report | None = None  # the report of the only run, where that may be a part of a larger one
+    reports: tuple[Report, ...] = ()  # that these runs were made of, one each; our own JSON lines need none
+
+    @property
+    def part(self) -> Report | None:
+        """The report of the only run, where that may be a part of a larger one."""
+        return self.reports[0] if len(self.reports) == 1 and self.reports[0].foreign else None
 
 
 def sniff(data: bytes) -> str:
@@ -93,7 +98,7 @@ def read(
             run(report, _told(origin, report), content)
             for report, content in zip(reports, contents, strict=True)
         ),
-        part=reports[0] if len(reports) == 1 and reports[0].foreign else None,
+        reports=tuple(reports),
     )
 
 

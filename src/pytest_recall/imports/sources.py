@@ -182,7 +182,8 @@ class Sources:
         try:
             opener = next((opener for magic, opener in _PACKED.items() if data.startswith(magic)), None)
             if opener is not None:  # one file; often a tar
-                with opener(io.BytesIO(data)) as inner:
+                with opener(io.BytesIO(data)) as packed:
+                    inner = cast("IO[bytes]", _Unpacked(packed))
                     yield from self._stream(inner, name, at, asked=asked, depth=depth + 1, packed=len(data))
                 return
             if _is_journal(data):  # its JSON report would be a poorer double of the run itself
@@ -243,6 +244,25 @@ class _Member:
     why: str = ""  # it may not be read
 
 
+class _Unpacked:
+    """What was packed. Where that ends too soon, of a tar as much as there is: `_tar` tells what is missing."""
+
+    def __init__(self, packed: Any) -> None:
+        self._packed = packed
+        self._head = b""
+
+    def read(self, size: int) -> bytes:
+        found = bytearray()
+        try:
+            while len(found) < size and (piece := self._packed.read1(size - len(found))):
+                found += piece
+        except EOFError:
+            if not (self._head or found).startswith(_TAR, _TAR_AT):
+                raise
+        self._head = self._head or bytes(found[: tarfile.BLOCKSIZE])
+        return bytes(found)
+
+
 def _zip(file: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -268,6 +288,10 @@ def _tar(file: IO[bytes]) -> Iterator[_Member]:
                     open=partial(cast("Callable[[tarfile.TarInfo], IO[bytes]]", archive.extractfile), info),
                     why="" if info.isreg() else "is a link or a device",
                 )
+        # tarfile takes a header that it cannot read for the end.
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("what comes after the last of these files is missing or damaged")
 
 
 def _is_journal(data: bytes) -> bool:

@@ -81,11 +81,11 @@ class Guard:
 
     @property
     def places(self) -> tuple[Path, ...]:
-        """Where a rebuild finds what the journal has forgotten: in the index, and in the one that was kept aside.
+        """Where a rebuild finds what the journal has forgotten: in the index, and in those that were put aside.
 
-        The second has it where a process died between the two renames, or the first could not be read in full.
+        These have it where a process died between the two renames, or where the index could not be read in full.
         """
-        return self._path, self._old
+        return self._path, *self._aside()
 
     def rebuild(self, fill: Callable[[Collections], int], *, anyway: bool) -> bool:
         """A new index beside the old one, filled, then put in its place; the old one is kept aside.
@@ -112,10 +112,7 @@ class Guard:
             finally:
                 collections.close()
                 self.generation = ""
-            shutil.rmtree(self._old, ignore_errors=True)
-            with suppress(FileNotFoundError):
-                self._path.rename(self._old)
-            self._new.rename(self._path)
+            self._put_in_place()
             return True
 
     def close(self) -> None:
@@ -167,6 +164,22 @@ class Guard:
             raise Damaged(f"its state is {state or 'unknown'}")
         self._opened = self._looked_at(manifest, closely=state != CLEAN)
         return self._opened
+
+    def _put_in_place(self) -> None:
+        """The new index where the old one was. Whoever dies on the way leaves it there, or all that it was made from."""
+        before = self._aside()
+        aside = self._old.with_name(f"{self._old.name}.{secrets.token_hex(4)}")
+        with suppress(FileNotFoundError):
+            self._path.rename(aside)
+        self._new.rename(self._path)
+        if aside.exists():  # else what was put aside before is all that there was
+            for one in before:
+                shutil.rmtree(one, ignore_errors=True)
+            with suppress(OSError):  # that one is still there: then both are, until the next time
+                aside.rename(self._old)
+
+    def _aside(self) -> list[Path]:
+        return sorted(self._old.parent.glob(f"{self._old.name}*"))
 
     def _manifest(self) -> dict[str, Any]:
         try:
@@ -230,7 +243,7 @@ class Guard:
 
     def _create(self) -> Collections:
         """A first, empty index; or, where there was one before, the demand for a rebuild."""
-        if self._old.exists() or any((self._path.parent / "runs").iterdir()):
+        if self._aside() or any((self._path.parent / "runs").iterdir()):
             raise Damaged("it is gone")
         self._path.mkdir(mode=0o700)
         self._opened = Collections(self._backend, self._writer, self._path)

@@ -226,7 +226,7 @@ class Journal:
         """How many runs the embedded index held when it was last written; None where there is one that does not tell."""
         with suppress(LookupError, TypeError, ValueError):
             return int(self._manifest()["counts"]["runs"])
-        there = any(os.path.lexists(self.folder / name) for name in ("chroma", "chroma.old"))
+        there = os.path.lexists(self.folder / "chroma") or any(self.folder.glob("chroma.old*"))
         return None if there else 0
 
     def lost(self) -> int:
