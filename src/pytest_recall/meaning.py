@@ -66,7 +66,7 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
     prints = [name for cause in causes for name in cause.known_by]
     known = await space.store.failures(fingerprints=prints) if prints else []
     seen = _seen(causes, known, run)
-    learnt = await learning.recall(space, run, causes)
+    learnt = await learning.recall(space, run, causes, histories)
     like = await resembling.alike(space, run, causes, seen, patient=patient)
     mended = await learning.mended(space, [match.failure.fingerprint for match in like.values()])
     proven = await kept.of(space, run)
@@ -79,7 +79,7 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
         proofs=proven.proofs,
         known_flaky=verdict.flaky_prints((await space.store.tests(sorted(alike))).values()) if alike else (),
         fixed=learnt.fixed,
-        weakened=learnt.weakened,
+        unmended=learnt.unmended,
     )
     from pytest_recall import advice, suggestions  # noqa: PLC0415 - no server needs them before its first failure
 

@@ -37,7 +37,7 @@ async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(monkeypat
     async def known(*_):
         return proofs
 
-    monkeypatch.setattr(learning, "weakly", nothing)
+    monkeypatch.setattr(learning, "mended_before", nothing)
     monkeypatch.setattr(kept, "known", known)
     space = SimpleNamespace(judged={})
     samples = (sample("a", Outcome.PASSED, 1.0), sample("b", Outcome.FAILED, 2.0))

@@ -83,6 +83,20 @@ def goes_on(red: Placed, green: Placed) -> bool:
     return same(red, green) or (a.tree == b.tree and a.commit == b.commit and bool(a.commit))
 
 
+def begun_at(start: Sample, here: Placed, known: Iterable[Sample]) -> bool:
+    """Whether the line of *here* goes on from *start*: it is its own, or begins at its commit, later than it; by the samples *known*."""
+    if same(start, here):
+        return True
+    before = any(sample.line and sample.at < start.at and same(sample, here) for sample in known)
+    return goes_on(start, here) and not before
+
+
+def committed(one: Placed) -> bool:
+    """Whether it is known to have had no edits."""
+    line = _read(one.line)
+    return bool(line.commit) and line.clean
+
+
 def may_go_on(red: Placed, green: Placed) -> bool:
     """The same, where git says that the commit of *green* has that of *red* in it: not if others had edits of theirs."""
     a, b = _read(red.line), _read(green.line)
