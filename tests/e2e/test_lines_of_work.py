@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from pytest_recall.app import App, Origin
+from pytest_recall.errors import NothingToRun
 from pytest_recall.history.verdict import Verdict
 from pytest_recall.model import RunRequest
 
@@ -101,3 +102,25 @@ async def test_what_a_branch_mended_meanwhile_still_fails_elsewhere(place):
     place.git("checkout", "-q", "main")
     place.write(4, note="# looked at again\n")
     assert await place.verdicts() == {Verdict.BROKEN}
+
+
+async def test_what_failed_last_is_rerun_where_it_failed(place):
+    await place.run()
+    there = place.root.parent / "theirs"
+    place.git("worktree", "add", "-q", "-b", "theirs", str(there))
+    theirs = Place(place.app, there)
+    theirs.write(4)
+    await theirs.run()
+    assert (await place.run()).run.status == "passed"
+
+    again = (await theirs.run(only="failed")).run
+    assert (again.status, again.collected) == ("failed", 1), "though it passed elsewhere since"
+    with pytest.raises(NothingToRun, match="in this folder and on this branch"):
+        await place.run(only="failed")
+    place.git("checkout", "-qb", "begun")
+    assert (await place.run(only="failed")).run.collected == 1, "a line that never ran it goes by any other"
+    theirs.git("checkout", "-q", ".")
+    theirs.git("checkout", "-q", "--detach")
+    await theirs.run()
+    theirs.git("checkout", "-q", "theirs")
+    assert (await theirs.run(only="failed")).run.status == "passed"
