@@ -215,9 +215,11 @@ class App:
             await self._teach_ids(space, request)
         if confirm and not job.stop.is_set():
             await self._confirm(space, run, origin, confirm, job)
-        report = await explain(space, run)
-        from pytest_recall import suggestions
+        from pytest_recall import observing, suggestions
 
+        if trouble := await observing.after_run(space):  # what was proven is in the metrics, too
+            run = dataclasses.replace(run, notes=(*run.notes, trouble))
+        report = await explain(space, run)
         await suggestions.remember(space, run, [(one.group.fingerprint, one.hints) for one in report.groups])
         return report
 
@@ -232,10 +234,8 @@ class App:
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
         run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
-        from pytest_recall import observing
-
-        troubles = (await learning.learn(space, run), await observing.after_run(space))
-        return dataclasses.replace(run, notes=(*run.notes, *filter(None, troubles)))
+        trouble = await learning.learn(space, run)
+        return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
 
     @lacking.told
     async def _narrow(self, space: Workspace, request: RunRequest, origin: Origin) -> RunRequest:
