@@ -8,13 +8,14 @@ from dataclasses import replace
 from anyio.to_thread import run_sync
 
 from pytest_recall.errors import BadRequest, NothingToRun
+from pytest_recall.failing import failing
 from pytest_recall.history.patch import is_config, is_test_file
 from pytest_recall.history.reach import reached
-from pytest_recall.running import command, commits, revision, worktree
-from pytest_recall.workspace import Workspace
+from pytest_recall.running import commits, revision, worktree
+from pytest_recall.workspace import Asker, Workspace
 
 
-async def affected(space: Workspace) -> tuple[str, ...]:
+async def affected(space: Workspace, asker: Asker) -> tuple[str, ...]:
     """Test files and ids to run; empty: all of them, because the configuration of the tests itself has changed.
 
     Changed is what the upstream or default branch does not have, committed or not; where that is
@@ -28,10 +29,8 @@ async def affected(space: Workspace) -> tuple[str, ...]:
     if any(is_config(path) for path in changed):
         return ()
     files = await run_sync(_reaching, space, changed)
-    known = await space.store.tests()
-    failing = [h.id for h in known.values() if h.samples and h.samples[-1].outcome.bad and not h.gone]
-    failing = [test for test in failing if test.partition("::")[0] not in files]
-    found = [*files, *await run_sync(command.present, failing, space.root)]
+    last = [test for test in await failing(space, asker) if test.partition("::")[0] not in files]
+    found = [*files, *last]
     if not found:
         raise NothingToRun(
             f"No test can reach what has changed ({len(changed)} files), and none failed last. Run with only='all'."

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import learning, resembling, strangers, survey
+from pytest_recall import failing, learning, resembling, strangers, survey
 from pytest_recall.config import Settings
 from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
 from pytest_recall.history import similar, trend, verdict
@@ -209,15 +209,17 @@ class App:
     ) -> Report:
         if origin.space == "agent":  # a server stays, a command does not wait for likeness
             space.store.wake()
-        request = await self._narrow(space, request)
+        request = await self._narrow(space, request, origin)
         run = await self._execute(space, request, origin, job.id, job)
         if run.status is Status.USAGE_ERROR and request.tests:
             await self._teach_ids(space, request)
         if confirm and not job.stop.is_set():
             await self._confirm(space, run, origin, confirm, job)
-        report = await explain(space, run)
-        from pytest_recall import suggestions
+        from pytest_recall import observing, suggestions
 
+        if trouble := await observing.after_run(space):  # what was proven is in the metrics, too
+            run = dataclasses.replace(run, notes=(*run.notes, trouble))
+        report = await explain(space, run)
         await suggestions.remember(space, run, [(one.group.fingerprint, one.hints) for one in report.groups])
         return report
 
@@ -232,13 +234,11 @@ class App:
         self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
     ) -> Run:
         run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
-        from pytest_recall import observing
-
-        troubles = (await learning.learn(space, run), await observing.after_run(space))
-        return dataclasses.replace(run, notes=(*run.notes, *filter(None, troubles)))
+        trouble = await learning.learn(space, run)
+        return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
 
     @lacking.told
-    async def _narrow(self, space: Workspace, request: RunRequest) -> RunRequest:
+    async def _narrow(self, space: Workspace, request: RunRequest, origin: Origin) -> RunRequest:
         """*request* with `only` turned into test ids.
 
         Raises:
@@ -249,14 +249,13 @@ class App:
         if request.only == "affected":
             from pytest_recall.affected import affected
 
-            return dataclasses.replace(request, tests=await affected(space), only="all")
+            return dataclasses.replace(request, tests=await affected(space, origin), only="all")
         if request.only == "failed":
-            known = await space.store.tests()
-            ids = [h.id for h in known.values() if h.samples and h.samples[-1].outcome.bad and not h.gone]
-            # A file that was deleted since would make pytest refuse the others too.
-            ids = await run_sync(command.present, ids, space.root)
+            ids = await failing.failing(space, origin)
             if not ids:
-                raise NothingToRun("No test is recorded as failing. Run with only='all'.")
+                raise NothingToRun(
+                    "No test is recorded as failing here, in this folder and on this branch. Run with only='all'."
+                )
         else:
             discovery = (await self._discover(space, dataclasses.replace(request, only="all"))).discovery
             seen = {

@@ -26,15 +26,16 @@ async def judged(space: Workspace, histories: Sequence[TestHistory]) -> list[Jud
 
     A thousand take a third of a second. Those that the store gave before, the same objects, have the verdict of before.
     """
-    weakly = await learning.weakly(space, histories)
+    mended = await learning.mended_before(space, histories)
     proofs = await kept.known(space, histories)
     made: dict[int, tuple[TestHistory, object, Judged]] = {}
     for one in histories:
-        proof, weak = proofs.get(one.id, NOTHING), weakly.get(one.id, frozenset())
+        proof, before_it = proofs.get(one.id, NOTHING), mended.get(one.id, learning.UNMENDED)
         before = space.judged.get(id(one))
-        if before is None or before[0] is not one or before[1] != (proof, weak):
-            found = Judged(history=one, judgement=verdict.judge(one, proof=proof, weakened=weak))
-            before = one, (proof, weak), found
+        if before is None or before[0] is not one or before[1] != (proof, before_it):
+            fixed, unmended = before_it
+            judgement = verdict.judge(one, proof=proof, fixed=fixed, unmended=unmended)
+            before = one, (proof, before_it), Judged(history=one, judgement=judgement)
         made[id(one)] = before
     if len(made) > 1:
         space.judged = made

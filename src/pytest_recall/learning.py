@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import anyio
 from anyio.to_thread import run_sync
@@ -51,6 +52,7 @@ _RED_RUNS = 10  # whose tracebacks are looked at
 _ROWS = 1_000  # runs that a flip is looked for in
 _HUNKS = 60_000  # characters kept of one change, the nearest files first
 _NO_SOURCES = frozenset({"node_modules", "site-packages", "build", "dist", "venv", "__pycache__"})
+_ASKED = 20  # runs, and pairs of commits, that are looked at to tell which fixes a line of work has
 _STANDING = {"confirmed": 0, "candidate": 1, "reverted": 2}
 
 
@@ -245,8 +247,10 @@ class Remembered:
     """What was learnt of the causes of one run."""
 
     fixes: Mapping[str, Transition]  # by fingerprint of the cause
-    fixed: frozenset[str]  # causes of which a test was mended for good, and fails again
-    weakened: frozenset[str]  # causes that only ever went away when their test was changed
+    fixed: Mapping[
+        str, float
+    ]  # causes of which a test was mended for good on this line of work, and fails again; since when
+    unmended: frozenset[str]  # causes that only ever went away when their test was changed, or elsewhere
     notes: Sequence[Note]  # about the run, its causes and their tests, the latest first
 
     def about(self, *names: str) -> tuple[Note, ...]:
@@ -255,7 +259,9 @@ class Remembered:
         return tuple(note for note in self.notes if note.about in meant)
 
 
-async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembered:
+async def recall(
+    space: Workspace, run: Run, causes: Sequence[Group], histories: Mapping[str, TestHistory]
+) -> Remembered:
     """What is known of *causes* of failure in *run*: how each was mended before, and what was said."""
     own = {name: frozenset(cause.tests) for cause in causes for name in cause.known_by}
     prints = list(own)
@@ -263,6 +269,9 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
     known = await space.store.transitions(fingerprints=prints, limit=1_000) if prints else []
     about = [run.id, *prints, *tests, *(_plain(test) for test in tests)]
     by_print = _by_print(known)
+    before = [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
+    here = {test: now[-1] for test, now in trend.observed(run, trend.row(run), {*tests}).items()}
+    had = await _had(space, before, histories, here)
     return Remembered(
         fixes={
             cause.fingerprint: best
@@ -273,10 +282,8 @@ async def recall(space: Workspace, run: Run, causes: Sequence[Group]) -> Remembe
                 )
             )
         },
-        fixed=fixes.confirmed(
-            [one for one in known if one.test in own[one.fingerprint] and one.at < run.started_at]
-        ),
-        weakened=_weakly([one for one in known if one.test in own[one.fingerprint]]),
+        fixed=fixes.confirmed(had),
+        unmended=_unmended(before, had),
         notes=await said(space, list(dict.fromkeys(about))),
     )
 
@@ -294,16 +301,86 @@ def _by_print(known: Iterable[Transition]) -> defaultdict[str, list[Transition]]
     return found
 
 
-async def weakly(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, frozenset[str]]:
-    """By failing test the causes that only ever went away when it was changed itself."""
-    failing = [one.id for one in histories if one.samples and one.samples[-1].outcome.bad]
-    known = await space.store.transitions(tests=failing, limit=1_000) if failing else []
-    return {test: _weakly([one for one in known if one.test == test]) for test in failing}
+class Mended(NamedTuple):
+    """Of the causes of one test's failures, those that were mended for good where it runs, and when; and those that never were."""
+
+    fixed: Mapping[str, float]
+    unmended: frozenset[str]
 
 
-def _weakly(known: Sequence[Transition]) -> frozenset[str]:
-    mended = {one.fingerprint for one in known if fixes.mends(one)}
+UNMENDED = Mended({}, frozenset())
+
+
+async def mended_before(space: Workspace, histories: Iterable[TestHistory]) -> dict[str, Mended]:
+    """By failing test what was mended before its last run, on the line of work of that."""
+    failing = {one.id: one for one in histories if one.samples and one.samples[-1].outcome.bad}
+    here = {test: one.samples[-1] for test, one in failing.items()}
+    known = await space.store.transitions(tests=list(failing), limit=1_000) if failing else []
+    known = [one for one in known if one.test in here and one.at < here[one.test].at]
+    had = await _had(space, known, failing, here)
+    return {
+        test: Mended(fixes.confirmed(there), _unmended([one for one in known if one.test == test], there))
+        for test in {one.test for one in known}
+        for there in [[one for one in had if one.test == test]]
+    }
+
+
+def _unmended(known: Iterable[Transition], had: Iterable[Transition]) -> frozenset[str]:
+    """The causes of *known* that only ever went away when their test was changed itself, or where it does not count: not in *had*."""
+    mended = {one.fingerprint for one in had if fixes.mends(one)}
     return frozenset(one.fingerprint for one in known) - mended
+
+
+async def _had(
+    space: Workspace,
+    known: Iterable[Transition],
+    histories: Mapping[str, TestHistory],
+    here: Mapping[str, Sample],
+) -> list[Transition]:
+    """Those of *known* that are in the past of the samples *here*, by test; git is asked where lines of work part."""
+    ancestry = _Ancestry(space)
+    found = []
+    for one in known:
+        history, now = histories.get(one.test), here.get(one.test)
+        passed = fixes.passed(one, history)
+        told = passed and now and history and lines.begun_at(passed[0], now, history.samples)
+        if now is None or told or await ancestry.has(one, passed, now):
+            found.append(one)
+    return found
+
+
+class _Ancestry:
+    """Which commits lie in the past of which, as git tells; each is asked for once."""
+
+    def __init__(self, space: Workspace) -> None:
+        self._space = space
+        self._revisions: dict[str, Revision | None] = {}  # by run
+        self._held: dict[tuple[str, str], bool] = {}
+
+    async def has(self, one: Transition, passed: Sequence[Sample], now: Sample) -> bool:
+        """Whether a commit that has the change of *one*, or that *passed* since, is in the past of *now*; true where nobody knows."""
+        here = await self._revision(now.run)
+        if here is None or (not passed and here.branch == one.green.branch):
+            return True
+        clean = [sample for sample in passed if lines.committed(sample)]
+        there = [one.green, *[await self._revision(sample.run) for sample in (*clean[:1], *clean[-1:])]]
+        for commit in (one.commit, *(each.commit for each in there if each and not each.dirty)):
+            if commit and await self._holds(commit, here.commit):
+                return True
+        return False
+
+    async def _revision(self, run_id: str) -> Revision | None:
+        if run_id not in self._revisions:
+            run = await self._space.store.run(run_id) if len(self._revisions) < _ASKED else None
+            self._revisions[run_id] = run.revision if run else None
+        return self._revisions[run_id]
+
+    async def _holds(self, commit: str, later: str) -> bool:
+        asked = commit, later
+        if asked not in self._held:
+            few = len(self._held) < _ASKED
+            self._held[asked] = few and await run_sync(commits.holds, self._space.root, *asked)
+        return self._held[asked]
 
 
 def _best(known: Sequence[Transition], own: Collection[str] = ()) -> Transition | None:

@@ -68,7 +68,7 @@ async def explain(space: Workspace, run: Run, *, patient: bool = False) -> Repor
     prints = [name for cause in causes for name in cause.known_by]
     known = await space.store.failures(fingerprints=prints) if prints else []
     seen = _seen(causes, known, run)
-    learnt = await learning.recall(space, run, causes)
+    learnt = await learning.recall(space, run, causes, histories)
     like = await resembling.alike(space, run, causes, seen, patient=patient)
     mended = await learning.mended(space, [match.failure.fingerprint for match in like.values()])
     proven = await kept.of(space, run)
@@ -124,7 +124,7 @@ def _judged(  # noqa: PLR0917 - all that a verdict may look at
     learnt: learning.Remembered,
 ) -> Sequence[verdict.Judgement]:
     """A judgement for each of *causes*: the one of before, where all that it was made of is the same."""
-    key = (run.id, earlier.id if earlier else "", dict(proofs), learnt.fixed, learnt.weakened)
+    key = (run.id, earlier.id if earlier else "", dict(proofs), learnt.fixed, learnt.unmended)
     made_of = (*histories.values(), *others.values())
     found: Sequence[verdict.Judgement]
     before, known, found = space.explained
@@ -137,7 +137,7 @@ def _judged(  # noqa: PLR0917 - all that a verdict may look at
             proofs=proofs,
             known_flaky=verdict.flaky_prints(others.values()),
             fixed=learnt.fixed,
-            weakened=learnt.weakened,
+            unmended=learnt.unmended,
         )
         space.explained = key, made_of, found
     return found

@@ -13,10 +13,11 @@ from filelock import FileLock, Timeout
 
 from pytest_recall.errors import RecallError, UnreadableRun
 from pytest_recall.history import inventory as inventories
-from pytest_recall.history import tally, verdict
+from pytest_recall.history import tally
 from pytest_recall.history.inventory import Known
 from pytest_recall.history.tally import Counted, Standing, Tally
-from pytest_recall.model import TestHistory
+from pytest_recall.history.verdict import Verdict
+from pytest_recall.judging import judged
 from pytest_recall.store import codec, lacking, shape
 from pytest_recall.store.journal import Journal, place
 from pytest_recall.workspace import Workspace
@@ -36,13 +37,15 @@ async def standing(space: Workspace, *, budget_s: float = inf) -> Standing:
     counted = await run_sync(_tallied, space.store.journal, time.monotonic() + budget_s)
     rows = await space.store.runs(limit=_ROWS, asked=True)
     known = [one for one in (await space.store.tests()).values() if one.samples and not one.gone]
-    judged = await run_sync(_judged, known)
+    verdicts = Counter(one.judgement.verdict for one in await judged(space, known))
     return Standing(
         project=space.root.name or str(space.root),
         tally=counted,
         last=tally.newest(rows),
         measured=tally.newest([row for row in rows if row.coverage is not None]),
-        verdicts=None if space.store.degraded else judged,
+        verdicts=None
+        if space.store.degraded
+        else {found.value: number for found, number in verdicts.items() if found is not None},
         failing=sum(one.samples[-1].outcome.bad for one in known),
     )
 
@@ -86,12 +89,9 @@ async def inventory(space: Workspace) -> list[Known]:
     ids = sorted({test for failure in failures for test in failure.tests})
     histories = await space.store.tests(ids) if ids else {}
     notes = await space.store.notes() if failures else []
-    return inventories.inventory(failures, histories, notes, rows[0] if rows else None)
-
-
-def _judged(known: list[TestHistory]) -> dict[str, int]:
-    verdicts = Counter(verdict.judge(history).verdict for history in known)
-    return {found.value: number for found, number in verdicts.items() if found is not None}
+    known = [one for one in histories.values() if one.samples and not one.gone]
+    flaky = {one.history.id for one in await judged(space, known) if one.judgement.verdict is Verdict.FLAKY}
+    return inventories.inventory(failures, histories, notes, rows[0] if rows else None, flaky=flaky)
 
 
 # --- counts that outlive the runs ------------------------------------------------------------

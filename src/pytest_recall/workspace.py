@@ -31,7 +31,7 @@ from pytest_recall.errors import (
 )
 from pytest_recall.history import trend
 from pytest_recall.history.reach import Source
-from pytest_recall.model import Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
+from pytest_recall.model import Pipeline, Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
 from pytest_recall.running import captured, covering, revision, runner, sources, target, worktree
 from pytest_recall.running.snapshot import Snapshots
 from pytest_recall.running.sources import Sources
@@ -234,7 +234,7 @@ class Workspace:
             cache_dir=None if elsewhere else self.cache_dir,
             environ=here.environ,
             revision=here.revision,
-            space=self.settings.space or ("ci" if pipeline and asker.space == "local" else asker.space),
+            space=self.belongs(asker, pipeline),
             source=asker.source,
             client=asker.client,
             ci=pipeline,
@@ -247,6 +247,10 @@ class Workspace:
         )
         self._tell(kept[0])
         return kept[0]
+
+    def belongs(self, asker: Asker, pipeline: Pipeline | None) -> Space:
+        """The space of what *asker* runs, in a job of *pipeline*."""
+        return self.settings.space or ("ci" if pipeline and asker.space == "local" else asker.space)
 
     def _tell(self, run: Run) -> None:
         """How *run* ended, for whoever reads our log."""

@@ -4,12 +4,14 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
+from pytest_recall import observing
 from pytest_recall.app import App, Origin
 from pytest_recall.model import RunRequest
 
@@ -117,6 +119,8 @@ async def test_failure_is_told_to_be_yours_or_older_or_new_and_nothing_of_yours_
         runs, known = await app.runs(""), await app.summary("")
         assert verdicts(await app.report("", report.run.id)) == verdicts(report)
         assert {one.history.id: one.judgement.verdict.value for one in known.failing} == verdicts(report)
+        counted = await observing.standing(await app.workspaces.get(""))
+        assert counted.verdicts == Counter(verdicts(report).values()), "metrics tell the same"
     async with opened(root) as another:  # process: what was proven is kept beside the runs
         again = await another.report("", report.run.id)
         assert verdicts(again) == verdicts(report)

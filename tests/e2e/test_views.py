@@ -79,7 +79,7 @@ async def test_quick_tests_are_counted_among_the_slow_ones_and_not_listed(make_p
 
 def test_a_test_tried_with_an_option_hides_no_slow_one(make_project, recall, ask):
     project = make_project(A)
-    for words in (), (), ("-k", "three", "--test-timeout", "30"):
+    for words in (), ("-x", "--tb", "short", "-q"), ("-k", "three", "--test-timeout", "30"):
         recall("run", *words, project=project)
     slow = ask("slow", "--limit", "1", project=project)
     assert [(line["id"], line["runs"]) for line in slow["tests"]] == [("test_a.py::test_one", 2)]

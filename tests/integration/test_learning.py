@@ -77,8 +77,11 @@ def test_a_proven_fix_of_this_test_is_shown_before_any_other():
 def test_what_only_a_change_of_the_test_made_pass_is_known_as_such():
     adapted = transition(changes=(Change(path="t.py", scope="test", hunks="@@"),), state="confirmed")
     weaker = transition(fingerprint="fp1:b", weakened=("assertion removed",))
-    assert learning._weakly([adapted, weaker]) == {adapted.fingerprint, "fp1:b"}
-    assert learning._weakly([adapted, weaker, transition()]) == {"fp1:b"}
+    for known, unmended in (
+        ([adapted, weaker], {adapted.fingerprint, "fp1:b"}),
+        ([adapted, weaker, transition()], {"fp1:b"}),
+    ):
+        assert learning._unmended(known, known) == unmended
 
 
 def test_what_is_kept_has_no_secrets_and_a_bound():

@@ -10,7 +10,24 @@ import pytest
 from filelock import FileLock
 
 from pytest_recall.history.proof import Evidence, Proof
-from pytest_recall.model import Change, Fate, Note, Outcome, Revision, Sample, Transition
+from pytest_recall.model import (
+    Attempt,
+    Change,
+    Environment,
+    Fate,
+    Finished,
+    Note,
+    Outcome,
+    Revision,
+    Run,
+    RunRequest,
+    Sample,
+    Status,
+    Target,
+    Transition,
+)
+from pytest_recall.model import Test as Ran
+from pytest_recall.store import client, folding
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -134,3 +151,70 @@ async def test_shared_server_gives_it_to_other_machines(tmp_path, server):
         await taught(mine, transitions=3)
         assert [one.state for one in await mine.transitions(fingerprints=[CAUSE])] == ["confirmed"]
         assert not mine.troubles
+
+
+def run(outcome: Outcome, name: str) -> Run:
+    return Run(
+        id=new_id(time.time),
+        started_at=time.time(),
+        duration_s=1.0,
+        target=Target(root="/p", python="/p/python", source="explicit"),
+        rootdir="/p",
+        request=RunRequest(),
+        status=Status.FAILED if outcome.bad else Status.PASSED,
+        terminations=(Finished(exit_code=int(outcome.bad)),),
+        revision=Revision(digest=name),
+        environment=Environment(),
+        collected=1,
+        tests=(Ran(id=f"t.py::test_{name}", attempts=(Attempt(outcome=outcome),)),),
+    )
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_pass_under_a_new_name_is_known_however_many_runs_came_after_it(
+    tmp_path, monkeypatch, told_first
+):
+    monkeypatch.setattr(client, "FAR", 1)  # the journal alone is not enough,
+    monkeypatch.setattr(folding, "FAR", 2)  # and two runs are as many as are looked through
+    monkeypatch.setattr(folding, "NEAR", 2)
+    async with opened(tmp_path) as store:
+
+        async def kept(*runs: Run) -> None:
+            for one in runs:
+                store.keep(one)
+            while store.behind:
+                await store.feed()
+
+        def tell() -> None:
+            store.learn([Fate(test="t.py::test_old", at=time.time(), became="t.py::test_new")])
+
+        await kept(run(Outcome.FAILED, "old"))
+        if told_first:
+            tell()
+        await kept(run(Outcome.PASSED, "new"))
+        if not told_first:
+            tell()
+        await taught(store, notes=1)
+        await kept(*(run(Outcome.PASSED, "other") for _ in range(3)))
+        for _ in "before and after", "a rebuild":
+            known = await store.tests()
+            assert known["t.py::test_old"].gone
+            assert [one.outcome.bad for one in known["t.py::test_new"].samples] == [True, False]
+            assert (await store.tests(["t.py::test_new"]))["t.py::test_new"].samples[-1].outcome.bad is False
+            await store.rebuild()
+        assert not store.troubles
+
+
+async def test_pass_under_a_name_that_another_machine_was_told_of_is_known(tmp_path, server):
+    backend = Http(url=server, project="renamed")
+    async with opened(tmp_path / "mine", backend) as mine, opened(tmp_path / "yours", backend) as yours:
+        for one in run(Outcome.FAILED, "old"), run(Outcome.PASSED, "other"):
+            yours.keep(one)
+            await yours.feed()
+        mine.learn([Fate(test="t.py::test_old", at=time.time(), became="t.py::test_new")])
+        await taught(mine, notes=1)
+        yours.keep(run(Outcome.PASSED, "new"))
+        await yours.feed()
+        assert not yours.behind
+        found = (await mine.tests())["t.py::test_new"]
+        assert [one.outcome.bad for one in found.samples] == [True, False]

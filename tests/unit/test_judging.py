@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_recall import judging, learning
+from pytest_recall import judging, learning, observing
+from pytest_recall.history.inventory import State
 from pytest_recall.history.proof import Proof
 from pytest_recall.history.verdict import Verdict
-from pytest_recall.model import Outcome, Sample
+from pytest_recall.model import FailureHistory, Outcome, Sample
 from pytest_recall.model import TestHistory as History
 from pytest_recall.proof import kept
 
@@ -37,7 +38,7 @@ async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(monkeypat
     async def known(*_):
         return proofs
 
-    monkeypatch.setattr(learning, "weakly", nothing)
+    monkeypatch.setattr(learning, "mended_before", nothing)
     monkeypatch.setattr(kept, "known", known)
     space = SimpleNamespace(judged={})
     samples = (sample("a", Outcome.PASSED, 1.0), sample("b", Outcome.FAILED, 2.0))
@@ -55,3 +56,47 @@ async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(monkeypat
 
     later = replace(other, samples=(*samples, sample("b", Outcome.PASSED, 5.0)))
     assert (await judging.judged(space, [one, later]))[1].judgement.verdict is Verdict.FLAKY
+
+
+async def test_inventory_takes_what_was_proven_into_account(monkeypatch):
+    proofs: dict[str, Proof] = {}
+
+    async def nothing(*_):
+        return {}
+
+    async def known(*_):
+        return proofs
+
+    monkeypatch.setattr(learning, "mended_before", nothing)
+    monkeypatch.setattr(kept, "known", known)
+    story = [(Outcome.FAILED, "a"), (Outcome.PASSED, "a"), (Outcome.PASSED, "b"), (Outcome.PASSED, "b")]
+    samples = tuple(sample(revision, outcome, float(at)) for at, (outcome, revision) in enumerate(story))
+    cause = FailureHistory(
+        fingerprint="x",
+        exception="E",
+        message="",
+        path="",
+        source="",
+        tests=("t",),
+        first_seen=0.0,
+        last_seen=0.0,
+        first_run="0",
+        last_run="0",
+    )
+
+    class Store:
+        failures = staticmethod(lambda **_: told([cause]))
+        runs = notes = staticmethod(lambda **_: told([]))
+        tests = staticmethod(lambda _: told({"t": History(id="t", first_seen=0.0, samples=samples)}))
+
+    async def told(answer):
+        return answer
+
+    async def states():
+        space = SimpleNamespace(judged={}, store=Store)
+        return [one.state for one in await observing.inventory(space)]
+
+    assert await states() == [State.FLAKY]
+    alone = tuple(sample("b", Outcome.FAILED, 9.0)._replace(attempt=n) for n in range(2))
+    proofs["t"] = Proof(alone=alone)
+    assert await states() == [State.MENDED], "its order did it"

@@ -203,3 +203,24 @@ def test_latest_is_that_of_the_line_or_else_of_all():
     assert lines.latest(reversed(known[1:]), here) == known[2]
     assert lines.latest((), here) is None
     assert Past(None, [*known, here]).line == [known[0], here]
+
+
+@pytest.mark.parametrize(
+    ("where", "ci"),
+    [("a/main@1", False), ("a/main@1+", False), ("a/@1", False), ("a", False), ("ci/main@1", True)],
+)
+def test_line_that_is_asked_from_is_that_of_what_would_be_run_there(where, ci):
+    run = a_run(where)
+    begins = lines.now(["/a", "/"], run.revision, ci=ci)
+    assert lines.of(run).startswith(begins)
+    assert not [
+        other for other in ("b/main@1", "a/other@1", "a/@2") if lines.of(a_run(other)).startswith(begins)
+    ]
+
+
+def test_line_of_ci_that_told_no_branch_is_every_line_of_ci():
+    of_ci, mine = samples("ci/main@1:A a/main@1:.")
+    begins = lines.now(["/a"], Revision(digest="", commit="1"), ci=True)
+    assert lines.latest_of([mine, of_ci], begins, ci=True) == of_ci
+    named = lines.now(["/a"], Revision(digest="", commit="1"), ci=True, branch="main")
+    assert lines.latest_of([mine, of_ci], named, ci=True) == of_ci

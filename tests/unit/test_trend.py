@@ -182,6 +182,22 @@ def test_environment_digest_tells_seeds_and_settings_apart():
     assert environment_digest(plain, args=["--runslow"]) != environment_digest(plain)
 
 
+def test_option_that_no_test_feels_makes_no_environment_of_its_own():
+    def cell(*args, **request):
+        return row(a_run(*map(passed, "ab"), request=RunRequest(args=args, **request))).environment
+
+    for args in (
+        ("-x", "--maxfail=3", "-q", "-vv", "--tb=short", "-ra", "--no-header"),
+        ("-xvl", "-r", "fE", "--tb", "short", "--maxfail", "1", "--durations", "5"),
+    ):
+        assert cell(*args) == cell()
+        assert cell(*args, keyword="a or b") == cell(keyword="a or b")
+        assert cell(*args, "--runslow") == cell("--runslow") != cell()
+    for felt in ("-s", "--lf", "-nauto", "--strict", "--tbx=1", "-Werror", "-rx --runslow"):
+        assert cell(felt) != cell()
+    assert scope_digest(RunRequest(args=("-x",))) != scope_digest(RunRequest()), "it may end before a test"
+
+
 def test_scope_is_the_selection_whatever_its_order():
     one = RunRequest(tests=("./a.py", "b/"), timeout_s=5, intent="x", repeat=3)
     assert scope_digest(one) == scope_digest(RunRequest(tests=("b", "a.py")))

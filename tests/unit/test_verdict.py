@@ -272,11 +272,11 @@ def test_known_flake_excuses_no_change_of_what_it_uses():
 
 def test_fixed_fingerprint_that_is_back_recurred():
     assert told("a:. b:A c:A d:. e:.", "f:A") is Verdict.RECURRED
-    assert told("a:.", "f:A", fixed=["A"]) is Verdict.RECURRED
+    assert told("a:.", "f:A", fixed={"A": 0.0}) is Verdict.RECURRED
 
 
 def test_failure_that_only_a_weakened_test_hid_did_not_recur():
-    assert told("a:. b:A c:A d:. e:.", "f:A", weakened=["A"]) is not Verdict.RECURRED
+    assert told("a:. b:A c:A d:. e:.", "f:A", unmended=["A"]) is not Verdict.RECURRED
 
 
 def test_failure_that_was_never_reproduced_did_not_recur():

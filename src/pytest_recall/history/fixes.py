@@ -164,11 +164,18 @@ def _within(change: Change, part: FileDiff) -> bool:
     return True
 
 
-def confirmed(transitions: Sequence[Transition]) -> frozenset[str]:
-    """The fingerprints that were fixed for good, until they come back."""
-    return frozenset(
-        one.fingerprint for one in transitions if one.state == "confirmed" and one.fingerprint and mends(one)
-    )
+def confirmed(transitions: Sequence[Transition]) -> dict[str, float]:
+    """The fingerprints that were fixed for good, until they come back; and when first."""
+    fixed = [one for one in transitions if one.state == "confirmed" and one.fingerprint and mends(one)]
+    return {one.fingerprint: one.at for one in sorted(fixed, key=lambda one: -one.at)}
+
+
+def passed(transition: Transition, history: TestHistory | None) -> list[Sample]:
+    """The pass that ended the failure, and what passed on its line of work since, so far as that is remembered."""
+    samples = history.samples if history else ()
+    first = next((n for n, s in enumerate(samples) if s.run == transition.green_run), len(samples))
+    since = [s for s in samples[first:] if not s.outcome.bad]
+    return [s for s in since if lines.same(since[0], s)]
 
 
 def mends(transition: Transition) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pytest_recall.history import verdict
 from pytest_recall.model import FailureHistory, Note, RunRow, TestHistory
 
 
@@ -39,12 +38,14 @@ def inventory(
     histories: Mapping[str, TestHistory],
     notes: Sequence[Note],
     last: RunRow | None,
+    *,
+    flaky: Collection[str] = (),
 ) -> list[Known]:
-    """All *failures* in the order in which they need a look; *last* is the newest run."""
+    """All *failures* in the order in which they need a look; *last* is the newest run, *flaky* the tests that are judged so."""
     said: dict[str, list[Note]] = {}
     for note in notes:
         said.setdefault(note.about, []).append(note)
-    found = [_known(failure, histories, said, last) for failure in failures]
+    found = [_known(failure, histories, said, last, flaky) for failure in failures]
     return sorted(
         found, key=lambda one: (ORDER.index(one.state), -one.failure.last_seen, one.failure.fingerprint)
     )
@@ -55,15 +56,16 @@ def _known(
     histories: Mapping[str, TestHistory],
     said: Mapping[str, list[Note]],
     last: RunRow | None,
+    flaky: Collection[str],
 ) -> Known:
-    state, tests = _state(failure, [h for test in failure.tests if (h := histories.get(test))], last)
+    state, tests = _state(failure, [h for test in failure.tests if (h := histories.get(test))], last, flaky)
     about = [note for name in (failure.fingerprint, *failure.tests) for note in said.get(name, ())]
     unique = {note.id: note for note in about}
     return Known(failure=failure, state=state, tests=tests, notes=tuple(unique.values()))
 
 
 def _state(
-    failure: FailureHistory, tests: Sequence[TestHistory], last: RunRow | None
+    failure: FailureHistory, tests: Sequence[TestHistory], last: RunRow | None, flaky: Collection[str]
 ) -> tuple[State, tuple[str, ...]]:
     here = [test for test in tests if test.samples and not test.gone]
 
@@ -78,8 +80,8 @@ def _state(
         last is not None and failure.last_run == last.id
     ):  # of a collector, or of a test that is not known singly
         return State.FAILING, failure.tests
-    if flaky := those(lambda test: verdict.judge(test).verdict is verdict.Verdict.FLAKY):
-        return State.FLAKY, flaky
+    if chance := those(lambda test: test.id in flaky):
+        return State.FLAKY, chance
     if other := those(lambda test: test.samples[-1].outcome.bad):
         return State.ELSEWISE, other
     if here:

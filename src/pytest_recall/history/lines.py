@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from pytest_recall.history.fingerprint import digest
-from pytest_recall.model import Run, Sample, Space
+from pytest_recall.model import Revision, Run, Sample, Space
 
 _CI = "ci"
 _DIRTY = "+"
@@ -42,12 +42,18 @@ def of(run: Run) -> str:
     if not branch and (ci or run.source.startswith("import:")):
         return ""
     branch = branch or (f"@{revision.commit}" if revision.commit else "")
-    parts = (
-        _CI if ci else _short(run.rootdir or run.target.root),
-        _short(branch),
-        _short(revision.commit),
-    )
-    return "/".join(parts) + (_DIRTY if revision.dirty else "")
+    tree = _CI if ci else _short(run.rootdir or run.target.root)
+    return "/".join((tree, _short(branch), _short(revision.commit))) + (_DIRTY if revision.dirty else "")
+
+
+def now(folders: Iterable[str], head: Revision, *, ci: bool, branch: str = "") -> tuple[str, ...]:
+    """How the lines begin of what would be run at *head*, with one of *folders* for its root, or by CI; *branch*, if that told."""
+    branch = branch or head.branch
+    if ci and not branch:
+        return ("",)
+    branch = branch or (f"@{head.commit}" if head.commit else "")
+    trees = [_CI] if ci else [_short(folder) for folder in folders]
+    return tuple(f"{tree}/{_short(branch)}/" for tree in trees)
 
 
 def tree(root: str) -> str:
@@ -94,6 +100,20 @@ def goes_on(red: Placed, green: Placed) -> bool:
     return same(red, green) or (a.tree == b.tree and a.commit == b.commit and bool(a.commit))
 
 
+def begun_at(start: Sample, here: Placed, known: Iterable[Sample]) -> bool:
+    """Whether the line of *here* goes on from *start*: it is its own, or begins at its commit, later than it; by the samples *known*."""
+    if same(start, here):
+        return True
+    before = any(sample.line and sample.at < start.at and same(sample, here) for sample in known)
+    return goes_on(start, here) and not before
+
+
+def committed(one: Placed) -> bool:
+    """Whether it is known to have had no edits."""
+    line = _read(one.line)
+    return bool(line.commit) and line.clean
+
+
 def may_go_on(red: Placed, green: Placed) -> bool:
     """The same, where git says that the commit of *green* has that of *red* in it: not if others had edits of theirs."""
     a, b = _read(red.line), _read(green.line)
@@ -108,11 +128,15 @@ def elsewhere(one: Placed, other: Placed) -> bool:
 
 def latest(back: Iterable[Sample], here: Sample) -> Sample | None:
     """The first of *back* (the latest first) that is of the line of *here*; where it has none yet, the first of all."""
-    known = here.line.rpartition("/")[0]  # hot: thousands of tests, each of 200 samples
+    return latest_of(back, (here.line[: here.line.rfind("/") + 1],), ci=_in_ci(here))
+
+
+def latest_of(back: Iterable[Sample], begins: tuple[str, ...], *, ci: bool) -> Sample | None:
+    """The same of a line that *begins* in one of these ways, or where it has none yet."""
     first = None
-    for sample in back:
+    for sample in back:  # hot: thousands of tests, each of 200 samples
         first = first or sample
-        if sample.line.startswith(known) and _in_ci(sample) is _in_ci(here):
+        if sample.line.startswith(begins) and _in_ci(sample) is ci:
             return sample
     return first
 

@@ -6,7 +6,8 @@ comes first, then what the base and the past show; a rule that cannot tell leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -53,8 +54,10 @@ class Case:
     base: Past | None
     proof: Proof
     known_flaky: Collection[str]
-    fixed: Collection[str]
-    weakened: Collection[str]  # group fingerprints that only went away when the test was weakened
+    fixed: Mapping[
+        str, float
+    ]  # group fingerprints of confirmed fixes that came to this line of work, and when they were made
+    unmended: Collection[str]  # those that only went away when the test was weakened, or elsewhere
     rate: tuple[int, int]  # failures x of n attempts, in cells with at least one pass
 
     @property
@@ -270,7 +273,11 @@ def _contradicted(case: Case, base: Past) -> str:
 def _recurred(case: Case) -> Found | None:
     """A fingerprint is back whose fix had been confirmed."""
     past = case.past
-    back = (past.prints & set(case.fixed)) or (_fixed_before(past) - set(case.weakened))
+    since = (
+        past.alike[0].at if past.alike else past.here.at
+    )  # a fix that came later was none of these failures'
+    fixed = {one for one in past.prints if case.fixed.get(one, math.inf) <= since}
+    back = fixed or (_fixed_before(past) - set(case.unmended))
     return (
         Found(
             verdict=Verdict.RECURRED,

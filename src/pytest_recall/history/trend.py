@@ -6,6 +6,7 @@ whoever keeps these values may take a run in again after a crash.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -37,6 +38,18 @@ _MESSAGE = 1000  # characters
 # without those that passed; and, with a digest of which, some that were selected.
 ALONE, SOME = "/alone", "/some-"
 SHARED = "/shared"  # ends it where one cause broke most of what failed: remembered, and no proof of a flake
+
+# Options that change neither what runs in a test nor how: what is printed, and when the session ends. Those with a value
+# may have it as the next word.
+_PRINTING = re.compile(
+    r"-[xvql]+|-r\w*"
+    r"|--(exitfirst|verbose|quiet|(no-)?showlocals|full-trace|no-header|no-summary|disable-(pytest-)?warnings)"
+    r"|--(maxfail|tb|verbosity|color|show-capture|durations|durations-min)=.*",
+    re.DOTALL,
+)
+_WITH_A_VALUE = frozenset(
+    {"-r", "--maxfail", "--tb", "--verbosity", "--color", "--show-capture", "--durations", "--durations-min"}
+)
 
 _SHARED = 10  # failures of one cause that make a run suspect, where they are half of all
 _EACH = 200  # tests of one such cause that are kept: a broken fixture must not make a row of every test of a suite
@@ -245,7 +258,17 @@ def _conditions(request: RunRequest) -> tuple[str, ...]:
     # A test that hung under a limit of one second is no other outcome than its pass without one, and to be
     # measured slows it down.
     limit = (f"limit={request.test_timeout_s}",) if request.test_timeout_s else ()
-    return (*request.args, *limit, *(("coverage",) if request.coverage else ()))
+    return (*_mattering(request.args), *limit, *(("coverage",) if request.coverage else ()))
+
+
+def _mattering(args: Iterable[str]) -> Iterator[str]:
+    """Those of pytest's options that a test can feel."""
+    words = iter(args)
+    for word in words:
+        if word in _WITH_A_VALUE:
+            next(words, None)
+        elif not _PRINTING.fullmatch(word):
+            yield word
 
 
 def _cut_short(run: Run) -> bool:
@@ -274,7 +297,8 @@ def _with_company(environment: str, run: Run, ids: Sequence[str]) -> str:
     if request.only != "all":  # as if they had been named
         request = replace(request, only="all", tests=tuple(ids), keyword="", markers="")
     if request.tests or request.keyword or request.markers:
-        return f"{without_seed(environment)}{SOME}{digest(scope_digest(request), run.environment.seed)[:6]}"
+        chosen = scope_digest(replace(request, args=tuple(_mattering(request.args))))
+        return f"{without_seed(environment)}{SOME}{digest(chosen, run.environment.seed)[:6]}"
     return environment
 
 

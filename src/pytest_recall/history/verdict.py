@@ -40,6 +40,7 @@ _GRAVITY = (  # a group is what the gravest of its tests is, so that a known fla
 )
 
 _NONE: Mapping[str, Proof] = {}
+_NEVER: Mapping[str, float] = {}
 
 __all__ = [
     "Judgement",
@@ -77,8 +78,8 @@ def judge(
     alone: Sequence[Sample] = (),
     proof: Proof = NOTHING,
     known_flaky: Collection[str] = (),
-    fixed: Collection[str] = (),
-    weakened: Collection[str] = (),
+    fixed: Mapping[str, float] = _NEVER,
+    unmended: Collection[str] = (),
 ) -> Judgement:
     """What the samples *now* of one run mean beside the *history*; without them, the latest run in it.
 
@@ -86,7 +87,8 @@ def judge(
     *touched*, changed files since the last other outcome that the test is or imports (None: unknown);
     *base*, samples of the test at the base revision; *alone*, of the test run by itself on this
     revision; *proof*, all that was learnt on purpose, both of these too; *known_flaky*, group fingerprints proven flaky in other tests; *fixed*, group
-    fingerprints of confirmed fixes; *weakened*, those that only ever went away when the test was weakened.
+    fingerprints of confirmed fixes that its line of work has, and when each was made; *unmended*, those that only ever went
+    away when the test was weakened, or on a line that this one has nothing of.
     """
     # What was asked on purpose goes before what happened to be run.
     proof = replace(proof, base=proof.base or tuple(base), alone=(*alone, *proof.alone))
@@ -102,7 +104,7 @@ def judge(
         proof=proof,
         known_flaky=known_flaky,
         fixed=fixed,
-        weakened=weakened,
+        unmended=unmended,
         rate=rate,
     )
     found = next(filter(None, (rule(case) for rule in (RED if past.red else GREEN))), None)
@@ -125,8 +127,8 @@ def judge_groups(
     *,
     proofs: Mapping[str, Proof] = _NONE,
     known_flaky: Collection[str] = (),
-    fixed: Collection[str] = (),
-    weakened: Collection[str] = (),
+    fixed: Mapping[str, float] = _NEVER,
+    unmended: Collection[str] = (),
 ) -> list[Judgement]:
     """One judgement a cause of *run*: that of its gravest test, with how many tests share it.
 
@@ -134,7 +136,7 @@ def judge_groups(
     comparable run, which knows of the tests that have always passed and so have no history. Where
     it ran the commit on which *run* has uncommitted changes, it is the base. *proofs*, by test, are
     what was learnt on purpose: where some tests of a cause have them, those speak for it. *known_flaky*,
-    *fixed* and *weakened* are as for `judge`.
+    *fixed* and *unmended* are as for `judge`.
     """
     causes = list(causes)
     asked = [[t for t in cause.tests if t in proofs][:_MEMBERS] or cause.tests[:_MEMBERS] for cause in causes]
@@ -163,7 +165,7 @@ def judge_groups(
             proof=proof,
             known_flaky=known_flaky,
             fixed=fixed,
-            weakened=weakened,
+            unmended=unmended,
         )
 
     return [

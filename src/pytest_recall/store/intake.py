@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_recall.errors import UnreadableRun, WithheldRun
-from pytest_recall.history import fingerprint, trend
-from pytest_recall.model import FailureHistory, TestHistory
+from pytest_recall.history import fate, fingerprint, trend
+from pytest_recall.model import FailureHistory, Fate, Sample, TestHistory
 from pytest_recall.store import codec, records
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.guard import Damaged
@@ -20,12 +20,16 @@ _BYTES = 256 << 10  # of each of their files, on average
 _TURNS = 32  # a row of a test is written at every 32nd run, and caught up on by readers
 
 
+Fates = Callable[[Collections], Mapping[str, Fate]]
+
+
 class Intake:
     """One writer's way into its collections."""
 
-    def __init__(self, journal: Journal, recent: Recent) -> None:
+    def __init__(self, journal: Journal, recent: Recent, fates: Fates) -> None:
         self._journal = journal
         self._recent = recent
+        self._fates = fates
         self._later: set[Path] = set()  # files that wait for a later version of ours, or for another process
 
     def batch(self, paths: Sequence[Path], *, most: int = _BATCH) -> list[Path]:
@@ -62,6 +66,15 @@ class Intake:
         late = catching_up(histories, self._recent.entries(NEAR))
         collections.put_tests([trend.fold(histories[test], test, more) for test, more in late.items()])
 
+    def follow(self, collections: Collections) -> None:
+        """Rows of tests under the names that they have now, with what ran under these before anybody told."""
+        new = fate.heirs(collections.interesting, self._fates(collections))
+        found: dict[str, list[Sample]] = {}
+        for entry in self._recent.entries(FAR) if new else ():
+            for test_id, more in entry.samples(new).items():
+                found.setdefault(test_id, []).extend(more)
+        collections.put_tests([trend.fold(None, test_id, more) for test_id, more in found.items()])
+
     def archive(self, collections: Collections, paths: Iterable[Path]) -> None:
         """What the index keeps of runs that the journal is about to forget: what they were, without the times."""
         found: dict[str, codec.Packed] = {}
@@ -94,6 +107,9 @@ class Intake:
         far = self._recent.entries(FAR)
         bad = {test_id for entry in batch for test_id, outcome in entry.told.items() if outcome.bad}
         bad |= self._flipped(batch, far)
+        # Under its new name a test may never fail: without a row, its failures would be the last that is known of it.
+        heirs = fate.heirs(known | bad, self._fates(collections))
+        bad = bad.union(*(entry.record.has(heirs) for entry in batch if heirs))
         new = bad - known
         due = self._due(collections, batch, far)
         if collections.shared:

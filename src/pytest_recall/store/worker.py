@@ -12,13 +12,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pytest_recall import __version__
 from pytest_recall.errors import RecallError, StoreUnavailable, listed
-from pytest_recall.model import Transition
+from pytest_recall.model import Fate, Transition
 from pytest_recall.store import chroma, codec, inspection, lore, records, shape
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.chroma import Collections
@@ -97,7 +97,7 @@ class Worker:
     def __init__(self, folder: Path, backend: Backend) -> None:
         self._journal = Journal(folder)
         self._recent = Recent(self._journal)
-        self._intake = Intake(self._journal, self._recent)
+        self._intake = Intake(self._journal, self._recent, self._fates)
         self._lore = lore.Lore(folder)
         self._taught: set[str] | None = None  # files of the lore that are in the index
         self._careful = False
@@ -164,19 +164,19 @@ class Worker:
             with contextlib.suppress(ValueError):  # too large for a record: the files have it
                 rows.append(records.lore_row(name, one, failures))
         collections.teach(rows)
+        if any(isinstance(one, Fate) for one in late.values()):
+            self._intake.follow(collections)
         self._taught |= late.keys()
+
+    def _fates(self, collections: Collections) -> dict[str, Fate]:
+        """What became of tests, as every machine has learnt it."""
+        others = dict(_told(collections, "Fate", {"kind": ["fate"]})) if collections.shared else {}
+        return {one.test: one for one in lore.merged(self._lore.all(), others) if isinstance(one, Fate)}
 
     def learnt(self, kind: str, asked: dict[str, list[str]]) -> list[Any]:
         """What every machine has learnt of that kind: the file's name, and what it keeps."""
         with self._place.reading() as collections:
-            rows = collections.learnt("transitions" if kind == "Transition" else "notes", dict(asked))
-        found = []
-        for row in rows:
-            with contextlib.suppress(ValueError):  # a row of somebody else's may be anything
-                name, one = records.read_lore(row)
-                if type(one).__name__ == kind:
-                    found.append([name, shape.dump(one)])
-        return found
+            return [[name, shape.dump(one)] for name, one in _told(collections, kind, asked)]
 
     def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
         """The index anew from the runs of the journal; unless *anyway*, only if it needs to be."""
@@ -267,3 +267,14 @@ class Worker:
                 "from runs that it keeps whole; what is in broken/ stays there until you remove it."
             )
         return counts
+
+
+def _told(
+    collections: Collections, kind: str, asked: dict[str, list[str]]
+) -> Iterator[tuple[str, lore.Learnt]]:
+    """What the index has of that kind: the file's name, and what it keeps."""
+    for row in collections.learnt("transitions" if kind == "Transition" else "notes", dict(asked)):
+        with contextlib.suppress(ValueError):  # a row of somebody else's may be anything
+            name, one = records.read_lore(row)
+            if type(one).__name__ == kind:
+                yield name, one
