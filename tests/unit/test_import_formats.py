@@ -181,6 +181,35 @@ def test_hidden_attempts_prove_no_flake_where_honest_ones_do():
     assert not proven_flaky(hidden)
 
 
+TWICE = {
+    "junit": suite(case("test_b", FAILURE) + case("test_b")),
+    "ctrf": """{"results": {"tool": {"name": "x"}, "tests": [
+        {"name": "tests/test_a.py::test_b", "status": "failed", "duration": 1, "message": "assert 0"},
+        {"name": "tests/test_a.py::test_b", "status": "passed", "duration": 1}]}}""",
+}
+RERUN = {
+    "junit": suite(case("test_b", '<flakyFailure message="assert 0" type="E"/>')),
+    "ctrf": """{"results": {"tool": {"name": "x"}, "tests": [
+        {"name": "tests/test_a.py::test_b", "status": "passed", "duration": 1, "retries": 1,
+         "retryAttempts": [{"attempt": 1, "status": "failed", "duration": 1, "message": "assert 0"}]}]}}""",
+}
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_two_tests_of_one_name_in_a_report_prove_no_flake_and_a_rerun_that_is_told_does(kind):
+    twice = one(TWICE[kind])
+    assert ("attempts" in twice.lost, outcomes(twice)) == (
+        True,
+        {"tests/test_a.py::test_b": ["failed", "passed"]},
+    )
+    assert not proven_flaky(twice)
+    unsaid = Origin(root=NOWHERE, now=2e9)
+    for origin in (ORIGIN, unsaid):
+        assert proven_flaky(one(RERUN[kind], origin=origin))
+    [samples] = trend.observed(run := one(RERUN[kind], origin=unsaid), trend.row(run)).values()
+    assert verdict.judge(None, samples).evidence == "1 red and 1 green in this very state"
+
+
 def test_report_of_an_unknown_commit_or_place_proves_no_flake():
     good, bad = (
         suite(case("test_b"), timestamp="2026-01-01"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ def read(value: Any, places: Places) -> list[Report]:
     said = optional(summary, "failed", int, 0)
     bad = any(test.outcome.bad for test in listed) or any(one.outcome.bad for one in reader.collectors)
     lost = set(LOST)
-    lost |= {"attempts"} if reader.hidden else set()
+    lost |= {"attempts"} if reader.hidden or reader.doubles else set()
     if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
         lost.add("xpass")
     tool = optional(results, "tool", dict, {})
@@ -69,9 +69,7 @@ def read(value: Any, places: Places) -> list[Report]:
             branch=clean(optional(told, "branchName", str, "")[:200]),
             lost=frozenset(lost),
             doubts=(f"The report counts {said} failures, and lists none.",) if said > 0 and not bad else (),
-            notes=(f"{reader.hidden} tests were run again; their first attempts are not told.",)
-            if reader.hidden
-            else (),
+            notes=tuple(reader.notes()),
         )
     ]
 
@@ -86,7 +84,7 @@ def seconds_of(milliseconds: Any) -> float:
 class _Reader:
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
-        self.hidden = 0
+        self.hidden = self.doubles = 0
         self.collectors: list[Collector] = []
 
     def test(self, test: Any, name: str, number: int, into: dict[str, list[Attempt]]) -> None:
@@ -107,8 +105,14 @@ class _Reader:
         earlier = into.setdefault(name, [])
         round_ = earlier[-1].repetition + 1 if earlier else 0
         if earlier:  # two tests of one name: neither says anything of the other
-            self.hidden += 1
+            self.doubles += 1
         earlier += [_in_round(one, round_) for one in (*found, last)]
+
+    def notes(self) -> Iterator[str]:
+        if self.hidden:
+            yield f"{self.hidden} tests were run again; their first attempts are not told."
+        if self.doubles:
+            yield f"{self.doubles} tests have the name of another one in the report: neither proves a flake of the other."
 
     def _collector(self, name: str, told: Any, where: str) -> Collector:
         message = optional(told, "message", str, "")

@@ -156,7 +156,8 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
     if reader.hidden:
         lost.add("attempts")
         notes.append(
-            f"{reader.hidden} tests are in the report more than once: what became of their first attempts is not told."
+            f"{reader.hidden} tests are in the report more than once: reruns whose first attempts it does not tell, or "
+            "several of one name. Neither proves a flake."
         )
     if scan.guessed:
         lost.add("ids")
