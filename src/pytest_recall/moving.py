@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -64,7 +65,12 @@ def take_in_github(
             for name, path in artefacts:
                 ci = pipeline(workflow, name)
                 origin = report.Origin(
-                    root=space.root, space=where, revision=workflow.revision, job=ci.job, ci=ci
+                    root=space.root,
+                    space=where,
+                    revision=workflow.revision,
+                    job=ci.job,
+                    ci=ci,
+                    within=f"GitHub run {workflow.id}/{name}/",
                 )
                 sources = Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}"))
                 yield from intake.take_all(sources, origin)
@@ -85,6 +91,17 @@ class _Waiting:
         if told is None:
             return None
         return builds.Part(name=document.name, content=document.data, at=document.at, report=told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """The runs of a document, or of several together."""
+
+    name: str
+    document: str  # the first
+    origin: report.Origin
+    runs: tuple[Run, ...]
+    data: bytes = b""
 
 
 class _Intake:
@@ -127,14 +144,19 @@ class _Intake:
             [],
             sum(len(one.document.data) for one in waiting),
         )
-        parts = list[_Waiting]()
+        parts, whole = list[_Waiting](), list[_Ready]()
         for one in ready:
             if one.part is not None and one.found.runs[0].id not in self._doubles:
                 parts.append(one)
             else:
-                yield self._kept(one.document.name, one.found.runs, data=one.document.data)
+                name, data = one.document.name, one.document.data
+                whole.append(
+                    _Ready(name=name, document=name, origin=one.origin, runs=one.found.runs, data=data)
+                )
         for _, some in groupby(parts, key=lambda one: id(one.origin)):
-            yield from self._whole(list(some))
+            whole += self._whole(list(some))
+        for each in self._apart(whole):
+            yield self._kept(each.name, each.runs, data=each.data)
 
     def _take(self, document: Document, origin: report.Origin) -> Iterator[Taken]:
         self._size += len(document.data)
@@ -159,7 +181,7 @@ class _Intake:
             return
         self._waiting.append(_Waiting(document=document, origin=origin, found=found))
 
-    def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[Taken]:
+    def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[_Ready]:
         """Parts from one place, as runs."""
         origin = waiting[0].origin
         for parts in builds.builds(one.part for one in waiting if one.part):
@@ -167,7 +189,28 @@ class _Intake:
             # One that was imported by itself stays a run, and the others are none of its build then.
             known = len(modules) > 1 and any(self._before(_run(module, origin)) for module in modules)
             for some in modules if known else [parts]:
-                yield self._kept(builds.title(some), (_run(some, origin),))
+                first = min(part.name for part in some)
+                runs = (_run(some, origin),)
+                yield _Ready(name=builds.title(some), document=first, origin=origin, runs=runs)
+
+    def _apart(self, ready: Sequence[_Ready]) -> Iterator[_Ready]:
+        """*ready*, where several documents of a job that nobody named tell of one test, as of a place each.
+
+        Another Python in the same job is as likely as a rerun.
+        """
+        told = [self._told(one) for one in ready]
+        seen = Counter(test for tests in told for test in tests)
+        for one, tests in zip(ready, told, strict=True):
+            where = one.document.removeprefix(one.origin.within)
+            several = any(seen[test] > 1 for test in tests)
+            yield replace(one, runs=tuple(report.apart(run, where) for run in one.runs)) if several else one
+
+    def _told(self, one: _Ready) -> set[tuple[str, str]]:
+        """The tests of *one* and their job, where that is made up."""
+        job, ci = one.origin.job, one.origin.ci
+        if ci is None or job != ci.job:
+            return set()
+        return {(job, test) for run in one.runs if run.id not in self._doubles for test in run.tests.ids}
 
     def _kept(self, name: str, runs: Iterable[Run], broken: tuple[str, ...] = (), data: bytes = b"") -> Taken:
         kept, known, poorer, doubled = list[Run](), list[str](), list[str](), list[str]()

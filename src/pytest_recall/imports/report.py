@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from pytest_recall.imports.places import short
 from pytest_recall.model import (
     Attempt,
     Collector,
@@ -31,6 +32,7 @@ from pytest_recall.model import (
 from pytest_recall.suite import Tests
 
 _SLACK_S = 86_400.0  # clocks that go wrong
+_LONGEST_PLACE = 200  # characters
 _ZONES_S = 26 * 3_600.0  # from the first zone of the earth to the last
 
 _PASSED, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = range(6)
@@ -45,6 +47,7 @@ class Origin:
     revision: Revision = field(default_factory=lambda: Revision(digest=""))
     job: str = ""  # a name for where it ran: runs of one job share their environment
     ci: Pipeline | None = None
+    within: str = ""  # how the names of its documents begin
     at: float = 0.0  # when it was written, for a report that does not say
     now: float = field(default_factory=time.time)  # no run begins later, whatever a report says
 
@@ -125,6 +128,17 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         doubts=report.doubts,
         notes=(*report.notes, _confession(report.format, lost)),
         lost=tuple(sorted(lost)),
+    )
+
+
+def apart(run: Run, where: str) -> Run:
+    """*run* as one of a place of its own within its job: what became of its tests is set against no other place's."""
+    where = short(where, _LONGEST_PLACE)
+    place = "/".join(filter(None, (run.environment.distributions, where)))
+    return replace(
+        run,
+        environment=replace(run.environment, distributions=place),
+        request=replace(run.request, args=(f"{run.request.args[0]}/{where}",)),
     )
 
 
