@@ -242,6 +242,29 @@ def test_merged_document_is_a_run_for_each_suite_that_tells_of_the_same_tests():
     assert len({run.id for run in runs}) == 2
 
 
+@pytest.mark.parametrize(
+    ("hosts", "places"),
+    [
+        (("chromium", "firefox"), ["chromium", "firefox"]),
+        (("vm", "vm"), ["1 of 2", "2 of 2"]),
+        (("", ""), ["1 of 2", "2 of 2"]),
+    ],
+)
+def test_runs_of_one_document_are_each_of_a_place_of_its_own_and_prove_no_flake(hosts, places):
+    def merged(*inside: str) -> tuple[Run, ...]:
+        told = zip(hosts, inside, strict=True)
+        suites = (
+            suite(case("test_b", within), hostname=host, timestamp="2026-01-01")[12:-13]
+            for host, within in told
+        )
+        return read(jest(*suites))
+
+    runs = merged("", FAILURE)
+    assert [run.environment.distributions for run in runs] == [f"job linux/{place}" for place in places]
+    assert not proven_flaky(*runs)
+    assert proven_flaky(*runs, *merged(FAILURE, FAILURE))  # one and the same place, in two documents
+
+
 def test_one_double_in_a_large_document_does_not_tear_it_apart():
     suites = [suite(case(name))[12:-13] for name in ("test_a", "test_b", "test_c", "test_b", "test_d")]
     runs = read(f"<testsuites>{''.join(suites)}</testsuites>")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
@@ -12,7 +12,7 @@ from pytest_recall.errors import Unimportable, listed, quoted
 from pytest_recall.imports import ctrf, jsonreport, junit, lines, reportlog
 from pytest_recall.imports.bounded import json_value, xml_tree
 from pytest_recall.imports.places import Places
-from pytest_recall.imports.report import Origin, Report, run
+from pytest_recall.imports.report import Origin, Report, apart, run
 from pytest_recall.model import Revision, Run
 
 FORMATS = ("junit", "json-report", "reportlog", "ctrf", "jsonl", "capture")
@@ -93,13 +93,20 @@ def read(
     if len(reports) > 1:  # the content of one run: its document, and which of the runs in it
         whole = blake2b(data).digest()
         contents = [b"%d %b" % (number, whole) for number in range(len(reports))]
-    return Found(
-        runs=tuple(
-            run(report, _told(origin, report), content)
-            for report, content in zip(reports, contents, strict=True)
-        ),
-        reports=tuple(reports),
-    )
+    runs = [
+        run(report, _told(origin, report), content) for report, content in zip(reports, contents, strict=True)
+    ]
+    if len(runs) > 1:
+        runs = [apart(one, place) for one, place in zip(runs, _places(reports), strict=True)]
+    return Found(runs=tuple(runs), reports=tuple(reports))
+
+
+def _places(reports: Sequence[Report]) -> list[str]:
+    """Where each run of one document was: nothing says that it is a rerun of another one, and none of a matrix."""
+    told = [report.place for report in reports]
+    if all(told) and len(set(told)) == len(told):
+        return told
+    return [f"{number} of {len(told)}" for number in range(1, len(told) + 1)]
 
 
 def _reports(kind: str, wanted: str, data: bytes, places: Places) -> list[Report]:

@@ -24,6 +24,7 @@ LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
+_LONGEST_PLACE = 100
 _FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
 _SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
@@ -170,6 +171,7 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
         zoned=zoned,
         duration_s=whole or sum(seconds(suite.get("time", "")) for suite in suites),
         ended=_internal(scan.internal),
+        place=clean(suites[0].get("hostname", "")[:_LONGEST_PLACE]),
         lost=frozenset(lost),
         notes=tuple(notes),
         foreign=scan.foreign,

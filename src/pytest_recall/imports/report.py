@@ -68,6 +68,7 @@ class Report:
     environment: Environment = field(default_factory=Environment)
     commit: str = ""  # as the report itself says
     branch: str = ""
+    place: str = ""  # where it ran, as the report has it: a host, or what a reporter puts there
     deselected: int = 0
     warned: tuple[Warned, ...] = ()
     ended: Termination | None = None  # where it did not come to a good end
