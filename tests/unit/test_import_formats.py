@@ -629,6 +629,38 @@ def test_ctrf_of_same_names_in_several_suites_of_a_file_is_several_tests():
     }
 
 
+def test_ctrf_of_names_with_colons_in_several_files_is_several_tests():
+    row = '"name": "tests::it_works", "status": "%s", "suite": ["crate"], "filePath": "crates/%s/src/lib.rs"'
+    vector = '"name": "std::vector works", "status": "passed", "suite": ["%s"]'
+    own = '"name": "t/test_a.py::TestB::test_c", "status": "passed", "filePath": "%s"'
+    run = one(
+        ctrf(
+            row % ("failed", "a"),
+            row % ("passed", "b"),
+            vector % "A",
+            vector % "B",
+            own % "t/base.py",  # where the function stands that a class inherits
+            '"name": "docs/a.rst::a.rst", "status": "passed", "filePath": "/ci/docs/a.rst"',
+            '"name": "a::b", "status": "passed"',
+        )
+    )
+    assert outcomes(run) == {
+        "crates/a/src/lib.rs::tests::it_works": ["failed"],
+        "crates/b/src/lib.rs::tests::it_works": ["passed"],
+        "A::std::vector works": ["passed"],
+        "B::std::vector works": ["passed"],
+        "t/test_a.py::TestB::test_c": ["passed"],
+        "docs/a.rst::a.rst": ["passed"],
+        "a::b": ["passed"],
+    }
+    assert "attempts" not in run.lost
+    twins = one(ctrf(row % ("failed", "a"), row.replace('crate"', 'other"') % ("passed", "a")))
+    assert list(outcomes(twins)) == [
+        "crates/a/src/lib.rs::crate::tests::it_works",
+        "crates/a/src/lib.rs::other::tests::it_works",
+    ]
+
+
 def test_ctrf_of_older_reporters_and_what_is_optional_and_odd_in_it_are_read():
     run = one(
         ctrf(

@@ -167,24 +167,32 @@ def _node_ids(tests: Sequence[Any]) -> list[str]:
     With both where several suites of a file have a test of the name.
     """
     named = [_named(test, f"test {number}") for number, test in enumerate(tests)]
-    first: dict[str, tuple[str, ...]] = {}
-    several = {name for name, suites in named if first.setdefault(name, suites) != suites}
-    found = []
-    for name, suites in named:
-        before, _, last = name.rpartition("::")
-        found.append(short("::".join([before, *suites, last])) if name in several else name)
-    return found
+    ids = [short("::".join([*before, name])) for before, _, name in named]
+    first: dict[str, list[str]] = {}
+    several = {
+        one for one, (_, suites, _) in zip(ids, named, strict=True) if first.setdefault(one, suites) != suites
+    }
+    return [
+        short("::".join([*before, *suites, name])) if one in several else one
+        for one, (before, suites, name) in zip(ids, named, strict=True)
+    ]
 
 
-def _named(test: Any, where: str) -> tuple[str, tuple[str, ...]]:
-    """A test's id, and the suites that it leaves out."""
+def _named(test: Any, where: str) -> tuple[list[str], list[str], str]:
+    """What stands before a test's name in its id, the suites that this leaves out, and the name."""
     name = part(test, "name", str, where=where)
     path = optional(test, "filePath", str, "")
-    if "::" in name or name == path:
-        return short(name), ()
     suites = _suites(test)
-    before = [path] if path else suites
-    return short("::".join([*before, name])), tuple(suites) if path else ()
+    if _is_node_id(name, path or next(iter(suites), "")):
+        return [], [], name
+    return ([path], suites, name) if path else (suites, [], name)
+
+
+def _is_node_id(name: str, place: str) -> bool:
+    """Whether *name* begins with the file of its test: a `::` alone may be Rust's or C++'s."""
+    file, colons, _ = name.partition("::")
+    here = f"/{place}".replace("\\", "/").endswith(f"/{file}")
+    return name == place or (bool(colons) and (not place or here or file.endswith(".py")))
 
 
 def _suites(test: Any) -> list[str]:
