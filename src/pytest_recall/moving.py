@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from pytest_recall.errors import Unimportable, UnreadableRun
-from pytest_recall.imports import builds, formats, report
+from pytest_recall.imports import builds, formats, ours, report
 from pytest_recall.imports.doubles import doubles
 from pytest_recall.imports.github import GitHub, Workflow, pipeline
 from pytest_recall.imports.places import Places
@@ -137,6 +138,8 @@ class _Intake:
         ready, waiting = list[_Waiting](), list[_Waiting]()
         for one in self._waiting:
             (waiting if builds.folder(one.document.name) == stays else ready).append(one)
+        for one in ready:  # what it was written from may have been read meanwhile
+            self._recognise(one.found)
         told = [pair for one in ready for pair in zip(one.found.runs, one.found.reports, strict=True)]
         self._doubles = doubles(told, self._sessions)
         self._waiting, self._sessions, self._size = (
@@ -175,6 +178,7 @@ class _Intake:
         except Unimportable as error:
             yield Taken(name=document.name, refused=(str(error),))
             return
+        self._recognise(found)
         if not found.reports or all(self._before(run) for run in found.runs):
             self._sessions += [run for run in found.runs if not run.lost]
             yield self._kept(document.name, found.runs, found.broken)
@@ -237,6 +241,15 @@ class _Intake:
             doubled=tuple(doubled),
         )
 
+    def _recognise(self, found: formats.Found) -> None:
+        """Know those of its runs that say of which run of ours they are, where that is kept and tells the same."""
+        for run, told in zip(found.runs, found.reports, strict=False):
+            if told.run in self._ids and not self._before(run):
+                with suppress(UnreadableRun):
+                    kept = self._store.journal.run(told.run)
+                    if kept is not None and ours.same(told, kept):
+                        self._contents[report.content_of(run.id)] = kept.id
+
     def _is_poorer(self, known: str, run: Run) -> bool:
         """Whether the run kept as *known* was imported without the revision or the job that *run* has."""
         told = set(_named(run)) if run.lost else set()
@@ -244,7 +257,7 @@ class _Intake:
             before = self._store.journal.run(known) if told else None
         except UnreadableRun:
             return False
-        return before is not None and not told.issubset(_named(before))
+        return before is not None and bool(before.lost) and not told.issubset(_named(before))
 
     def _captured(self, document: Document, origin: report.Origin) -> Taken:
         """A session that the plugin captured elsewhere: the inbox of a CI job, as an artefact."""

@@ -360,6 +360,35 @@ def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall,
         assert (one["format"], one["counts"]) == (kind, COUNTS | lost)
 
 
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_export_of_a_run_that_is_kept_is_known_and_what_only_says_so_is_another(
+    make_project, recall, take, exported, kind
+):
+    project = make_project(FILES)
+    recall("run", project=project, code=1)
+    [own, *_] = before = exported(project=project)
+    text = recall("export", "--format", kind, project=project)
+    answer = take("-", "--job", "linux", stdin=text.encode(), project=project)
+    assert ([one["run_id"] for one in answer["known"]], "warnings" in answer) == ([own["id"]], False)
+
+    # Of another time, of another outcome, of a run that nobody knows: what says that it is kept hides and changes nothing.
+    times = re.compile(r'("start": |timestamp=")(\d\d)')
+    red, mended = {
+        "junit": (r"<failure.*?</failure>", ""),
+        "ctrf": (r'"status": "failed"(.*?)"rawStatus": "\w+"', r'"status": "passed"\1"rawStatus": ""'),
+    }[kind]
+    for forged in (
+        times.sub(lambda found: found[1] + str(int(found[2]) - 1), text),
+        re.sub(red, mended, text, count=1, flags=re.DOTALL),
+        text.replace(own["id"], own["id"][:-4] + "0000"),
+        text.replace(own["id"], "../" + own["id"]),
+    ):
+        assert forged != text
+        [one] = take("-", stdin=forged.encode(), project=project)["imported"]
+        assert one["run_id"] != own["id"]
+    assert exported(own["id"], project=project) == before
+
+
 GH = """#!{python}
 import json, pathlib, shutil, sys
 words = sys.argv[1:]

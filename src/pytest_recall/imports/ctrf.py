@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pytest_recall.imports import ours
 from pytest_recall.imports.bounded import instant, optional, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
@@ -44,34 +45,52 @@ def read(value: Any, places: Places) -> list[Report]:
     summary = optional(results, "summary", dict, {})
     reader = _Reader(Failures(places))
     tests: dict[str, list[Attempt]] = {}
+    said = {"run": optional(value, "reportId", str, "")} if _is_ours(value) else {}
     rows = parts(results, "tests", where="results")
+    ends = [one for one in rows if said and _is_session(one)]
+    rows = [one for one in rows if not _is_session(one)] if ends else rows
     for number, (test, name) in enumerate(zip(rows, _node_ids(rows), strict=True)):
         reader.test(test, name, number, tests)
     listed = decided(tests)
-    said = optional(summary, "failed", int, 0)
+    failed = optional(summary, "failed", int, 0)
     bad = any(test.outcome.bad for test in listed) or any(one.outcome.bad for one in reader.collectors)
     lost = set(LOST)
     lost |= {"attempts"} if reader.hidden or reader.doubles else set()
-    if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
+    if not said:  # others count them as passes
         lost.add("xpass")
     tool = optional(results, "tool", dict, {})
     told = optional(results, "environment", dict, {})
     start, stop = (instant(seconds_of(summary.get(name))) for name in ("start", "stop"))
-    return [
-        Report(
-            format="ctrf",
-            tests=listed,
-            collectors=tuple(reader.collectors),
-            started_at=start,
-            duration_s=max(stop - start, 0.0) if start else 0.0,
-            environment=_environment(told, tool),
-            commit=clean(optional(told, "commit", str, "")[:64]),
-            branch=clean(optional(told, "branchName", str, "")[:200]),
-            lost=frozenset(lost),
-            doubts=(f"The report counts {said} failures, and lists none.",) if said > 0 and not bad else (),
-            notes=tuple(reader.notes()),
-        )
-    ]
+    report = Report(
+        format="ctrf",
+        tests=listed,
+        collectors=tuple(reader.collectors),
+        started_at=start,
+        duration_s=max(stop - start, 0.0) if start else 0.0,
+        environment=_environment(told, tool),
+        commit=clean(optional(told, "commit", str, "")[:64]),
+        branch=clean(optional(told, "branchName", str, "")[:200]),
+        lost=frozenset(lost),
+        doubts=tuple(_doubts(ends, failed if not bad else 0)),
+        notes=tuple(reader.notes()),
+    )
+    return [ours.with_said(report, said)]
+
+
+def _doubts(ends: Sequence[Any], failed: int) -> Iterator[str]:
+    if ends:
+        yield clean(optional(ends[0], "message", str, "")[:1_000]) or "The run did not end well."
+    elif failed > 0:
+        yield f"The report counts {failed} failures, and lists none."
+
+
+def _is_session(row: Any) -> bool:
+    """Whether it stands, in our own export, for a run in which no test failed, and that was not green."""
+    return optional(row, "name", str, "") == "pytest session" and not optional(row, "filePath", str, "")
+
+
+def _is_ours(value: Any) -> bool:
+    return optional(value, "generatedBy", str, "").startswith("pytest-recall")
 
 
 def seconds_of(milliseconds: Any) -> float:

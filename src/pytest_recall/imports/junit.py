@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from xml.etree.ElementTree import Element
 
 from pytest_recall.errors import Unimportable, quoted
+from pytest_recall.imports import ours
 from pytest_recall.imports.bounded import seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
@@ -25,6 +26,8 @@ LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 _MOST_RUNS = 200  # in one document
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
 _LONGEST_PLACE = 100
+_MOST_SAID = 100  # properties of a suite
+_OURS_BEGINS = "pytest-recall."
 _FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
 _SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
@@ -176,7 +179,17 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
         notes=tuple(notes),
         foreign=scan.foreign,
     )
+    report = ours.with_said(report, _said(suites))
     return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
+
+
+def _said(suites: Sequence[Element]) -> dict[str, str]:
+    """What a suite of our own export says of its run; it stands for itself."""
+    told = (
+        [one for suite in suites for one in suite.findall("properties/property")] if len(suites) == 1 else []
+    )
+    pairs = [(one.get("name", ""), one.get("value", "")) for one in told[:_MOST_SAID]]
+    return {name.removeprefix(_OURS_BEGINS): value for name, value in pairs if name.startswith(_OURS_BEGINS)}
 
 
 def _begun(suites: Sequence[Element], root: Element) -> tuple[float, bool]:

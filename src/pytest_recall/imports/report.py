@@ -69,6 +69,7 @@ class Report:
     commit: str = ""  # as the report itself says
     branch: str = ""
     place: str = ""  # where it ran, as the report has it: a host, or what a reporter puts there
+    run: str = ""  # the id of the run of ours that it was written from, as it says
     deselected: int = 0
     warned: tuple[Warned, ...] = ()
     ended: Termination | None = None  # where it did not come to a good end
