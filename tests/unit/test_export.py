@@ -222,6 +222,35 @@ def test_other_formats_give_back_outcomes_and_causes(kind, differing):
     assert causes["t/test_a.py::test_error"] == EVERY.tests[2].failures[0].at
 
 
+def test_junit_of_several_runs_comes_back_as_these_runs_whatever_was_exported_with_them():
+    runs = [
+        run(
+            OneTest(id=f"t/test_{n}.py::test_a", attempts=(Attempt(outcome=outcome, failures=failures),)),
+            id=f"018bcfe5-6800-7ab2-a5b8-0812055dd0b{n}",
+            started_at=1.7e9 + n,
+            status=status,
+        )
+        for n, (outcome, failures, status) in enumerate(
+            [
+                (Outcome.PASSED, (), Status.PASSED),
+                (Outcome.FAILED, (failed(),), Status.FAILED),
+                (Outcome.PASSED, (), Status.TIMED_OUT),
+            ]
+        )
+    ]
+    found = back(export("junit", *runs)).runs
+    assert [(one.started_at, one.status is Status.PASSED) for one in found] == [
+        (1.7e9, True),
+        (1.7e9 + 1, False),
+        (1.7e9 + 2, False),
+    ]
+    assert [told(one) for one in found] == [told(one) for one in runs]
+    alone = [one.id for each in runs for one in back(export("junit", each)).runs]
+    assert [one.id for one in found] == alone == sorted(set(alone))
+    with pytest.raises(Unimportable, match="5,001 runs"):
+        back(export("junit", *[replace(runs[0], tests=())] * 5_001))
+
+
 # What junit-10.xsd allows: the attributes of an element, and the elements in it.
 RERUN = ({"message", "type"}, {"stackTrace", "system-out", "system-err"})
 RESULTS = {"skipped", "error", "failure", "rerunFailure", "rerunError", "flakyFailure", "flakyError"}

@@ -93,6 +93,7 @@ def read(
     if len(reports) > 1:  # the content of one run: its document, and which of the runs in it
         whole = blake2b(data).digest()
         contents = [b"%d %b" % (number, whole) for number in range(len(reports))]
+    contents = [report.content or content for report, content in zip(reports, contents, strict=True)]
     runs = [
         run(report, _told(origin, report), content) for report, content in zip(reports, contents, strict=True)
     ]

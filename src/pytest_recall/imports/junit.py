@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
 from pytest_recall.errors import Unimportable, quoted
 from pytest_recall.imports import ours
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
+_MOST_NAMED = 5_000  # of ours, which it names
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
 _LONGEST_PLACE = 100
 _MOST_SAID = 100  # properties of a suite
@@ -63,6 +64,19 @@ def _loose(root: Element) -> list[Element]:
 
 
 def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
+    """The suites of each run: one where it names a run of ours, and of others those that tell of no test again."""
+    named, others = list[list[Element]](), list[Element]()
+    for suite in suites:
+        if ours.RUN_ID.fullmatch(_said(suite).get("run", "")):
+            named.append([suite])
+        else:
+            others.append(suite)
+    if len(named) > _MOST_NAMED:
+        raise Unimportable(f"JUnit of {len(named):,} runs; the most of one file are {_MOST_NAMED:,}.")
+    return named + (_merged(others, places) if others or not named else [])
+
+
+def _merged(suites: Sequence[Element], places: Places) -> list[list[Element]]:
     """The suites of each run: documents merged from several runs tell of the same tests again.
 
     Other tools' tests are told apart by their suites only: the same name in another suite is another test.
@@ -179,15 +193,16 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
         notes=tuple(notes),
         foreign=scan.foreign,
     )
-    report = ours.with_said(report, _said(suites))
+    if len(suites) == 1:
+        report = ours.with_said(report, _said(suites[0]))
+    if report.run:  # the same in whatever else is exported with it
+        report = replace(report, content=tostring(suites[0]))
     return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
 
 
-def _said(suites: Sequence[Element]) -> dict[str, str]:
-    """What a suite of our own export says of its run; it stands for itself."""
-    told = (
-        [one for suite in suites for one in suite.findall("properties/property")] if len(suites) == 1 else []
-    )
+def _said(suite: Element) -> dict[str, str]:
+    """What a suite of our own export says of its run."""
+    told = suite.findall("properties/property")
     pairs = [(one.get("name", ""), one.get("value", "")) for one in told[:_MOST_SAID]]
     return {name.removeprefix(_OURS_BEGINS): value for name, value in pairs if name.startswith(_OURS_BEGINS)}
 

@@ -70,6 +70,7 @@ class Report:
     branch: str = ""
     place: str = ""  # where it ran, as the report has it: a host, or what a reporter puts there
     run: str = ""  # the id of the run of ours that it was written from, as it says
+    content: bytes = b""  # what its id is made of, where that is not all of its document
     deselected: int = 0
     warned: tuple[Warned, ...] = ()
     ended: Termination | None = None  # where it did not come to a good end
