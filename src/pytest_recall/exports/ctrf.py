@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 from pytest_recall import __version__
 from pytest_recall.errors import BadRequest
-from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Run, Status, Test
+from pytest_recall.history.trend import row
+from pytest_recall.model import Attempt, Collector, Environment, Failure, Finished, Outcome, Run, Status, Test
 
 SPECIFICATION = "1.0.0"
 _GREEN = frozenset({Status.PASSED, Status.NO_TESTS})
@@ -164,6 +165,7 @@ def _place(node_id: str) -> dict[str, Any]:
 
 def _environment(run: Run) -> dict[str, Any]:
     environment: Environment = run.environment
+    last = run.terminations[-1] if run.terminations else None
     told = {
         "commit": run.revision.commit if not run.revision.dirty else "",
         "branchName": run.revision.branch,
@@ -177,6 +179,9 @@ def _environment(run: Run) -> dict[str, Any]:
             "arch": environment.arch,
             "plugins": list(environment.plugins),
             "dirty": run.revision.dirty,
+            "status": run.status.value,
+            "environment": row(run).environment,
+            **({"exit_code": str(last.exit_code)} if isinstance(last, Finished) else {}),
         },
     }
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pytest_recall.model import Attempt, Collector, Failure, Outcome, Run, Status, Test
+from pytest_recall.history.trend import row
+from pytest_recall.model import Attempt, Collector, Failure, Finished, Outcome, Run, Status, Test
 
 # pytest writes an invalid character as its number, so that a person can read it.
 _INVALID = re.compile("[^\t\n\r\x20-\x7e\x80-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -60,11 +61,17 @@ class JUnit:
 def _known(run: Run) -> Iterator[tuple[str, str]]:
     yield "pytest-recall.run", run.id
     yield "pytest-recall.status", run.status.value
-    for name in ("python", "pytest"):
-        if value := getattr(run.environment, name):
-            yield name, value
-    if run.revision.commit:
-        yield "commit", run.revision.commit
+    yield "pytest-recall.environment", row(run).environment
+    if run.terminations and isinstance(last := run.terminations[-1], Finished):
+        yield "pytest-recall.exit_code", str(last.exit_code)
+    revision = run.revision
+    told = {
+        "python": run.environment.python,
+        "pytest": run.environment.pytest,
+        "commit": "" if revision.dirty else revision.commit,
+        "branch": revision.branch,
+    }
+    yield from ((name, value) for name, value in told.items() if value)
 
 
 def _number(cases: list[Element], tag: str) -> int:

@@ -45,7 +45,8 @@ def read(value: Any, places: Places) -> list[Report]:
     summary = optional(results, "summary", dict, {})
     reader = _Reader(Failures(places))
     tests: dict[str, list[Attempt]] = {}
-    said = {"run": optional(value, "reportId", str, "")} if _is_ours(value) else {}
+    told = optional(results, "environment", dict, {})
+    said = _said(value, told)
     rows = parts(results, "tests", where="results")
     ends = [one for one in rows if said and _is_session(one)]
     rows = [one for one in rows if not _is_session(one)] if ends else rows
@@ -59,7 +60,6 @@ def read(value: Any, places: Places) -> list[Report]:
     if not said:  # others count them as passes
         lost.add("xpass")
     tool = optional(results, "tool", dict, {})
-    told = optional(results, "environment", dict, {})
     start, stop = (instant(seconds_of(summary.get(name))) for name in ("start", "stop"))
     report = Report(
         format="ctrf",
@@ -89,8 +89,13 @@ def _is_session(row: Any) -> bool:
     return optional(row, "name", str, "") == "pytest session" and not optional(row, "filePath", str, "")
 
 
-def _is_ours(value: Any) -> bool:
-    return optional(value, "generatedBy", str, "").startswith("pytest-recall")
+def _said(value: Any, environment: Mapping[str, Any]) -> dict[str, str]:
+    """What our own export says of its run; nothing where it is another tool's."""
+    if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):
+        return {}
+    extra = optional(environment, "extra", dict, {})
+    told = {name: optional(extra, name, str, "") for name in ("status", "exit_code", "environment")}
+    return {"run": optional(value, "reportId", str, "")} | told
 
 
 def seconds_of(milliseconds: Any) -> float:

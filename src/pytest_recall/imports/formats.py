@@ -97,17 +97,25 @@ def read(
     runs = [
         run(report, _told(origin, report), content) for report, content in zip(reports, contents, strict=True)
     ]
-    if len(runs) > 1:
-        runs = [apart(one, place) for one, place in zip(runs, _places(reports), strict=True)]
-    return Found(runs=tuple(runs), reports=tuple(reports))
+    placed = zip(runs, _places(reports), strict=True)
+    return Found(
+        runs=tuple(apart(one, place) if place else one for one, place in placed), reports=tuple(reports)
+    )
 
 
 def _places(reports: Sequence[Report]) -> list[str]:
-    """Where each run of one document was: nothing says that it is a rerun of another one, and none of a matrix."""
-    told = [report.place for report in reports]
-    if all(told) and len(set(told)) == len(told):
-        return told
-    return [f"{number} of {len(told)}" for number in range(1, len(told) + 1)]
+    """Where each run of one document was: nothing says that it is a rerun of another one, and none of a matrix.
+
+    Ours say it.
+    """
+    total = len(reports)
+    hosts = {report.place for report in reports}
+    distinct = len(hosts) == total and "" not in hosts
+    numbers = [f"{number} of {total}" if total > 1 else "" for number in range(1, total + 1)]
+    return [
+        report.place if (report.run and report.place) or (distinct and total > 1) else number
+        for report, number in zip(reports, numbers, strict=True)
+    ]
 
 
 def _reports(kind: str, wanted: str, data: bytes, places: Places) -> list[Report]:

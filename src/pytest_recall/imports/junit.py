@@ -14,7 +14,16 @@ from pytest_recall.imports.bounded import seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided, timestamp
-from pytest_recall.model import Attempt, Collector, Failure, InternalError, Outcome, Phase, Termination
+from pytest_recall.model import (
+    Attempt,
+    Collector,
+    Environment,
+    Failure,
+    InternalError,
+    Outcome,
+    Phase,
+    Termination,
+)
 from pytest_recall.redact import field as redacted
 
 if TYPE_CHECKING:
@@ -28,7 +37,9 @@ _MOST_NAMED = 5_000  # of ours, which it names
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
 _LONGEST_PLACE = 100
 _MOST_SAID = 100  # properties of a suite
-_OURS_BEGINS = "pytest-recall."
+_SAID = {f"pytest-recall.{name}": name for name in ("run", "status", "exit_code", "environment")} | {
+    name: name for name in ("python", "pytest", "commit", "branch")
+}
 _FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
 _SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
@@ -193,18 +204,34 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
         notes=tuple(notes),
         foreign=scan.foreign,
     )
-    if len(suites) == 1:
-        report = ours.with_said(report, _said(suites[0]))
-    if report.run:  # the same in whatever else is exported with it
-        report = replace(report, content=tostring(suites[0]))
-    return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
+    if not report.bad:
+        report = replace(report, doubts=tuple(_doubts(suites)))
+    return _of_ours(report, suites[0]) if len(suites) == 1 else report
+
+
+def _of_ours(report: Report, suite: Element) -> Report:
+    """*report* with what *suite* says, if that is of our own export."""
+    said = _said(suite)
+    report = ours.with_said(report, said)
+    if not report.run:
+        return report
+    python, pytest, commit, branch = (
+        clean(said.get(name, "")[:_LONGEST_PLACE]) for name in ("python", "pytest", "commit", "branch")
+    )
+    return replace(
+        report,
+        environment=Environment(python=python, pytest=pytest),
+        commit=commit,
+        branch=branch,
+        content=tostring(suite),  # the same in whatever else is exported with it
+    )
 
 
 def _said(suite: Element) -> dict[str, str]:
-    """What a suite of our own export says of its run."""
-    told = suite.findall("properties/property")
-    pairs = [(one.get("name", ""), one.get("value", "")) for one in told[:_MOST_SAID]]
-    return {name.removeprefix(_OURS_BEGINS): value for name, value in pairs if name.startswith(_OURS_BEGINS)}
+    """What the properties of a suite of our own export say of its run."""
+    told = suite.findall("properties/property")[:_MOST_SAID]
+    pairs = [(one.get("name", ""), one.get("value", "")) for one in told]
+    return {_SAID[name]: value for name, value in pairs if name in _SAID}
 
 
 def _begun(suites: Sequence[Element], root: Element) -> tuple[float, bool]:

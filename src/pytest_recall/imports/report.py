@@ -70,6 +70,7 @@ class Report:
     branch: str = ""
     place: str = ""  # where it ran, as the report has it: a host, or what a reporter puts there
     run: str = ""  # the id of the run of ours that it was written from, as it says
+    status: Status | None = None  # how that ended, where not well
     content: bytes = b""  # what its id is made of, where that is not all of its document
     deselected: int = 0
     warned: tuple[Warned, ...] = ()
@@ -94,7 +95,7 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         lost.add("time")
         started_at = min(origin.at, origin.now) if 0 < origin.at < origin.now + _SLACK_S else origin.now
     environment = report.environment
-    if not (environment.os and environment.python):
+    if not ((environment.os and environment.python) or (report.run and report.place)):
         lost.add("environment")
         # Runs of unknown places are never of the same place: outcomes that differ between them prove no flake.
         place = (
@@ -187,6 +188,7 @@ def _status(report: Report) -> Status:
     """The verdict: never greener than anything that the report says."""
     bad = any(test.outcome.bad for test in report.tests) or bool(report.not_run)
     verdicts = (
+        (report.status is not None, report.status or Status.FAILED),
         (isinstance(report.ended, InternalError) or report.exit_code == _INTERNAL, Status.INTERNAL_ERROR),
         (isinstance(report.ended, Interrupted), Status.INTERRUPTED),
         (report.exit_code == _USAGE, Status.USAGE_ERROR),
