@@ -476,6 +476,8 @@ def test_gtest_tells_disabled_tests_as_skipped():
         (suite(case("test_b"), errors="1"), "counts 1 errors"),
         (suite(case("test_b")).replace("<testsuites>", '<testsuites failures="3">'), "counts 3 failures"),
         (suite(f'<testsuite name="inner" failures="4">{case("test_b")}</testsuite>'), "counts 4 failures"),
+        (suite('<error message="no set-up"/>' + case("test_b"), errors="0"), "tells error: no set-up"),
+        (suite(f'<testsuite name="inner"><failure>boom</failure>{case("test_b")}</testsuite>'), "boom"),
         (
             (
                 '{"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, '

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 from xml.etree.ElementTree import Element, tostring
 
@@ -36,6 +37,7 @@ _MOST_RUNS = 200  # in one document
 _MOST_NAMED = 5_000  # of ours, which it names
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
 _LONGEST_PLACE = 100
+_MOST_DOUBTS = 5
 _MOST_SAID = 100  # properties of a suite
 _SAID = {f"pytest-recall.{name}": name for name in ("run", "status", "exit_code", "environment")} | {
     name: name for name in ("python", "pytest", "commit", "branch")
@@ -260,12 +262,17 @@ def _internal(case: TestCase | None) -> Termination | None:
 
 
 def _doubts(holders: Iterable[Element]) -> Iterator[str]:
-    """Where *holders*, in which no test failed, count failures."""
+    """Where *holders*, in which no test failed, count failures or have some of their own, as of a set-up."""
     holders = list(holders)
     for what in ("failures", "errors"):
         said = sum(_counted(holder, what) for holder in holders)
         if said:
             yield f"The report counts {said} {what}, and no test in it failed."
+    suites = (one for holder in holders for one in holder.iter() if one.tag in {"testsuites", "testsuite"})
+    own = (one for suite in suites for one in suite if one.tag in {"failure", "error"})
+    for one in islice(own, _MOST_DOUBTS):
+        why = clean((one.get("message") or one.text or "").strip()[:300])
+        yield f"A suite itself, and no test in it, tells {one.tag}: {why}"
 
 
 def _counted(holder: Element, what: str) -> int:
