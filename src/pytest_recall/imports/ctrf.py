@@ -154,7 +154,8 @@ class _Reader:
             # A raw status adds to what the status says, and never mends it.
             outcome = precise if precise.bad or not outcome.bad or outcome is Outcome.NOT_RUN else outcome
         message = optional(told, "message", str, "")
-        failures = (self._failure(name, phase, told, message),) if outcome in _FAILING else ()
+        silent = outcome in _ENDED and not message and not told.get("trace")  # its end says no more than that
+        failures = (self._failure(name, phase, told, message),) if outcome in _FAILING and not silent else ()
         return Attempt(
             outcome=outcome,
             phase=phase,
@@ -178,7 +179,8 @@ class _Reader:
 
 _COLLECTORS = frozenset({"collect_failed", "collect_skipped"})  # ours
 _CALL: Phase = "call"
-_FAILING = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED})
+_ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+_FAILING = _ENDED | {Outcome.FAILED, Outcome.ERROR}
 
 
 def _in_round(attempt: Attempt, round_: int) -> Attempt:
