@@ -300,6 +300,21 @@ def test_what_a_report_says_wrongly_of_a_run_of_ours_is_not_believed(kind, said,
     assert instead not in (found.revision.commit, found.environment.distributions)
 
 
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t/[x]/test_b.py::test_c",
+        "t/[x]/test_b.py::TestA::test_c[p/q[1]::r]",
+        "t/test_b.py::test_c[a.py::b]",
+        "adds [a/b]",
+    ],
+)
+def test_name_with_brackets_comes_back(kind, name):
+    [found] = back(export(kind, run(OneTest(id=name, attempts=(Attempt(outcome=Outcome.PASSED),))))).runs
+    assert list(told(found)) == [name]
+
+
 # What junit-10.xsd allows: the attributes of an element, and the elements in it.
 RERUN = ({"message", "type"}, {"stackTrace", "system-out", "system-err"})
 RESULTS = {"skipped", "error", "failure", "rerunFailure", "rerunError", "flakyFailure", "flakyError"}

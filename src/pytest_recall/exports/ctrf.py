@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from pytest_recall import __version__
 from pytest_recall.errors import BadRequest
+from pytest_recall.exports.names import parts
 from pytest_recall.history.trend import row
 from pytest_recall.model import Attempt, Collector, Environment, Failure, Finished, Outcome, Run, Status, Test
 
@@ -159,8 +160,9 @@ def _named(node_id: str) -> str:
 
 
 def _place(node_id: str) -> dict[str, Any]:
-    path, *classes = _named(node_id).partition("[")[0].split("::")
-    return {"filePath": path, "suite": [path, *classes[:-1]]}
+    path, classes, name = parts(_named(node_id))
+    path = path or name  # a collector is a file
+    return {"filePath": path, "suite": [path, *classes]}
 
 
 def _environment(run: Run) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from pytest_recall.exports.names import parts
 from pytest_recall.history.trend import row
 from pytest_recall.model import Attempt, Collector, Failure, Finished, Outcome, Run, Status, Test
 
@@ -79,11 +80,9 @@ def _number(cases: list[Element], tag: str) -> int:
 
 
 def _case(node_id: str, seconds: float = 0.0) -> Element:
-    before, bracket, params = node_id.partition("[")
-    path, *names = before.split("::")
-    parts = [path.removesuffix(".py").replace("/", "."), *names]
-    name = parts.pop() + bracket + params
-    return Element("testcase", classname=_valid(".".join(parts)), name=_valid(name), time=f"{seconds:.3f}")
+    path, classes, name = parts(node_id)
+    classname = ".".join([path.removesuffix(".py").replace("/", "."), *classes])
+    return Element("testcase", classname=_valid(classname), name=_valid(name), time=f"{seconds:.3f}")
 
 
 def _test(test: Test) -> Element:
