@@ -281,6 +281,13 @@ def test_what_a_report_of_ours_says_of_its_run_is_read(kind):
     assert (found.revision.commit, b"c" * 40 in export(kind, edited)) == ("", False)
 
 
+def test_report_that_names_a_run_of_ours_is_no_part_of_a_build():
+    text = export("junit", run(OneTest(id="A::works", attempts=(Attempt(outcome=Outcome.PASSED),))))
+    text = text.replace(b'name="pytest"', b'name="A"')
+    assert back(text).part is None
+    assert back(text.replace(b"pytest-recall.run", b"x")).part is not None
+
+
 @pytest.mark.parametrize("kind", ["junit", "ctrf"])
 @pytest.mark.parametrize(
     ("said", "instead"),

@@ -36,7 +36,10 @@ def with_said(report: Report, said: Mapping[str, str]) -> Report:
         return report
     status, code = _BAD.get(said.get("status", "")), said.get("exit_code", "")
     place = said.get("environment", "")
-    report = replace(report, run=run, status=status, place=place if _PLACE.fullmatch(place) else "")
+    place = place if _PLACE.fullmatch(place) else ""
+    report = replace(
+        report, run=run, status=status, place=place, foreign=False
+    )  # whole, whosever tests it has
     if _EXIT_CODE.fullmatch(
         code
     ):  # pytest came to its end: what is told as its error is why that is not green
