@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from pytest_recall.errors import Unimportable, UnreadableRun
-from pytest_recall.imports import builds, formats, report
+from pytest_recall.imports import builds, formats, ours, report
 from pytest_recall.imports.doubles import doubles
 from pytest_recall.imports.github import GitHub, Workflow, pipeline
 from pytest_recall.imports.places import Places
@@ -64,7 +66,12 @@ def take_in_github(
             for name, path in artefacts:
                 ci = pipeline(workflow, name)
                 origin = report.Origin(
-                    root=space.root, space=where, revision=workflow.revision, job=ci.job, ci=ci
+                    root=space.root,
+                    space=where,
+                    revision=workflow.revision,
+                    job=ci.job,
+                    ci=ci,
+                    within=f"GitHub run {workflow.id}/{name}/",
                 )
                 sources = Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}"))
                 yield from intake.take_all(sources, origin)
@@ -85,6 +92,17 @@ class _Waiting:
         if told is None:
             return None
         return builds.Part(name=document.name, content=document.data, at=document.at, report=told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """The runs of a document, or of several together."""
+
+    name: str
+    document: str  # the first
+    origin: report.Origin
+    runs: tuple[Run, ...]
+    data: bytes = b""
 
 
 class _Intake:
@@ -120,6 +138,8 @@ class _Intake:
         ready, waiting = list[_Waiting](), list[_Waiting]()
         for one in self._waiting:
             (waiting if builds.folder(one.document.name) == stays else ready).append(one)
+        for one in ready:  # what it was written from may have been read meanwhile
+            self._recognise(one.found)
         told = [pair for one in ready for pair in zip(one.found.runs, one.found.reports, strict=True)]
         self._doubles = doubles(told, self._sessions)
         self._waiting, self._sessions, self._size = (
@@ -127,14 +147,19 @@ class _Intake:
             [],
             sum(len(one.document.data) for one in waiting),
         )
-        parts = list[_Waiting]()
+        parts, whole = list[_Waiting](), list[_Ready]()
         for one in ready:
             if one.part is not None and one.found.runs[0].id not in self._doubles:
                 parts.append(one)
             else:
-                yield self._kept(one.document.name, one.found.runs, data=one.document.data)
+                name, data = one.document.name, one.document.data
+                whole.append(
+                    _Ready(name=name, document=name, origin=one.origin, runs=one.found.runs, data=data)
+                )
         for _, some in groupby(parts, key=lambda one: id(one.origin)):
-            yield from self._whole(list(some))
+            whole += self._whole(list(some))
+        for each in self._apart(whole):
+            yield self._kept(each.name, each.runs, data=each.data)
 
     def _take(self, document: Document, origin: report.Origin) -> Iterator[Taken]:
         self._size += len(document.data)
@@ -153,13 +178,14 @@ class _Intake:
         except Unimportable as error:
             yield Taken(name=document.name, refused=(str(error),))
             return
+        self._recognise(found)
         if not found.reports or all(self._before(run) for run in found.runs):
             self._sessions += [run for run in found.runs if not run.lost]
             yield self._kept(document.name, found.runs, found.broken)
             return
         self._waiting.append(_Waiting(document=document, origin=origin, found=found))
 
-    def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[Taken]:
+    def _whole(self, waiting: Sequence[_Waiting]) -> Iterator[_Ready]:
         """Parts from one place, as runs."""
         origin = waiting[0].origin
         for parts in builds.builds(one.part for one in waiting if one.part):
@@ -167,7 +193,28 @@ class _Intake:
             # One that was imported by itself stays a run, and the others are none of its build then.
             known = len(modules) > 1 and any(self._before(_run(module, origin)) for module in modules)
             for some in modules if known else [parts]:
-                yield self._kept(builds.title(some), (_run(some, origin),))
+                first = min(part.name for part in some)
+                runs = (_run(some, origin),)
+                yield _Ready(name=builds.title(some), document=first, origin=origin, runs=runs)
+
+    def _apart(self, ready: Sequence[_Ready]) -> Iterator[_Ready]:
+        """*ready*, where several documents of a job that nobody named tell of one test, as of a place each.
+
+        Another Python in the same job is as likely as a rerun.
+        """
+        told = [self._told(one) for one in ready]
+        seen = Counter(test for tests in told for test in tests)
+        for one, tests in zip(ready, told, strict=True):
+            where = one.document.removeprefix(one.origin.within)
+            several = any(seen[test] > 1 for test in tests)
+            yield replace(one, runs=tuple(report.apart(run, where) for run in one.runs)) if several else one
+
+    def _told(self, one: _Ready) -> set[tuple[str, str]]:
+        """The tests of *one* and their job, where that is made up."""
+        job, ci = one.origin.job, one.origin.ci
+        if ci is None or job != ci.job:
+            return set()
+        return {(job, test) for run in one.runs if run.id not in self._doubles for test in run.tests.ids}
 
     def _kept(self, name: str, runs: Iterable[Run], broken: tuple[str, ...] = (), data: bytes = b"") -> Taken:
         kept, known, poorer, doubled = list[Run](), list[str](), list[str](), list[str]()
@@ -194,6 +241,15 @@ class _Intake:
             doubled=tuple(doubled),
         )
 
+    def _recognise(self, found: formats.Found) -> None:
+        """Know those of its runs that say of which run of ours they are, where that is kept and tells the same."""
+        for run, told in zip(found.runs, found.reports, strict=False):
+            if told.run in self._ids and not self._before(run):
+                with suppress(UnreadableRun):
+                    kept = self._store.journal.run(told.run)
+                    if kept is not None and ours.same(told, kept):
+                        self._contents[report.content_of(run.id)] = kept.id
+
     def _is_poorer(self, known: str, run: Run) -> bool:
         """Whether the run kept as *known* was imported without the revision or the job that *run* has."""
         told = set(_named(run)) if run.lost else set()
@@ -201,7 +257,7 @@ class _Intake:
             before = self._store.journal.run(known) if told else None
         except UnreadableRun:
             return False
-        return before is not None and not told.issubset(_named(before))
+        return before is not None and bool(before.lost) and not told.issubset(_named(before))
 
     def _captured(self, document: Document, origin: report.Origin) -> Taken:
         """A session that the plugin captured elsewhere: the inbox of a CI job, as an artefact."""

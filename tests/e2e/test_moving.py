@@ -360,10 +360,41 @@ def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall,
         assert (one["format"], one["counts"]) == (kind, COUNTS | lost)
 
 
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_export_of_a_run_that_is_kept_is_known_and_what_only_says_so_is_another(
+    make_project, recall, take, exported, kind
+):
+    project = make_project(FILES)
+    recall("run", project=project, code=1)
+    [own, *_] = before = exported(project=project)
+    text = recall("export", "--format", kind, project=project)
+    answer = take("-", "--job", "linux", stdin=text.encode(), project=project)
+    assert ([one["run_id"] for one in answer["known"]], "warnings" in answer) == ([own["id"]], False)
+
+    # Of another time, of another outcome, of a run that nobody knows: what says that it is kept hides and changes nothing.
+    times = re.compile(r'("start": |timestamp=")(\d\d)')
+    red, mended = {
+        "junit": (r"<failure.*?</failure>", ""),
+        "ctrf": (r'"status": "failed"(.*?)"rawStatus": "\w+"', r'"status": "passed"\1"rawStatus": ""'),
+    }[kind]
+    for forged in (
+        times.sub(lambda found: found[1] + str(int(found[2]) - 1), text),
+        re.sub(red, mended, text, count=1, flags=re.DOTALL),
+        text.replace(own["id"], own["id"][:-4] + "0000"),
+        text.replace(own["id"], "../" + own["id"]),
+    ):
+        assert forged != text
+        [one] = take("-", stdin=forged.encode(), project=project)["imported"]
+        assert one["run_id"] != own["id"]
+    assert exported(own["id"], project=project) == before
+
+
 GH = """#!{python}
 import json, pathlib, shutil, sys
 words = sys.argv[1:]
 RUNS = {{
+    "3": dict(databaseId=3, headSha="e" * 40, headBranch="main", event="push", status="completed",
+              createdAt="2025-01-01T03:04:05Z", workflowName="CI"),
     "6": dict(databaseId=6, headSha="d" * 40, headBranch="main", event="push", status="completed",
               createdAt="2025-01-02T03:04:05Z", workflowName="CI"),
     "7": dict(databaseId=7, headSha="a" * 40, headBranch="main", event="push", status="completed",
@@ -375,6 +406,8 @@ RUNS = {{
               createdAt="2026-01-04T03:04:05Z", workflowName="CI"),
 }}
 CASE = '<testsuite name="pytest"><testcase classname="test_a" name="test_one" time="%s"/></testsuite>'
+RED = '"><failure message="m"/></testcase></'
+MATRIX = dict(py311=CASE % 1, py312=(CASE % 1).replace('"/></', RED), other=(CASE % 1).replace("one", "two"))
 fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
 match words:
     case ["run", "view", number, "--json", asked] if asked == fields and number in RUNS:
@@ -389,6 +422,10 @@ match words:
     case ["run", "download", "6", "--dir", folder]:
         shutil.copytree("{job}", pathlib.Path(folder, "recall"), ignore=shutil.ignore_patterns("r.*"))
         shutil.copytree("{job}", pathlib.Path(folder, "junit"), ignore=shutil.ignore_patterns(".*"))
+    case ["run", "download", "3", "--dir", folder]:
+        pathlib.Path(folder, "results").mkdir()
+        for name, text in MATRIX.items():
+            pathlib.Path(folder, "results", name + ".xml").write_text(text)
     case ["run", "download", "8", "--dir", folder]:
         sys.exit("no valid artifacts found to download")
     case ["run", "view", "4", *_]:
@@ -429,6 +466,23 @@ def test_artefacts_of_a_github_run_are_jobs_on_its_commit(make_project, gh, take
         "link": "https://github.com/o/shop/actions/runs/7",
     }
     assert len(take("--gh", "7", "--gh-artifact", "junit-*", project=project, path=gh)["known"]) == 2
+
+
+def test_reports_of_one_artefact_that_tell_of_one_test_are_each_of_a_place_of_its_own(
+    make_project, gh, recall, take, exported
+):
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    answer = take("--gh", "3", project=project, path=gh)
+    places = {
+        one["source"]: exported(one["run_id"], project=project)[0]["run"]["environment"]["distributions"]
+        for one in answer["imported"]
+    }
+    assert places == {
+        "GitHub run 3/results/other.xml": "job CI/results",
+        "GitHub run 3/results/py311.xml": "job CI/results/py311.xml",
+        "GitHub run 3/results/py312.xml": "job CI/results/py312.xml",
+    }
+    assert "No test is known to be flaky" in recall("flaky", project=project)
 
 
 def test_artefacts_of_one_session_are_one_run(make_project, gh, take):

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from pytest_recall.errors import BadRequest, Unimportable
 from pytest_recall.exports import formats as exports
 from pytest_recall.exports import placing
+from pytest_recall.history import trend
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.imports import formats
 from pytest_recall.imports.places import Places
 from pytest_recall.imports.report import Origin
+from pytest_recall.imports.revisions import of_commit
 from pytest_recall.model import (
     Attempt,
     Cancelled,
@@ -217,9 +219,107 @@ def test_other_formats_give_back_outcomes_and_causes(kind, differing):
         (one.id, one.outcome) for one in EVERY.collectors
     ]
     assert (found.started_at, found.duration_s) == (1.7e9, 1.25)
-    assert found.status is Status.COLLECTION_FAILED
+    assert found.status is EVERY.status
+    assert not any(test.failures for test in found.tests if test.id.endswith(("_hang", "_die")))
     causes = {test.id: test.failures[0].at for test in found.tests if test.failures}
     assert causes["t/test_a.py::test_error"] == EVERY.tests[2].failures[0].at
+
+
+def test_junit_of_several_runs_comes_back_as_these_runs_whatever_was_exported_with_them():
+    runs = [
+        run(
+            OneTest(id=f"t/test_{n}.py::test_a", attempts=(Attempt(outcome=outcome, failures=failures),)),
+            id=f"018bcfe5-6800-7ab2-a5b8-0812055dd0b{n}",
+            started_at=1.7e9 + n,
+            status=status,
+            terminations=(Finished(exit_code=int(status is not Status.PASSED)),),
+        )
+        for n, (outcome, failures, status) in enumerate(
+            [
+                (Outcome.PASSED, (), Status.PASSED),
+                (Outcome.FAILED, (failed(),), Status.FAILED),
+                (Outcome.PASSED, (), Status.TIMED_OUT),
+            ]
+        )
+    ]
+    found = back(export("junit", *runs)).runs
+    assert [(one.started_at, one.status is Status.PASSED) for one in found] == [
+        (1.7e9, True),
+        (1.7e9 + 1, False),
+        (1.7e9 + 2, False),
+    ]
+    assert [told(one) for one in found] == [told(one) for one in runs]
+    alone = [one.id for each in runs for one in back(export("junit", each)).runs]
+    assert [one.id for one in found] == alone == sorted(set(alone))
+    with pytest.raises(Unimportable, match="5,001 runs"):
+        back(export("junit", *[replace(runs[0], tests=())] * 5_001))
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_what_a_report_of_ours_says_of_its_run_is_read(kind):
+    own = run(
+        OneTest(id="t/test_a.py::test_a", attempts=(Attempt(outcome=Outcome.PASSED),)),
+        status=Status.CRASHED,
+        terminations=(
+            Crashed(exit_code=-11),
+            Finished(exit_code=0),
+        ),  # and the rest was run without the culprit
+    )
+    [found] = back(export(kind, own)).runs
+    assert found.revision == of_commit("c" * 40, "main")
+    assert (found.environment.python, found.environment.pytest) == ("3.11.7", "9.2.0")
+    assert not {"environment", "exit", "revision"} & set(found.lost)
+    assert (found.status, found.terminations) == (Status.CRASHED, own.terminations[1:])
+    [elsewhere] = back(export(kind, replace(own, environment=Environment(python="3.12.1")))).runs
+    assert trend.row(found).environment != trend.row(elsewhere).environment
+
+    cut = replace(own, terminations=(TimedOut(limit_s=5.0),), status=Status.TIMED_OUT)
+    [found] = back(export(kind, cut)).runs
+    assert (found.status, trend.row(found).suspect) == (Status.TIMED_OUT, True)
+    edited = replace(own, revision=replace(own.revision, dirty=True))
+    [found] = back(export(kind, edited)).runs
+    assert (found.revision.commit, b"c" * 40 in export(kind, edited)) == ("", False)
+
+
+def test_report_that_names_a_run_of_ours_is_no_part_of_a_build():
+    text = export("junit", run(OneTest(id="A::works", attempts=(Attempt(outcome=Outcome.PASSED),))))
+    text = text.replace(b'name="pytest"', b'name="A"')
+    assert back(text).part is None
+    assert back(text.replace(b"pytest-recall.run", b"x")).part is not None
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("collection_failed", "passed"),
+        ("collection_failed", "running"),
+        ("018bcfe5-6800-7ab2-a5b8-0812055dd0bf", "../../etc/passwd"),
+        ("c" * 40, "HEAD"),
+        (trend.row(EVERY).environment, "x" * 500),
+    ],
+)
+def test_what_a_report_says_wrongly_of_a_run_of_ours_is_not_believed(kind, said, instead):
+    data = export(kind, replace(EVERY, status=Status.COLLECTION_FAILED))
+    assert said.encode() in data
+    [found] = back(data.replace(said.encode(), instead.encode())).runs
+    assert found.status is Status.COLLECTION_FAILED
+    assert instead not in (found.revision.commit, found.environment.distributions)
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t/[x]/test_b.py::test_c",
+        "t/[x]/test_b.py::TestA::test_c[p/q[1]::r]",
+        "t/test_b.py::test_c[a.py::b]",
+        "adds [a/b]",
+    ],
+)
+def test_name_with_brackets_comes_back(kind, name):
+    [found] = back(export(kind, run(OneTest(id=name, attempts=(Attempt(outcome=Outcome.PASSED),))))).runs
+    assert list(told(found)) == [name]
 
 
 # What junit-10.xsd allows: the attributes of an element, and the elements in it.

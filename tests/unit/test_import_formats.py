@@ -181,6 +181,35 @@ def test_hidden_attempts_prove_no_flake_where_honest_ones_do():
     assert not proven_flaky(hidden)
 
 
+TWICE = {
+    "junit": suite(case("test_b", FAILURE) + case("test_b")),
+    "ctrf": """{"results": {"tool": {"name": "x"}, "tests": [
+        {"name": "tests/test_a.py::test_b", "status": "failed", "duration": 1, "message": "assert 0"},
+        {"name": "tests/test_a.py::test_b", "status": "passed", "duration": 1}]}}""",
+}
+RERUN = {
+    "junit": suite(case("test_b", '<flakyFailure message="assert 0" type="E"/>')),
+    "ctrf": """{"results": {"tool": {"name": "x"}, "tests": [
+        {"name": "tests/test_a.py::test_b", "status": "passed", "duration": 1, "retries": 1,
+         "retryAttempts": [{"attempt": 1, "status": "failed", "duration": 1, "message": "assert 0"}]}]}}""",
+}
+
+
+@pytest.mark.parametrize("kind", ["junit", "ctrf"])
+def test_two_tests_of_one_name_in_a_report_prove_no_flake_and_a_rerun_that_is_told_does(kind):
+    twice = one(TWICE[kind])
+    assert ("attempts" in twice.lost, outcomes(twice)) == (
+        True,
+        {"tests/test_a.py::test_b": ["failed", "passed"]},
+    )
+    assert not proven_flaky(twice)
+    unsaid = Origin(root=NOWHERE, now=2e9)
+    for origin in (ORIGIN, unsaid):
+        assert proven_flaky(one(RERUN[kind], origin=origin))
+    [samples] = trend.observed(run := one(RERUN[kind], origin=unsaid), trend.row(run)).values()
+    assert verdict.judge(None, samples).evidence == "1 red and 1 green in this very state"
+
+
 def test_report_of_an_unknown_commit_or_place_proves_no_flake():
     good, bad = (
         suite(case("test_b"), timestamp="2026-01-01"),
@@ -211,6 +240,29 @@ def test_merged_document_is_a_run_for_each_suite_that_tells_of_the_same_tests():
     runs = read(first + second)
     assert [run.status for run in runs] == [Status.PASSED, Status.FAILED]
     assert len({run.id for run in runs}) == 2
+
+
+@pytest.mark.parametrize(
+    ("hosts", "places"),
+    [
+        (("chromium", "firefox"), ["chromium", "firefox"]),
+        (("vm", "vm"), ["1 of 2", "2 of 2"]),
+        (("", ""), ["1 of 2", "2 of 2"]),
+    ],
+)
+def test_runs_of_one_document_are_each_of_a_place_of_its_own_and_prove_no_flake(hosts, places):
+    def merged(*inside: str) -> tuple[Run, ...]:
+        told = zip(hosts, inside, strict=True)
+        suites = (
+            suite(case("test_b", within), hostname=host, timestamp="2026-01-01")[12:-13]
+            for host, within in told
+        )
+        return read(jest(*suites))
+
+    runs = merged("", FAILURE)
+    assert [run.environment.distributions for run in runs] == [f"job linux/{place}" for place in places]
+    assert not proven_flaky(*runs)
+    assert proven_flaky(*runs, *merged(FAILURE, FAILURE))  # one and the same place, in two documents
 
 
 def test_one_double_in_a_large_document_does_not_tear_it_apart():
@@ -424,6 +476,8 @@ def test_gtest_tells_disabled_tests_as_skipped():
         (suite(case("test_b"), errors="1"), "counts 1 errors"),
         (suite(case("test_b")).replace("<testsuites>", '<testsuites failures="3">'), "counts 3 failures"),
         (suite(f'<testsuite name="inner" failures="4">{case("test_b")}</testsuite>'), "counts 4 failures"),
+        (suite('<error message="no set-up"/>' + case("test_b"), errors="0"), "tells error: no set-up"),
+        (suite(f'<testsuite name="inner"><failure>boom</failure>{case("test_b")}</testsuite>'), "boom"),
         (
             (
                 '{"created": 1.7e9, "exitcode": 1, "root": "", "summary": {}, '
@@ -575,6 +629,38 @@ def test_ctrf_of_same_names_in_several_suites_of_a_file_is_several_tests():
         "a.spec.ts::two::works": ["passed"],
         "a.spec.ts::else": ["passed"],
     }
+
+
+def test_ctrf_of_names_with_colons_in_several_files_is_several_tests():
+    row = '"name": "tests::it_works", "status": "%s", "suite": ["crate"], "filePath": "crates/%s/src/lib.rs"'
+    vector = '"name": "std::vector works", "status": "passed", "suite": ["%s"]'
+    own = '"name": "t/test_a.py::TestB::test_c", "status": "passed", "filePath": "%s"'
+    run = one(
+        ctrf(
+            row % ("failed", "a"),
+            row % ("passed", "b"),
+            vector % "A",
+            vector % "B",
+            own % "t/base.py",  # where the function stands that a class inherits
+            '"name": "docs/a.rst::a.rst", "status": "passed", "filePath": "/ci/docs/a.rst"',
+            '"name": "a::b", "status": "passed"',
+        )
+    )
+    assert outcomes(run) == {
+        "crates/a/src/lib.rs::tests::it_works": ["failed"],
+        "crates/b/src/lib.rs::tests::it_works": ["passed"],
+        "A::std::vector works": ["passed"],
+        "B::std::vector works": ["passed"],
+        "t/test_a.py::TestB::test_c": ["passed"],
+        "docs/a.rst::a.rst": ["passed"],
+        "a::b": ["passed"],
+    }
+    assert "attempts" not in run.lost
+    twins = one(ctrf(row % ("failed", "a"), row.replace('crate"', 'other"') % ("passed", "a")))
+    assert list(outcomes(twins)) == [
+        "crates/a/src/lib.rs::crate::tests::it_works",
+        "crates/a/src/lib.rs::other::tests::it_works",
+    ]
 
 
 def test_ctrf_of_older_reporters_and_what_is_optional_and_odd_in_it_are_read():

@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 
 from pytest_recall import __version__
 from pytest_recall.errors import BadRequest
-from pytest_recall.model import Attempt, Collector, Environment, Failure, Outcome, Run, Status, Test
+from pytest_recall.exports.names import parts
+from pytest_recall.history.trend import row
+from pytest_recall.model import Attempt, Collector, Environment, Failure, Finished, Outcome, Run, Status, Test
 
 SPECIFICATION = "1.0.0"
 _GREEN = frozenset({Status.PASSED, Status.NO_TESTS})
@@ -158,12 +160,14 @@ def _named(node_id: str) -> str:
 
 
 def _place(node_id: str) -> dict[str, Any]:
-    path, *classes = _named(node_id).partition("[")[0].split("::")
-    return {"filePath": path, "suite": [path, *classes[:-1]]}
+    path, classes, name = parts(_named(node_id))
+    path = path or name  # a collector is a file
+    return {"filePath": path, "suite": [path, *classes]}
 
 
 def _environment(run: Run) -> dict[str, Any]:
     environment: Environment = run.environment
+    last = run.terminations[-1] if run.terminations else None
     told = {
         "commit": run.revision.commit if not run.revision.dirty else "",
         "branchName": run.revision.branch,
@@ -177,6 +181,9 @@ def _environment(run: Run) -> dict[str, Any]:
             "arch": environment.arch,
             "plugins": list(environment.plugins),
             "dirty": run.revision.dirty,
+            "status": run.status.value,
+            "environment": row(run).environment,
+            **({"exit_code": str(last.exit_code)} if isinstance(last, Finished) else {}),
         },
     }
 

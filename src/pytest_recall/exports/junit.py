@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from pytest_recall.model import Attempt, Collector, Failure, Outcome, Run, Status, Test
+from pytest_recall.exports.names import parts
+from pytest_recall.history.trend import row
+from pytest_recall.model import Attempt, Collector, Failure, Finished, Outcome, Run, Status, Test
 
 # pytest writes an invalid character as its number, so that a person can read it.
 _INVALID = re.compile("[^\t\n\r\x20-\x7e\x80-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -60,11 +62,17 @@ class JUnit:
 def _known(run: Run) -> Iterator[tuple[str, str]]:
     yield "pytest-recall.run", run.id
     yield "pytest-recall.status", run.status.value
-    for name in ("python", "pytest"):
-        if value := getattr(run.environment, name):
-            yield name, value
-    if run.revision.commit:
-        yield "commit", run.revision.commit
+    yield "pytest-recall.environment", row(run).environment
+    if run.terminations and isinstance(last := run.terminations[-1], Finished):
+        yield "pytest-recall.exit_code", str(last.exit_code)
+    revision = run.revision
+    told = {
+        "python": run.environment.python,
+        "pytest": run.environment.pytest,
+        "commit": "" if revision.dirty else revision.commit,
+        "branch": revision.branch,
+    }
+    yield from ((name, value) for name, value in told.items() if value)
 
 
 def _number(cases: list[Element], tag: str) -> int:
@@ -72,11 +80,9 @@ def _number(cases: list[Element], tag: str) -> int:
 
 
 def _case(node_id: str, seconds: float = 0.0) -> Element:
-    before, bracket, params = node_id.partition("[")
-    path, *names = before.split("::")
-    parts = [path.removesuffix(".py").replace("/", "."), *names]
-    name = parts.pop() + bracket + params
-    return Element("testcase", classname=_valid(".".join(parts)), name=_valid(name), time=f"{seconds:.3f}")
+    path, classes, name = parts(node_id)
+    classname = ".".join([path.removesuffix(".py").replace("/", "."), *classes])
+    return Element("testcase", classname=_valid(classname), name=_valid(name), time=f"{seconds:.3f}")
 
 
 def _test(test: Test) -> Element:

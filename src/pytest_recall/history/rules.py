@@ -134,9 +134,12 @@ def _flaky(case: Case) -> Found | None:
     past = case.past
     mixed = next((cell for cell in (past.cell, case.suite, case.alone) if both(cell)), None)
     if mixed is not None and not past.shifted:
+        known = (
+            f"failed {case.share}; " if case.rate[1] else ""
+        )  # of a run whose revision nobody told, no cell is known
         return Found(
             verdict=Verdict.FLAKY,
-            evidence=f"failed {case.share}; {_counted(mixed)} in this very state",
+            evidence=f"{known}{_counted(mixed)} in this very state",
             action="Not your change. Rerun it; mend the test's own nondeterminism.",
         )
     if not past.flaky or not past.prints or not past.prints <= past.flaky_prints or case.touched:

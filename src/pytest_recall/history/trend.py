@@ -183,8 +183,9 @@ def observed(run: Run, row: RunRow, ids: Collection[str] | None = None) -> dict[
     sources = dict(run.reach)
     for test in run.tests if ids is None else run.tests.among(ids):
         reached = sources.get(test.id.partition("::")[0], "")
+        doubted = _doubted(run, test.attempts)
         for number, attempt in enumerate(test.attempts):
-            if attempt.outcome not in _SILENT:
+            if attempt.outcome not in _SILENT and attempt.repetition not in doubted:
                 one = _sample(run, row, test.id, number, attempt)
                 found.setdefault(test.id, []).append(one._replace(sources=reached) if reached else one)
     return found
@@ -311,6 +312,17 @@ def _one_cause(run: Run) -> bool:
 def _revision(run: Run) -> str:
     # A report that hides reruns proves nothing by what it does show: a sample without a revision is in no cell.
     return "" if "attempts" in run.lost else run.revision.digest
+
+
+def _doubted(run: Run, attempts: Sequence[Attempt]) -> Collection[int]:
+    """The rounds that are set against no other: those that passed, where a report that hides attempts has failed ones too.
+
+    They may be of another test of that name. What was rerun within a round is no double.
+    """
+    if len(attempts) == 1 or "attempts" not in run.lost:
+        return ()
+    bad = {attempt.repetition: attempt.outcome.bad for attempt in attempts}  # of each round, how it ended
+    return [round_ for round_, failed in bad.items() if not failed] if any(bad.values()) else ()
 
 
 def _sample(run: Run, row: RunRow, test_id: str, number: int, attempt: Attempt) -> Sample:

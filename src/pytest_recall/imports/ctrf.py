@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pytest_recall.imports import ours
 from pytest_recall.imports.bounded import instant, optional, part, parts, seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
@@ -44,36 +45,57 @@ def read(value: Any, places: Places) -> list[Report]:
     summary = optional(results, "summary", dict, {})
     reader = _Reader(Failures(places))
     tests: dict[str, list[Attempt]] = {}
+    told = optional(results, "environment", dict, {})
+    said = _said(value, told)
     rows = parts(results, "tests", where="results")
+    ends = [one for one in rows if said and _is_session(one)]
+    rows = [one for one in rows if not _is_session(one)] if ends else rows
     for number, (test, name) in enumerate(zip(rows, _node_ids(rows), strict=True)):
         reader.test(test, name, number, tests)
     listed = decided(tests)
-    said = optional(summary, "failed", int, 0)
+    failed = optional(summary, "failed", int, 0)
     bad = any(test.outcome.bad for test in listed) or any(one.outcome.bad for one in reader.collectors)
     lost = set(LOST)
-    lost |= {"attempts"} if reader.hidden else set()
-    if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):  # others count them as passes
+    lost |= {"attempts"} if reader.hidden or reader.doubles else set()
+    if not said:  # others count them as passes
         lost.add("xpass")
     tool = optional(results, "tool", dict, {})
-    told = optional(results, "environment", dict, {})
     start, stop = (instant(seconds_of(summary.get(name))) for name in ("start", "stop"))
-    return [
-        Report(
-            format="ctrf",
-            tests=listed,
-            collectors=tuple(reader.collectors),
-            started_at=start,
-            duration_s=max(stop - start, 0.0) if start else 0.0,
-            environment=_environment(told, tool),
-            commit=clean(optional(told, "commit", str, "")[:64]),
-            branch=clean(optional(told, "branchName", str, "")[:200]),
-            lost=frozenset(lost),
-            doubts=(f"The report counts {said} failures, and lists none.",) if said > 0 and not bad else (),
-            notes=(f"{reader.hidden} tests were run again; their first attempts are not told.",)
-            if reader.hidden
-            else (),
-        )
-    ]
+    report = Report(
+        format="ctrf",
+        tests=listed,
+        collectors=tuple(reader.collectors),
+        started_at=start,
+        duration_s=max(stop - start, 0.0) if start else 0.0,
+        environment=_environment(told, tool),
+        commit=clean(optional(told, "commit", str, "")[:64]),
+        branch=clean(optional(told, "branchName", str, "")[:200]),
+        lost=frozenset(lost),
+        doubts=tuple(_doubts(ends, failed if not bad else 0)),
+        notes=tuple(reader.notes()),
+    )
+    return [ours.with_said(report, said)]
+
+
+def _doubts(ends: Sequence[Any], failed: int) -> Iterator[str]:
+    if ends:
+        yield clean(optional(ends[0], "message", str, "")[:1_000]) or "The run did not end well."
+    elif failed > 0:
+        yield f"The report counts {failed} failures, and lists none."
+
+
+def _is_session(row: Any) -> bool:
+    """Whether it stands, in our own export, for a run in which no test failed, and that was not green."""
+    return optional(row, "name", str, "") == "pytest session" and not optional(row, "filePath", str, "")
+
+
+def _said(value: Any, environment: Mapping[str, Any]) -> dict[str, str]:
+    """What our own export says of its run; nothing where it is another tool's."""
+    if not optional(value, "generatedBy", str, "").startswith("pytest-recall"):
+        return {}
+    extra = optional(environment, "extra", dict, {})
+    told = {name: optional(extra, name, str, "") for name in ("status", "exit_code", "environment")}
+    return {"run": optional(value, "reportId", str, "")} | told
 
 
 def seconds_of(milliseconds: Any) -> float:
@@ -86,7 +108,7 @@ def seconds_of(milliseconds: Any) -> float:
 class _Reader:
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
-        self.hidden = 0
+        self.hidden = self.doubles = 0
         self.collectors: list[Collector] = []
 
     def test(self, test: Any, name: str, number: int, into: dict[str, list[Attempt]]) -> None:
@@ -107,8 +129,14 @@ class _Reader:
         earlier = into.setdefault(name, [])
         round_ = earlier[-1].repetition + 1 if earlier else 0
         if earlier:  # two tests of one name: neither says anything of the other
-            self.hidden += 1
+            self.doubles += 1
         earlier += [_in_round(one, round_) for one in (*found, last)]
+
+    def notes(self) -> Iterator[str]:
+        if self.hidden:
+            yield f"{self.hidden} tests were run again; their first attempts are not told."
+        if self.doubles:
+            yield f"{self.doubles} tests have the name of another one in the report: neither proves a flake of the other."
 
     def _collector(self, name: str, told: Any, where: str) -> Collector:
         message = optional(told, "message", str, "")
@@ -126,7 +154,8 @@ class _Reader:
             # A raw status adds to what the status says, and never mends it.
             outcome = precise if precise.bad or not outcome.bad or outcome is Outcome.NOT_RUN else outcome
         message = optional(told, "message", str, "")
-        failures = (self._failure(name, phase, told, message),) if outcome in _FAILING else ()
+        silent = outcome in _ENDED and not message and not told.get("trace")  # its end says no more than that
+        failures = (self._failure(name, phase, told, message),) if outcome in _FAILING and not silent else ()
         return Attempt(
             outcome=outcome,
             phase=phase,
@@ -150,7 +179,8 @@ class _Reader:
 
 _COLLECTORS = frozenset({"collect_failed", "collect_skipped"})  # ours
 _CALL: Phase = "call"
-_FAILING = frozenset({Outcome.FAILED, Outcome.ERROR, Outcome.TIMED_OUT, Outcome.CRASHED})
+_ENDED = frozenset({Outcome.TIMED_OUT, Outcome.CRASHED})
+_FAILING = _ENDED | {Outcome.FAILED, Outcome.ERROR}
 
 
 def _in_round(attempt: Attempt, round_: int) -> Attempt:
@@ -163,24 +193,32 @@ def _node_ids(tests: Sequence[Any]) -> list[str]:
     With both where several suites of a file have a test of the name.
     """
     named = [_named(test, f"test {number}") for number, test in enumerate(tests)]
-    first: dict[str, tuple[str, ...]] = {}
-    several = {name for name, suites in named if first.setdefault(name, suites) != suites}
-    found = []
-    for name, suites in named:
-        before, _, last = name.rpartition("::")
-        found.append(short("::".join([before, *suites, last])) if name in several else name)
-    return found
+    ids = [short("::".join([*before, name])) for before, _, name in named]
+    first: dict[str, list[str]] = {}
+    several = {
+        one for one, (_, suites, _) in zip(ids, named, strict=True) if first.setdefault(one, suites) != suites
+    }
+    return [
+        short("::".join([*before, *suites, name])) if one in several else one
+        for one, (before, suites, name) in zip(ids, named, strict=True)
+    ]
 
 
-def _named(test: Any, where: str) -> tuple[str, tuple[str, ...]]:
-    """A test's id, and the suites that it leaves out."""
+def _named(test: Any, where: str) -> tuple[list[str], list[str], str]:
+    """What stands before a test's name in its id, the suites that this leaves out, and the name."""
     name = part(test, "name", str, where=where)
     path = optional(test, "filePath", str, "")
-    if "::" in name or name == path:
-        return short(name), ()
     suites = _suites(test)
-    before = [path] if path else suites
-    return short("::".join([*before, name])), tuple(suites) if path else ()
+    if _is_node_id(name, path or next(iter(suites), "")):
+        return [], [], name
+    return ([path], suites, name) if path else (suites, [], name)
+
+
+def _is_node_id(name: str, place: str) -> bool:
+    """Whether *name* begins with the file of its test: a `::` alone may be Rust's or C++'s."""
+    file, colons, _ = name.partition("::")
+    here = f"/{place}".replace("\\", "/").endswith(f"/{file}")
+    return name == place or (bool(colons) and (not place or here or file.endswith(".py")))
 
 
 def _suites(test: Any) -> list[str]:

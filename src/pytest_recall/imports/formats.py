@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from io import BytesIO
@@ -12,7 +12,7 @@ from pytest_recall.errors import Unimportable, listed, quoted
 from pytest_recall.imports import ctrf, jsonreport, junit, lines, reportlog
 from pytest_recall.imports.bounded import json_value, xml_tree
 from pytest_recall.imports.places import Places
-from pytest_recall.imports.report import Origin, Report, run
+from pytest_recall.imports.report import Origin, Report, apart, run
 from pytest_recall.model import Revision, Run
 
 FORMATS = ("junit", "json-report", "reportlog", "ctrf", "jsonl", "capture")
@@ -93,13 +93,29 @@ def read(
     if len(reports) > 1:  # the content of one run: its document, and which of the runs in it
         whole = blake2b(data).digest()
         contents = [b"%d %b" % (number, whole) for number in range(len(reports))]
+    contents = [report.content or content for report, content in zip(reports, contents, strict=True)]
+    runs = [
+        run(report, _told(origin, report), content) for report, content in zip(reports, contents, strict=True)
+    ]
+    placed = zip(runs, _places(reports), strict=True)
     return Found(
-        runs=tuple(
-            run(report, _told(origin, report), content)
-            for report, content in zip(reports, contents, strict=True)
-        ),
-        reports=tuple(reports),
+        runs=tuple(apart(one, place) if place else one for one, place in placed), reports=tuple(reports)
     )
+
+
+def _places(reports: Sequence[Report]) -> list[str]:
+    """Where each run of one document was: nothing says that it is a rerun of another one, and none of a matrix.
+
+    Ours say it.
+    """
+    total = len(reports)
+    hosts = {report.place for report in reports}
+    distinct = len(hosts) == total and "" not in hosts
+    numbers = [f"{number} of {total}" if total > 1 else "" for number in range(1, total + 1)]
+    return [
+        report.place if (report.run and report.place) or (distinct and total > 1) else number
+        for report, number in zip(reports, numbers, strict=True)
+    ]
 
 
 def _reports(kind: str, wanted: str, data: bytes, places: Places) -> list[Report]:

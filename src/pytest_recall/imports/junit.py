@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, cast
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
 from pytest_recall.errors import Unimportable, quoted
+from pytest_recall.imports import ours
 from pytest_recall.imports.bounded import seconds
 from pytest_recall.imports.failures import Failures, clean
 from pytest_recall.imports.places import Places, short
 from pytest_recall.imports.report import Report, decided, timestamp
-from pytest_recall.model import Attempt, Collector, Failure, InternalError, Outcome, Phase, Termination
+from pytest_recall.model import (
+    Attempt,
+    Collector,
+    Environment,
+    Failure,
+    InternalError,
+    Outcome,
+    Phase,
+    Termination,
+)
 from pytest_recall.redact import field as redacted
 
 if TYPE_CHECKING:
@@ -23,7 +34,14 @@ if TYPE_CHECKING:
 LOST = frozenset({"exit", "phases", "subtests", "workers", "xpass"})
 
 _MOST_RUNS = 200  # in one document
+_MOST_NAMED = 5_000  # of ours, which it names
 _LONGEST_PATH = 1_000  # characters of the names of suites within suites
+_LONGEST_PLACE = 100
+_MOST_DOUBTS = 5
+_MOST_SAID = 100  # properties of a suite
+_SAID = {f"pytest-recall.{name}": name for name in ("run", "status", "exit_code", "environment")} | {
+    name: name for name in ("python", "pytest", "commit", "branch")
+}
 _FAILED = frozenset({"failed", "fail", "failure", "error", "broken"})  # as `status` or `result`, in any case
 _SILENT = frozenset({"skipped", "disabled", "notrun", "suppressed"})
 
@@ -59,6 +77,19 @@ def _loose(root: Element) -> list[Element]:
 
 
 def _groups(suites: Sequence[Element], places: Places) -> list[list[Element]]:
+    """The suites of each run: one where it names a run of ours, and of others those that tell of no test again."""
+    named, others = list[list[Element]](), list[Element]()
+    for suite in suites:
+        if ours.RUN_ID.fullmatch(_said(suite).get("run", "")):
+            named.append([suite])
+        else:
+            others.append(suite)
+    if len(named) > _MOST_NAMED:
+        raise Unimportable(f"JUnit of {len(named):,} runs; the most of one file are {_MOST_NAMED:,}.")
+    return named + (_merged(others, places) if others or not named else [])
+
+
+def _merged(suites: Sequence[Element], places: Places) -> list[list[Element]]:
     """The suites of each run: documents merged from several runs tell of the same tests again.
 
     Other tools' tests are told apart by their suites only: the same name in another suite is another test.
@@ -156,7 +187,8 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
     if reader.hidden:
         lost.add("attempts")
         notes.append(
-            f"{reader.hidden} tests are in the report more than once: what became of their first attempts is not told."
+            f"{reader.hidden} tests are in the report more than once: reruns whose first attempts it does not tell, or "
+            "several of one name. Neither proves a flake."
         )
     if scan.guessed:
         lost.add("ids")
@@ -169,11 +201,39 @@ def _report(suites: Sequence[Element], scan: _Scan, places: Places, *, root: Ele
         zoned=zoned,
         duration_s=whole or sum(seconds(suite.get("time", "")) for suite in suites),
         ended=_internal(scan.internal),
+        place=clean(suites[0].get("hostname", "")[:_LONGEST_PLACE]),
         lost=frozenset(lost),
         notes=tuple(notes),
         foreign=scan.foreign,
     )
-    return report if report.bad else replace(report, doubts=tuple(_doubts(suites)))
+    if not report.bad:
+        report = replace(report, doubts=tuple(_doubts(suites)))
+    return _of_ours(report, suites[0]) if len(suites) == 1 else report
+
+
+def _of_ours(report: Report, suite: Element) -> Report:
+    """*report* with what *suite* says, if that is of our own export."""
+    said = _said(suite)
+    report = ours.with_said(report, said)
+    if not report.run:
+        return report
+    python, pytest, commit, branch = (
+        clean(said.get(name, "")[:_LONGEST_PLACE]) for name in ("python", "pytest", "commit", "branch")
+    )
+    return replace(
+        report,
+        environment=Environment(python=python, pytest=pytest),
+        commit=commit,
+        branch=branch,
+        content=tostring(suite),  # the same in whatever else is exported with it
+    )
+
+
+def _said(suite: Element) -> dict[str, str]:
+    """What the properties of a suite of our own export say of its run."""
+    told = suite.findall("properties/property")[:_MOST_SAID]
+    pairs = [(one.get("name", ""), one.get("value", "")) for one in told]
+    return {_SAID[name]: value for name, value in pairs if name in _SAID}
 
 
 def _begun(suites: Sequence[Element], root: Element) -> tuple[float, bool]:
@@ -202,12 +262,17 @@ def _internal(case: TestCase | None) -> Termination | None:
 
 
 def _doubts(holders: Iterable[Element]) -> Iterator[str]:
-    """Where *holders*, in which no test failed, count failures."""
+    """Where *holders*, in which no test failed, count failures or have some of their own, as of a set-up."""
     holders = list(holders)
     for what in ("failures", "errors"):
         said = sum(_counted(holder, what) for holder in holders)
         if said:
             yield f"The report counts {said} {what}, and no test in it failed."
+    suites = (one for holder in holders for one in holder.iter() if one.tag in {"testsuites", "testsuite"})
+    own = (one for suite in suites for one in suite if one.tag in {"failure", "error"})
+    for one in islice(own, _MOST_DOUBTS):
+        why = clean((one.get("message") or one.text or "").strip()[:300])
+        yield f"A suite itself, and no test in it, tells {one.tag}: {why}"
 
 
 def _counted(holder: Element, what: str) -> int:

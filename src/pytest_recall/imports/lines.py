@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from pytest_recall.errors import Unimportable, quoted
 from pytest_recall.imports.bounded import json_value, part
+from pytest_recall.imports.ours import RUN_ID
 from pytest_recall.model import Run, Test
 from pytest_recall.suite import Tests
 
@@ -24,8 +24,6 @@ T = TypeVar("T")
 Load = Callable[[type[T], object], T]  # JSON values into a dataclass; raises ValueError
 
 _DAY_S, _LONGEST_S = 86_400.0, 1e9
-
-_RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 def recognises(first: bytes) -> bool:
@@ -83,7 +81,7 @@ def _begun(fact: Any, load: Load[Any]) -> _Open:
     if version != VERSION:
         raise Unimportable(f"version {version} of these lines; this pytest-recall reads version {VERSION}.")
     run: Run = load(Run, part(fact, "run", dict, where="a run"))
-    if not _RUN_ID.fullmatch(run.id):
+    if not RUN_ID.fullmatch(run.id):
         raise Unimportable(f"{quoted(run.id)} is no run id.")
     if not 0 < run.started_at < time.time() + _DAY_S or not 0 <= run.duration_s < _LONGEST_S:
         raise Unimportable(f"run {run.id} took place at no time that can be.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from pytest_recall.imports.places import short
 from pytest_recall.model import (
     Attempt,
     Collector,
@@ -31,6 +32,7 @@ from pytest_recall.model import (
 from pytest_recall.suite import Tests
 
 _SLACK_S = 86_400.0  # clocks that go wrong
+_LONGEST_PLACE = 200  # characters
 _ZONES_S = 26 * 3_600.0  # from the first zone of the earth to the last
 
 _PASSED, _FAILED, _INTERRUPTED, _INTERNAL, _USAGE, _NO_TESTS = range(6)
@@ -45,6 +47,7 @@ class Origin:
     revision: Revision = field(default_factory=lambda: Revision(digest=""))
     job: str = ""  # a name for where it ran: runs of one job share their environment
     ci: Pipeline | None = None
+    within: str = ""  # how the names of its documents begin
     at: float = 0.0  # when it was written, for a report that does not say
     now: float = field(default_factory=time.time)  # no run begins later, whatever a report says
 
@@ -65,6 +68,10 @@ class Report:
     environment: Environment = field(default_factory=Environment)
     commit: str = ""  # as the report itself says
     branch: str = ""
+    place: str = ""  # where it ran, as the report has it: a host, or what a reporter puts there
+    run: str = ""  # the id of the run of ours that it was written from, as it says
+    status: Status | None = None  # how that ended, where not well
+    content: bytes = b""  # what its id is made of, where that is not all of its document
     deselected: int = 0
     warned: tuple[Warned, ...] = ()
     ended: Termination | None = None  # where it did not come to a good end
@@ -88,7 +95,7 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         lost.add("time")
         started_at = min(origin.at, origin.now) if 0 < origin.at < origin.now + _SLACK_S else origin.now
     environment = report.environment
-    if not (environment.os and environment.python):
+    if not ((environment.os and environment.python) or (report.run and report.place)):
         lost.add("environment")
         # Runs of unknown places are never of the same place: outcomes that differ between them prove no flake.
         place = (
@@ -125,6 +132,17 @@ def run(report: Report, origin: Origin, content: bytes) -> Run:
         doubts=report.doubts,
         notes=(*report.notes, _confession(report.format, lost)),
         lost=tuple(sorted(lost)),
+    )
+
+
+def apart(run: Run, where: str) -> Run:
+    """*run* as one of a place of its own within its job: what became of its tests is set against no other place's."""
+    where = short(where, _LONGEST_PLACE)
+    place = "/".join(filter(None, (run.environment.distributions, where)))
+    return replace(
+        run,
+        environment=replace(run.environment, distributions=place),
+        request=replace(run.request, args=(f"{run.request.args[0]}/{where}",)),
     )
 
 
@@ -170,6 +188,7 @@ def _status(report: Report) -> Status:
     """The verdict: never greener than anything that the report says."""
     bad = any(test.outcome.bad for test in report.tests) or bool(report.not_run)
     verdicts = (
+        (report.status is not None, report.status or Status.FAILED),
         (isinstance(report.ended, InternalError) or report.exit_code == _INTERNAL, Status.INTERNAL_ERROR),
         (isinstance(report.ended, Interrupted), Status.INTERRUPTED),
         (report.exit_code == _USAGE, Status.USAGE_ERROR),
