@@ -454,7 +454,8 @@ def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(m
     ("words", "says"),
     [
         (("import",), "Name what to import"),
-        (("import", "a.xml", "--gh", "7"), "Name what to import"),
+        (("import", "a.xml", "--gh", "7"), "takes only one of files, folders"),
+        (("import", "--gh", "7", "--gh-since", "7d"), "takes only one of files, folders"),
         (("import", "--gh", "7", "--revision", "HEAD"), "leave them out"),
         (("import", "--gh", "seven"), "a run's number"),
         (("import", "--gh", "4"), "Run `gh auth login`"),

@@ -56,7 +56,9 @@ async def _import(options: argparse.Namespace) -> int:
 
     github = bool(options.gh) + bool(options.gh_since)
     if bool(options.files) + github != 1:
-        raise BadRequest("Name what to import: files, folders or '-', or --gh RUN_ID, or --gh-since 7d.")
+        what = "files, folders or '-', or --gh RUN_ID, or --gh-since 7d"
+        said = "One import takes only one of" if options.files or github else "Name what to import:"
+        raise BadRequest(f"{said} {what}.")
     if github and (options.revision or options.branch or options.job):
         raise BadRequest("--gh knows revision, branch and job of each run itself; leave them out.")
     async with door.app(options) as app:
