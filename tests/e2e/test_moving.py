@@ -389,8 +389,10 @@ match words:
     case ["run", "download", "6", "--dir", folder]:
         shutil.copytree("{job}", pathlib.Path(folder, "recall"), ignore=shutil.ignore_patterns("r.*"))
         shutil.copytree("{job}", pathlib.Path(folder, "junit"), ignore=shutil.ignore_patterns(".*"))
-    case ["run", "download", "8", "--dir", folder]:
+    case ["run", "download", "8", "--dir", folder, *rest]:
         sys.exit("no valid artifacts found to download")
+    case ["run", "download", "7", "--dir", folder, "--pattern", "recall-*"]:
+        sys.exit("no artifact matches any of the names or patterns provided")
     case ["run", "view", "4", *_]:
         print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
         sys.exit(4)
@@ -440,14 +442,28 @@ def test_artefacts_of_one_session_are_one_run(make_project, gh, take):
     ]
 
 
-def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh, take):
+def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_counted(
+    make_project, gh, recall, take
+):
     project = make_project({"test_a.py": "def test_one(): ..."})
-    answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=1)
+    answer = take("--gh-since", "2026-01-01", project=project, path=gh)
     assert len(answer["imported"]) == 2
-    [refusal] = answer["refused"]
-    assert refusal["source"] == "GitHub run 8"
-    assert "no valid artifacts" in refusal["why"]
+    assert "refused" not in answer
+    assert answer["without_artefacts"] == 1
+    pattern = ("--gh-artifact", "recall-*")
+    said = recall("import", "--gh-since", "2026-01-01", *pattern, project=project, path=gh)
+    assert said == "2 of GitHub's runs without artefacts\n"
     assert take("--gh-since", "2026-02-01", project=project, path=gh) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(("8",), "has no artefacts, or"), (("7", "--gh-artifact", "recall-*"), "that match 'recall-*', or")],
+)
+def test_github_run_that_was_named_and_has_no_artefacts_is_refused(make_project, gh, take, *, words, why):
+    [refusal] = take("--gh", *words, project=make_project({}), path=gh, code=1)["refused"]
+    assert refusal["source"] == f"GitHub run {words[0]}"
+    assert why in refusal["why"]
 
 
 @pytest.mark.parametrize(

@@ -365,6 +365,7 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
         f"{known} known before",
         f"{refused} refused",
         f"{answer.passed_over + doubled} passed over",
+        f"{answer.without_artefacts} of GitHub's runs without artefacts",
     ]
     yield Text(
         ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing found", style="bold"

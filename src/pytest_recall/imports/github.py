@@ -20,6 +20,7 @@ _FIELDS = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url
 _MOST_RUNS = 500
 _ASK_S, _FETCH_S = 60.0, 900.0
 _SIGNED_OUT = 4  # gh's exit code
+_NOTHING = ("no valid artifacts found", "no artifact matches any of the names")  # in gh's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +75,17 @@ class GitHub:
     def fetch(self, run: Workflow, folder: Path, pattern: str = "") -> list[tuple[str, Path]]:
         """The run's artefacts, unpacked into *folder*: their names and places; at most those that match *pattern*.
 
+        None where it has none, or all have expired.
+
         Raises:
-            Unimportable: it has none, or they have expired.
+            Unimportable: they cannot be fetched.
         """
         chosen = ["--pattern", pattern] if pattern else []
         try:
             self._ask("run", "download", run.id, "--dir", str(folder), *chosen, limit_s=_FETCH_S)
         except BadRequest as error:
+            if any(words in str(error) for words in _NOTHING):
+                return []
             raise Unimportable(str(error)) from None
         return sorted((path.name, path) for path in folder.iterdir())
 
