@@ -446,7 +446,7 @@ class App:
 
         def work() -> list[moving.Taken]:
             github = GitHub(here.root, self._environ)
-            workflows = [github.run(run_id)] if run_id else github.since(since)
+            workflows = iter([github.run(run_id)]) if run_id else github.since(since)
             return list(
                 moving.take_in_github(
                     here, workflows, github, where=space, named=bool(run_id), pattern=pattern, wanted=wanted

@@ -46,7 +46,7 @@ def take_in(
 
 def take_in_github(
     space: Workspace,
-    workflows: Iterable[Workflow],
+    workflows: Iterable[Workflow | Refused],
     github: GitHub,
     *,
     where: Space,
@@ -60,6 +60,9 @@ def take_in_github(
     """
     intake = _Intake(space, wanted)
     for workflow in workflows:
+        if isinstance(workflow, Refused):
+            yield Taken(name=workflow.name, refused=(workflow.why,))
+            continue
         with tempfile.TemporaryDirectory(prefix="pytest-recall-") as folder:
             try:
                 artefacts = github.fetch(workflow, Path(folder), pattern)

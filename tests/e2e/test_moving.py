@@ -361,7 +361,7 @@ def test_export_for_other_tools_comes_back_with_its_counts(make_project, recall,
 
 
 GH = """#!{python}
-import json, pathlib, shutil, sys
+import json, os, pathlib, shutil, sys
 words = sys.argv[1:]
 RUNS = {{
     "6": dict(databaseId=6, headSha="d" * 40, headBranch="main", event="push", status="completed",
@@ -379,8 +379,9 @@ fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
 match words:
     case ["run", "view", number, "--json", asked] if asked == fields and number in RUNS:
         print(json.dumps(RUNS[number]))
-    case ["run", "list", "--limit", "500", "--json", asked] if asked == fields:
-        print(json.dumps(list(RUNS.values())))
+    case ["run", "list", "--limit", limit, "--json", asked] if asked == fields:
+        going_on = [RUNS["9"] | dict(databaseId=100 + n) for n in range(int(os.environ.get("GOING_ON", 0)))]
+        print(json.dumps([*going_on, *reversed(RUNS.values())][: int(limit)]))
     case ["run", "download", "7", "--dir", folder, *rest] if rest in ([], ["--pattern", "junit-*"]):
         for job in ("junit-py311", "junit-py312") + (() if rest else ("docs",)):
             place = pathlib.Path(folder, job)
@@ -454,6 +455,23 @@ def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_counted
     said = recall("import", "--gh-since", "2026-01-01", *pattern, project=project, path=gh)
     assert said == "2 of GitHub's runs without artefacts\n"
     assert take("--gh-since", "2026-02-01", project=project, path=gh) == {}
+
+
+@pytest.mark.parametrize("number", [600, 3_000])
+def test_github_runs_before_the_newest_hundreds_are_looked_at_or_said_to_be_missing(
+    make_project, gh, take, monkeypatch, *, number
+):
+    monkeypatch.setenv("GOING_ON", str(number))
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=number > 2_000)
+    if number < 2_000:
+        assert (len(answer["imported"]), answer["without_artefacts"]) == (2, 1)
+        assert "refused" not in answer
+    else:
+        [refusal] = answer["refused"]
+        assert (
+            "than the 2,000 newest, which are looked at: none before 2026-01-04 03:04 UTC" in refusal["why"]
+        )
 
 
 @pytest.mark.parametrize(
