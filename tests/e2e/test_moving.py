@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -512,6 +513,18 @@ def test_wrong_arguments_are_told_what_is_right(make_project, gh, monkeypatch, c
         code = end.code
     assert code == (2 if "expected" in says else 4)
     assert says in capfd.readouterr().err
+
+
+def test_files_are_imported_where_stdin_is_closed(make_project, tmp_path):
+    report = tmp_path / "r.xml"
+    report.write_text('<testsuite name="pytest"><testcase classname="test_a" name="test_one"/></testsuite>')
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    words = [sys.executable, "-m", "pytest_recall", "import", "--json", "--project", str(project)]
+    for place, code in ((str(report), 0), ("-", 4)):
+        command = f"{shlex.join([*words, place])} <&-"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code, done.stderr
+    assert "No stdin to read from" in done.stdout
 
 
 def test_missing_gh_is_said_with_what_to_do(make_project, tmp_path, recall):

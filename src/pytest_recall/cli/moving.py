@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,8 @@ async def _import(options: argparse.Namespace) -> int:
         raise BadRequest("--gh knows revision, branch and job of each run itself; leave them out.")
     async with door.app(options) as app:
         own = (await app.workspaces.get("")).folder
-        sources = Sources(options.files, stdin=sys.stdin.buffer, own=own)
+        stdin = sys.stdin.buffer if sys.stdin else None  # it may be closed
+        sources = Sources(options.files, stdin=stdin, own=own)
         if github:
             taken = await _from_github(app, options)
         else:
@@ -103,7 +103,7 @@ async def _export(options: argparse.Namespace) -> int:
 
     if options.runs and options.since:
         raise BadRequest("Name runs, or --since, and not both.")
-    stream = placing.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
+    stream = placing.placed(Path(options.output)) if options.output else door.printing()
     count, missing = 0, list[str]()
     async with door.app(options) as app:
         with stream as out:
