@@ -445,9 +445,11 @@ class App:
 
         def work() -> list[moving.Taken]:
             github = GitHub(here.root, self._environ)
-            workflows = [github.run(run_id)] if run_id else github.since(since)
+            workflows = iter([github.run(run_id)]) if run_id else github.since(since)
             return list(
-                moving.take_in_github(here, workflows, github, where=space, pattern=pattern, wanted=wanted)
+                moving.take_in_github(
+                    here, workflows, github, where=space, named=bool(run_id), pattern=pattern, wanted=wanted
+                )
             )
 
         return await run_sync(work, abandon_on_cancel=True)

@@ -71,6 +71,10 @@ class Unimportable(BadRequest):
     """A file is no test report that we can read; the message says why."""
 
 
+class Unprintable(RecallError):
+    """stdout takes nothing: it is closed, or the disk behind it is full."""
+
+
 class NoInterpreter(RecallError):
     """No usable Python was found for the project; the message lists what was tried."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from pytest_recall.errors import Unimportable, UnreadableRun
+from pytest_recall.errors import Unimportable, UnreadableRun, quoted
 from pytest_recall.imports import builds, formats, ours, report
 from pytest_recall.imports.doubles import doubles
 from pytest_recall.imports.github import GitHub, Workflow, pipeline
@@ -34,6 +34,7 @@ class Taken:
     refused: tuple[str, ...] = ()  # what could not be read, and why
     poorer: tuple[str, ...] = ()  # those of `known` that lack the revision or the job that is told now
     doubled: tuple[str, ...] = ()  # ids of runs that tell, and tell more of, what this document tells
+    bare: bool = False  # a run on GitHub that nobody asked for by itself, and that kept no artefacts
 
 
 def take_in(
@@ -47,22 +48,31 @@ def take_in(
 
 def take_in_github(
     space: Workspace,
-    workflows: Iterable[Workflow],
+    workflows: Iterable[Workflow | Refused],
     github: GitHub,
     *,
     where: Space,
+    named: bool,
     pattern: str = "",
     wanted: str = "",
 ) -> Iterator[Taken]:
-    """Keep the runs in the artefacts of *workflows*; each artefact is a job of its own."""
+    """Keep the runs in the artefacts of *workflows*; each artefact is a job of its own.
+
+    One that has none is refused where it was *named*. Of all since a day, most repositories have some: lint, docs.
+    """
     intake = _Intake(space, wanted)
     for workflow in workflows:
+        if isinstance(workflow, Refused):
+            yield Taken(name=workflow.name, refused=(workflow.why,))
+            continue
         with tempfile.TemporaryDirectory(prefix="pytest-recall-") as folder:
             try:
                 artefacts = github.fetch(workflow, Path(folder), pattern)
             except Unimportable as error:
                 yield Taken(name=f"GitHub run {workflow.id}", refused=(str(error),))
                 continue
+            if not artefacts:
+                yield _bare(workflow, pattern, named=named)
             for name, path in artefacts:
                 ci = pipeline(workflow, name)
                 origin = report.Origin(
@@ -76,6 +86,12 @@ def take_in_github(
                 sources = Sources([str(path)], shown=(folder, f"GitHub run {workflow.id}"))
                 yield from intake.take_all(sources, origin)
             yield from intake.settle()
+
+
+def _bare(workflow: Workflow, pattern: str, *, named: bool) -> Taken:
+    like = f" that match {quoted(pattern)}" if pattern else ""
+    why = f"has no artefacts{like}, or they have expired"
+    return Taken(name=f"GitHub run {workflow.id}", refused=(why,) if named else (), bare=not named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,24 @@ def test_a_reader_who_has_seen_enough_changes_no_exit_code(make_project, words):
     assert json.loads(recall("history", "runs", "--json", project=project).stdout)["runs"]
 
 
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("> /dev/full", "The answer cannot be written to stdout: No space left on device. Make room there"),
+        (">&-", "stdout is closed: there is nowhere to answer. Send it to a file or to /dev/null."),
+    ],
+    ids=["full", "closed"],
+)
+def test_stdout_that_takes_nothing_is_said_in_one_sentence(make_project, *, where, says):
+    project = make_project(A)
+    assert main(["run", "--project", str(project)]) == 1
+    for words in ("history runs", "history run no-such --json", "export", "metrics"):
+        command = f"{sys.executable} -m pytest_recall {words} --project {project} {where}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr.count("\n")) == (4, 1), done.stderr
+        assert done.stderr.startswith(f"pytest-recall: {says}")
+
+
 def test_the_demo_tells_the_whole_story(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "pytest_recall", "demo", "--json"],

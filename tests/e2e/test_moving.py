@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -390,7 +391,7 @@ def test_export_of_a_run_that_is_kept_is_known_and_what_only_says_so_is_another(
 
 
 GH = """#!{python}
-import json, pathlib, shutil, sys
+import json, os, pathlib, shutil, sys
 words = sys.argv[1:]
 RUNS = {{
     "3": dict(databaseId=3, headSha="e" * 40, headBranch="main", event="push", status="completed",
@@ -412,8 +413,9 @@ fields = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
 match words:
     case ["run", "view", number, "--json", asked] if asked == fields and number in RUNS:
         print(json.dumps(RUNS[number]))
-    case ["run", "list", "--limit", "500", "--json", asked] if asked == fields:
-        print(json.dumps(list(RUNS.values())))
+    case ["run", "list", "--limit", limit, "--json", asked] if asked == fields:
+        going_on = [RUNS["9"] | dict(databaseId=100 + n) for n in range(int(os.environ.get("GOING_ON", 0)))]
+        print(json.dumps([*going_on, *reversed(RUNS.values())][: int(limit)]))
     case ["run", "download", "7", "--dir", folder, *rest] if rest in ([], ["--pattern", "junit-*"]):
         for job in ("junit-py311", "junit-py312") + (() if rest else ("docs",)):
             place = pathlib.Path(folder, job)
@@ -426,8 +428,10 @@ match words:
         pathlib.Path(folder, "results").mkdir()
         for name, text in MATRIX.items():
             pathlib.Path(folder, "results", name + ".xml").write_text(text)
-    case ["run", "download", "8", "--dir", folder]:
+        case ["run", "download", "8", "--dir", folder, *rest]:
         sys.exit("no valid artifacts found to download")
+    case ["run", "download", "7", "--dir", folder, "--pattern", "recall-*"]:
+        sys.exit("no artifact matches any of the names or patterns provided")
     case ["run", "view", "4", *_]:
         print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
         sys.exit(4)
@@ -494,21 +498,53 @@ def test_artefacts_of_one_session_are_one_run(make_project, gh, take):
     ]
 
 
-def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_named(make_project, gh, take):
+def test_github_runs_since_a_day_are_fetched_and_those_without_artefacts_counted(
+    make_project, gh, recall, take
+):
     project = make_project({"test_a.py": "def test_one(): ..."})
-    answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=1)
+    answer = take("--gh-since", "2026-01-01", project=project, path=gh)
     assert len(answer["imported"]) == 2
-    [refusal] = answer["refused"]
-    assert refusal["source"] == "GitHub run 8"
-    assert "no valid artifacts" in refusal["why"]
+    assert "refused" not in answer
+    assert answer["without_artefacts"] == 1
+    pattern = ("--gh-artifact", "recall-*")
+    said = recall("import", "--gh-since", "2026-01-01", *pattern, project=project, path=gh)
+    assert said == "2 of GitHub's runs without artefacts\n"
     assert take("--gh-since", "2026-02-01", project=project, path=gh) == {}
+
+
+@pytest.mark.parametrize("number", [600, 3_000])
+def test_github_runs_before_the_newest_hundreds_are_looked_at_or_said_to_be_missing(
+    make_project, gh, take, monkeypatch, *, number
+):
+    monkeypatch.setenv("GOING_ON", str(number))
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    answer = take("--gh-since", "2026-01-01", project=project, path=gh, code=number > 2_000)
+    if number < 2_000:
+        assert (len(answer["imported"]), answer["without_artefacts"]) == (2, 1)
+        assert "refused" not in answer
+    else:
+        [refusal] = answer["refused"]
+        assert (
+            "than the 2,000 newest, which are looked at: none before 2026-01-04 03:04 UTC" in refusal["why"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(("8",), "has no artefacts, or"), (("7", "--gh-artifact", "recall-*"), "that match 'recall-*', or")],
+)
+def test_github_run_that_was_named_and_has_no_artefacts_is_refused(make_project, gh, take, *, words, why):
+    [refusal] = take("--gh", *words, project=make_project({}), path=gh, code=1)["refused"]
+    assert refusal["source"] == f"GitHub run {words[0]}"
+    assert why in refusal["why"]
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("import",), "Name what to import"),
-        (("import", "a.xml", "--gh", "7"), "Name what to import"),
+        (("import", "a.xml", "--gh", "7"), "takes only one of files, folders"),
+        (("import", "--gh", "7", "--gh-since", "7d"), "takes only one of files, folders"),
         (("import", "--gh", "7", "--revision", "HEAD"), "leave them out"),
         (("import", "--gh", "seven"), "a run's number"),
         (("import", "--gh", "4"), "Run `gh auth login`"),
@@ -531,6 +567,18 @@ def test_wrong_arguments_are_told_what_is_right(make_project, gh, monkeypatch, c
         code = end.code
     assert code == (2 if "expected" in says else 4)
     assert says in capfd.readouterr().err
+
+
+def test_files_are_imported_where_stdin_is_closed(make_project, tmp_path):
+    report = tmp_path / "r.xml"
+    report.write_text('<testsuite name="pytest"><testcase classname="test_a" name="test_one"/></testsuite>')
+    project = make_project({"test_a.py": "def test_one(): ..."})
+    words = [sys.executable, "-m", "pytest_recall", "import", "--json", "--project", str(project)]
+    for place, code in ((str(report), 0), ("-", 4)):
+        command = f"{shlex.join([*words, place])} <&-"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == code, done.stderr
+    assert "No stdin to read from" in done.stdout
 
 
 def test_missing_gh_is_said_with_what_to_do(make_project, tmp_path, recall):

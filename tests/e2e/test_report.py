@@ -208,3 +208,12 @@ def test_a_green_run_of_one_test_does_not_make_the_page_green(shop, recall):
     assert '<p class="verdict failed">the newest run passed, others did not</p>' in told["html"]
     assert "<b>2</b> of 3 tests fail" in told["html"]
     assert told["markdown"].startswith("### ❌ ")
+
+
+def test_a_run_that_ran_nothing_is_not_given_what_others_saw(shop, recall):
+    recall(shop, "run", "--no-such-option", code=4)
+    page = recall(shop, "report", "-o", "-")
+    lead = re.search('<p class="lead">(.*)', page)[1]
+    assert lead.startswith("<bdi>pytest knows no &#39;--no-such-option&#39;.")
+    assert "</bdi> No test ran. Of the runs before: <b>2</b> of 3 tests fail for 1 reason." in lead
+    assert lead.count("--no-such-option") == 1

@@ -272,6 +272,25 @@ def test_what_was_named_and_is_no_report_is_said_so(tmp_path):
     assert "cannot be read" in refused["no\0name"]
 
 
+@pytest.mark.parametrize(
+    ("magic", "name", "command"),
+    [
+        ("28b52ffd", "zstd", "zstd -d FILE"),
+        ("04224d18", "lz4", "lz4 -d FILE"),
+        ("377abcaf271c", "7-Zip", "7z x FILE"),
+        ("526172211a07", "RAR", "unrar x FILE"),
+    ],
+)
+def test_archive_that_is_not_read_is_named_with_how_to_unpack_it(tmp_path, magic, name, command):
+    packed = tmp_path / "results"
+    packed.write_bytes(bytes.fromhex(magic) + bytes(100))
+    _, refused, _ = found(packed)
+    assert refused[str(packed)] == (
+        f"is packed by {name}, which is not read here. Unpack it (`{command}`) and import what is in it"
+    )
+    assert found(tmp_path)[1:] == ({}, 1)  # nobody said that it is a report
+
+
 def test_stdin_may_be_a_report_or_an_archive():
     assert found("-", stdin=io.BytesIO(XML))[0] == {"stdin": XML}
     assert found("-", stdin=io.BytesIO(zipped({"r.xml": XML})))[0] == {"stdin!r.xml": XML}

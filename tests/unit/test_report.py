@@ -25,7 +25,7 @@ from pytest_recall.model import (
     Target,
     TimedOut,
 )
-from pytest_recall.running import events, jsonreport, report
+from pytest_recall.running import events, jsonreport, report, usage
 from pytest_recall.running.ledger import Ledger
 from pytest_recall.running.report import Ended, Origin
 
@@ -211,10 +211,18 @@ def test_broken_conftest_is_told_from_a_usage_error() -> None:
     broken = Story().exit(
         4, startup={"path": "/project/conftest.py", "message": "no", "cause": "ImportError: x"}
     )
-    usage = Story().exit(4, startup={"path": "", "message": "unrecognized arguments: --x"})
+    refused = Story().exit(4, startup={"path": "", "message": "unrecognized arguments: --x"})
 
     assert status(broken) is Status.COLLECTION_FAILED
-    assert status(usage) is Status.USAGE_ERROR
+    assert status(refused) is Status.USAGE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("told", "place"), [("None", "PYTEST_ADDOPTS."), ("/p/tox.ini", "`addopts` in '/p/tox.ini'.")]
+)
+def test_unknown_option_comes_from_an_ini_file_only_where_there_is_one(told: str, place: str) -> None:
+    printed = f"usage: p [options]\np: error: unrecognized arguments: --x\n  inifile: {told}\n  rootdir: /p\n"
+    assert usage.why(printed.encode()).endswith(f"Where it is not in args, it comes from {place}")
 
 
 def test_pytest_that_cannot_start_is_an_internal_error() -> None:

@@ -146,6 +146,35 @@ def test_a_narrow_terminal_breaks_neither_dates_nor_run_ids(monkeypatch, capsys)
     assert words.count("20:52") == 3
 
 
+@pytest.mark.parametrize(("columns", "most"), [(80, 4), (40, 6)])
+def test_a_terminal_too_narrow_for_a_table_has_each_run_on_lines_of_its_own(
+    monkeypatch, capsys, *, columns, most
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    counts = {"failed": 17, "error": 4, "xfailed": 1, "skipped": 4, "passed": 19, "subtests_failed": 2}
+    rows = [
+        RunLine(
+            run_id=f"01a2220{n}-de35-7c93-8f20-11d3b362ba44",
+            at="2026-11-28 12:08",
+            status="collection_failed",
+            counts=counts,
+            duration_s=1.92,
+            revision="5ee353d6ef+e375",
+        )
+        for n in range(3)
+    ]
+    terminal.show(RunsView(view="runs", runs=rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) <= 2 + 3 * most
+    told = "17 failed, 4 error, 1 xfailed, 4 skipped, 19 passed, 2 subtests_failed"
+    whole = [
+        f"2026-11-28 12:08 collection_failed {told} 1.92 5ee353d6ef+e375 01a2220{n}-de35" for n in range(3)
+    ]
+    names = "when (UTC) status tests seconds revision run"
+    assert " ".join(lines).split() == " ".join([names, *whole]).split()
+
+
 def test_no_command_of_a_person_waits_for_what_serves_agents():
     code = "import sys, pytest_recall.cli.terminal; print(sorted({'mcp', 'chromadb'} & sys.modules.keys()))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -50,6 +50,7 @@ class ImportAnswer(BaseModel):
     passed_over: Annotated[
         int, Field(description="files of folders and archives that are no reports, and hidden folders")
     ] = 0
+    without_artefacts: Annotated[int, Field(description="GitHub's runs of that time that kept none")] = 0
     warnings: list[str] = []
 
 
@@ -76,6 +77,7 @@ def imported(taken: Sequence[Taken], *, passed_over: int = 0, warnings: Sequence
         refused=[Refusal(source=middle(name, 200), why=head(why, 400)) for name, why in refused[:_MOST]],
         refused_omitted=max(0, len(refused) - _MOST),
         passed_over=passed_over,
+        without_artefacts=sum(one.bare for one in taken),
         warnings=[
             *islice(_advice([run for _, run in kept]), 5),
             *_stay([run_id for one in taken for run_id in one.poorer]),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +15,7 @@ from pytest_recall import __version__
 from pytest_recall.cli import (
     committing,
     demonstrating,
+    door,
     examining,
     handing,
     ingesting,
@@ -29,8 +29,8 @@ from pytest_recall.cli import (
     serving,
     storing,
 )
-from pytest_recall.cli.door import Commands, say_error
-from pytest_recall.errors import RecallError
+from pytest_recall.cli.door import Commands
+from pytest_recall.errors import RecallError, Unprintable
 
 FAMILIES = (
     serving,
@@ -65,12 +65,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and not options.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
+    if sys.stdout is None:  # else what is opened next would get its number, and whatever is printed
+        closed = Unprintable(
+            "stdout is closed: there is nowhere to answer. Send it to a file or to /dev/null."
+        )
+        return door.say_error(closed, as_json=False)
     if options.command == "serve":  # imports less than everything below
         return serving.serve(options)
     return _perform(options)
 
 
 def _perform(options: argparse.Namespace) -> int:
+    try:
+        code = _done(options)
+        with door.printing():  # what is left of it
+            return code
+    except Unprintable as error:
+        return door.say_error(error, as_json=False)
+    except BrokenPipeError:  # the reader has seen enough
+        door.leave()
+        return 0
+
+
+def _done(options: argparse.Namespace) -> int:
     import anyio
 
     from pytest_recall.store import lacking
@@ -78,30 +95,17 @@ def _perform(options: argparse.Namespace) -> int:
     # A look back makes 200,000 values that live to its end: not to be looked through again and again meanwhile.
     gc.set_threshold(_GARBAGE)
     try:
-        return _done(int(anyio.run(lacking.told(options.act), options)))
+        return int(anyio.run(lacking.told(options.act), options))
     except RecallError as error:
-        return say_error(error, as_json=options.json)
+        return door.say_error(error, as_json=options.json)
     except BaseExceptionGroup as group:  # from a task group: the one error of ours inside is the story
         if (ours := group.subgroup(RecallError)) is not None:
-            return say_error(next(_leaves(ours)), as_json=options.json)
-        if group.subgroup(BrokenPipeError) is None:
+            return door.say_error(next(_leaves(ours)), as_json=options.json)
+        if (left := group.subgroup(BrokenPipeError)) is None:
             raise
-        return _leave()
-    except BrokenPipeError:
-        return _leave()
+        raise BrokenPipeError from left
     except KeyboardInterrupt:
         return 130
-
-
-def _done(code: int) -> int:
-    sys.stdout.flush()  # here, where a reader who left can be told from an error
-    return code
-
-
-def _leave() -> int:
-    """The reader has seen enough; Python would complain again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _leaves(group: BaseExceptionGroup[RecallError]) -> Iterator[RecallError]:

@@ -28,9 +28,11 @@ async def _demo(options: argparse.Namespace) -> int:
         async for turn in demo.conversation(Path(options.keep or aside)):
             turns.append(turn)
             if not options.json:
-                conversing.turn(turn)
-    if options.json:
-        print(json.dumps([asdict(turn) for turn in turns]))
-    else:
-        conversing.closing(turns, time.perf_counter() - began)
+                with door.printing():
+                    conversing.turn(turn)
+    with door.printing():
+        if options.json:
+            print(json.dumps([asdict(turn) for turn in turns]))
+        else:
+            conversing.closing(turns, time.perf_counter() - began)
     return 1 if any("error" in turn.answer for turn in turns) else 0

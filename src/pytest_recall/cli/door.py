@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_recall.errors import RecallError, UnknownProject, quoted
+from pytest_recall.errors import RecallError, UnknownProject, Unprintable, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -77,10 +78,10 @@ def output(text: str) -> str:
 def show(options: argparse.Namespace, answer: BaseModel) -> None:
     """Print *answer* as this command's options ask. A reader who has seen enough of it ends nothing else."""
     try:
-        _print(options, answer)
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich's word for it; and Python would complain again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with printing():
+            _print(options, answer)
+    except (BrokenPipeError, SystemExit):  # rich's word for it
+        leave()
 
 
 def _print(options: argparse.Namespace, answer: BaseModel) -> None:
@@ -92,12 +93,41 @@ def _print(options: argparse.Namespace, answer: BaseModel) -> None:
     terminal.show(answer)
 
 
+@contextmanager
+def printing() -> Iterator[BinaryIO]:
+    """Where something is printed; gives stdout for bytes.
+
+    Raises:
+        Unprintable: it takes nothing.
+        BrokenPipeError: its reader left.
+    """
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()  # here, where a reader who left can be told from an error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None:  # some other file's
+            raise
+        leave()
+        raise Unprintable(
+            f"The answer cannot be written to stdout: {error.strerror or error}. Make room there, or send it elsewhere. "
+            "What the command did is done, and a run that it made is kept."
+        ) from error
+
+
+def leave() -> None:
+    """Print no more: Python would complain again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say_error(error: RecallError, *, as_json: bool) -> int:
     """Print *error* where its reader looks for it; gives the exit code."""
-    if as_json:
+    if as_json and not isinstance(error, Unprintable):
         import json
 
-        print(json.dumps({"error": str(error)}))
+        with printing():
+            print(json.dumps({"error": str(error)}))
     else:
         print(f"pytest-recall: {error}", file=sys.stderr)
     return error.exit_code

@@ -68,10 +68,11 @@ async def _install(options: argparse.Namespace) -> int:
         "warnings": [] if options.uninstall else warnings,
         "next_step": "" if options.uninstall or not change.needed else client.then,
     }
-    if options.json:
-        print(json.dumps({key: value for key, value in answer.items() if value}))
-    else:
-        _say(client, answer)
+    with door.printing():
+        if options.json:
+            print(json.dumps({key: value for key, value in answer.items() if value}))
+        else:
+            _say(client, answer)
     return 0
 
 
@@ -101,7 +102,8 @@ def _print_entry(client: Client, options: argparse.Namespace) -> int:
     if options.uninstall or options.scope == "project":
         raise BadRequest("Where this client keeps its servers is not known. Name its file with --file.")
     entry, warnings = _entry(client, "user", options)
-    print(json.dumps({client.keys[0]: {NAME: entry}}, indent=2, ensure_ascii=False))
+    with door.printing():
+        print(json.dumps({client.keys[0]: {NAME: entry}}, indent=2, ensure_ascii=False))
     for text in [*warnings, client.then]:
         print(f"pytest-recall: {text}", file=sys.stderr)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,12 +55,15 @@ async def _import(options: argparse.Namespace) -> int:
 
     github = bool(options.gh) + bool(options.gh_since)
     if bool(options.files) + github != 1:
-        raise BadRequest("Name what to import: files, folders or '-', or --gh RUN_ID, or --gh-since 7d.")
+        what = "files, folders or '-', or --gh RUN_ID, or --gh-since 7d"
+        said = "One import takes only one of" if options.files or github else "Name what to import:"
+        raise BadRequest(f"{said} {what}.")
     if github and (options.revision or options.branch or options.job):
         raise BadRequest("--gh knows revision, branch and job of each run itself; leave them out.")
     async with door.app(options) as app:
         own = (await app.workspaces.get("")).folder
-        sources = Sources(options.files, stdin=sys.stdin.buffer, own=own)
+        stdin = sys.stdin.buffer if sys.stdin else None  # it may be closed
+        sources = Sources(options.files, stdin=stdin, own=own)
         if github:
             taken = await _from_github(app, options)
         else:
@@ -101,7 +103,7 @@ async def _export(options: argparse.Namespace) -> int:
 
     if options.runs and options.since:
         raise BadRequest("Name runs, or --since, and not both.")
-    stream = placing.placed(Path(options.output)) if options.output else nullcontext(sys.stdout.buffer)
+    stream = placing.placed(Path(options.output)) if options.output else door.printing()
     count, missing = 0, list[str]()
     async with door.app(options) as app:
         with stream as out:

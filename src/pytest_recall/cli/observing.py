@@ -69,7 +69,8 @@ async def _metrics(options: argparse.Namespace) -> int:
             options, observed.measured(told, file=options.output, pushed=options.push, warnings=warnings)
         )
     else:
-        sys.stdout.write(prometheus.text(told).decode("utf-8"))
+        with door.printing():
+            sys.stdout.write(prometheus.text(told).decode("utf-8"))
     return 0
 
 
@@ -123,5 +124,6 @@ async def _inventory(options: argparse.Namespace) -> int:
     if options.json or options.output:
         door.show(options, answer)
     else:
-        print(text.rstrip("\n"))
+        with door.printing():
+            print(text.rstrip("\n"))
     return 0

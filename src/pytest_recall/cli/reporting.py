@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +47,7 @@ async def _report(options: argparse.Namespace) -> int:
         path = options.output or (
             str((await app.workspaces.get("")).folder / NAME) if options.format == "html" else "-"
         )
-        with nullcontext(sys.stdout.buffer) if path == "-" else placing.placed(Path(path)) as out:
+        with door.printing() if path == "-" else placing.placed(Path(path)) as out:
             overview = await gather.overview(app, "", asked)
             page = _rendered(overview, options.format).encode("utf-8")
             out.write(page)

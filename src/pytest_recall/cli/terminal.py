@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from pytest_recall.answers.bundle import BundleAnswer
@@ -44,6 +43,7 @@ from pytest_recall.answers.views import (
     TestView,
     Told,
 )
+from pytest_recall.cli.rows import Rows
 
 _UNBROKEN = 2_000  # columns, where a file or a program reads it: an id on one line can be found and copied
 _RUN_IDS = (13, 18, 23)  # characters of a run id: its millisecond, and more; commands take them for the whole
@@ -194,7 +194,7 @@ def _discovery(answer: DiscoveryAnswer) -> Iterator[RenderableType]:
 
 
 def _doctor(answer: DoctorAnswer) -> Iterator[RenderableType]:
-    table = _table("what", "found")
+    table = Rows("what", "found")
     for finding in answer.findings:
         table.add_row(finding.what, Text(plain(finding.found)))
     yield table
@@ -221,7 +221,7 @@ def _summary(answer: SummaryView) -> Iterator[RenderableType]:
 
 def _runs(lines: Sequence[RunLine]) -> RenderableType:
     intents = ["intent"] if any(line.intent for line in lines) else []
-    table = _table("when (UTC)!", "status!", "tests", "seconds!", "revision!", "run!", *intents)
+    table = Rows("when (UTC)!", "status!", "tests", "seconds!", "revision!", "run!", *intents)
     short = _shortened(line.run_id for line in lines)
     for line in lines:
         counts = ", ".join(f"{number} {name}" for name, number in line.counts.items() if name != "collected")
@@ -258,7 +258,7 @@ def _test(answer: TestView) -> Iterator[RenderableType]:
     verdict = answer.verdict and f"{answer.verdict.replace('_', ' ')}:"
     says = (verdict, answer.evidence, at_a_shell(answer.action))
     yield Text(plain(" ".join(part for part in says if part)))
-    table = _table("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
+    table = Rows("failed", "attempts", "mean s", "first seen", "last failed", "outcomes")
     numbers = (str(answer.failed), str(answer.attempts), f"{answer.mean_s:.3f}")
     table.add_row(*numbers, answer.first_seen, answer.last_failed, answer.outcomes)
     yield table
@@ -290,7 +290,7 @@ def _compare(answer: CompareView) -> Iterator[RenderableType]:
 
 
 def _spaces(answer: SpacesView) -> RenderableType:
-    table = _table("space!", "runs!", "passed!", "last run!", "fails only there")
+    table = Rows("space!", "runs!", "passed!", "last run!", "fails only there")
     for line in answer.spaces:
         last = f"{line.last_run.status} {line.last_run.at}"
         only = "\n".join([*line.fails_only_here, *([f"… and {line.omitted} more"] if line.omitted else [])])
@@ -317,7 +317,7 @@ def _causes(lines: Sequence[CauseLine]) -> Iterator[RenderableType]:
 
 
 def _ingested(answer: IngestAnswer) -> Iterator[RenderableType]:
-    table = _table("where!", "status!", "tests", "revision!", "run!")
+    table = Rows("where!", "status!", "tests", "revision!", "run!")
     short = _shortened(one.run_id for one in answer.ingested)
     for one in answer.ingested:
         counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
@@ -337,7 +337,7 @@ def _ingested(answer: IngestAnswer) -> Iterator[RenderableType]:
 
 
 def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
-    table = _table("status!", "tests", "revision!", "run!", "imported from")
+    table = Rows("status!", "tests", "revision!", "run!", "imported from")
     short = _shortened(one.run_id for one in answer.imported)
     for one in answer.imported:
         counts = ", ".join(f"{number} {name}" for name, number in one.counts.items() if name != "collected")
@@ -365,6 +365,7 @@ def _imported(answer: ImportAnswer) -> Iterator[RenderableType]:
         f"{known} known before",
         f"{refused} refused",
         f"{answer.passed_over + doubled} passed over",
+        f"{answer.without_artefacts} of GitHub's runs without artefacts",
     ]
     yield Text(
         ", ".join(part for part in parts if not part.startswith("0 ")) or "nothing found", style="bold"
@@ -437,21 +438,13 @@ def _logs(answer: LogsAnswer) -> Iterator[RenderableType]:
 
 
 def _bundle(answer: BundleAnswer) -> Iterator[RenderableType]:
-    table = _table("bytes", "member")
+    table = Rows("bytes", "member")
     for name, size in answer.members.items():
         cut = f"  ({answer.left_out[name]} bytes left out)" if name in answer.left_out else ""
         table.add_row(str(size), Text(f"{name}{cut}"))
     yield table
     yield from (Text(plain(f"not there: {one}"), style="dim") for one in answer.missing)
     yield Text(plain(f"run {answer.run_id} is in {answer.file}"), style="bold")
-
-
-def _table(*columns: str) -> Table:
-    """One column for each name; those that end in `!` are never broken: half an id or a date is none."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column.removesuffix("!"), overflow="fold", no_wrap=column.endswith("!"))
-    return table
 
 
 def _shortened(run_ids: Iterable[str]) -> dict[str, str]:
@@ -468,7 +461,7 @@ def _number(number: int, of: str) -> str:
 def _store(answer: StoreAnswer) -> Iterator[RenderableType]:
     if answer.done:
         yield Text(plain(answer.done), style="bold")
-    table = _table("what", "is")
+    table = Rows("what", "is")
     table.add_row("folder", Text(plain(f"{answer.folder} ({answer.backend})")))
     table.add_row("runs", f"{answer.runs}, {answer.behind} not yet in the index")
     table.add_row(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -14,12 +15,14 @@ from pytest_recall.errors import BadRequest, Unimportable, quoted
 from pytest_recall.imports import revisions
 from pytest_recall.imports.bounded import json_value, part
 from pytest_recall.imports.report import timestamp
+from pytest_recall.imports.sources import Refused
 from pytest_recall.model import Pipeline, Revision
 
 _FIELDS = "databaseId,headSha,headBranch,event,createdAt,workflowName,status,url"
-_MOST_RUNS = 500
-_ASK_S, _FETCH_S = 60.0, 900.0
+_RUNS, _MOST_RUNS = 500, 2_000  # that are listed: at first, and where these do not reach back far enough
+_ASK_S, _LIST_S, _FETCH_S = 60.0, 300.0, 900.0
 _SIGNED_OUT = 4  # gh's exit code
+_NOTHING = ("no valid artifacts found", "no artifact matches any of the names")  # in gh's own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Workflow:
     revision: Revision
     created_at: float
     link: str = ""
+    finished: bool = True
 
 
 class GitHub:
@@ -59,28 +63,51 @@ class GitHub:
             )
         return _workflow(json_value(self._ask("run", "view", run_id, "--json", _FIELDS)))
 
-    def since(self, instant: float) -> list[Workflow]:
-        """The finished runs since then, oldest first. Raises `BadRequest`."""
-        listed = json_value(self._ask("run", "list", "--limit", str(_MOST_RUNS), "--json", _FIELDS))
+    def since(self, instant: float) -> Iterator[Workflow | Refused]:
+        """The finished runs since then, oldest first; and that there may be more, where not all were listed.
+
+        Raises:
+            BadRequest: they cannot be listed.
+        """
+        runs, whole = self._newest(_RUNS, instant)
+        if not whole:
+            runs, whole = self._newest(_MOST_RUNS, instant)
+        if not whole:
+            first = f"{datetime.fromtimestamp(runs[0].created_at, UTC):%Y-%m-%d %H:%M}"
+            yield Refused(
+                name="GitHub",
+                why=f"has more runs since then than the {len(runs):,} newest, which are looked at: none before {first} UTC. "
+                "Name an older one with --gh RUN_ID, or import a shorter time more often",
+            )
+        yield from (run for run in runs if run.finished and run.created_at >= instant)
+
+    def _newest(self, most: int, instant: float) -> tuple[list[Workflow], bool]:
+        """The newest runs, oldest first, and whether all since *instant* are among them.
+
+        An older gh has no filter of time.
+        """
+        listed = json_value(
+            self._ask("run", "list", "--limit", str(most), "--json", _FIELDS, limit_s=_LIST_S)
+        )
         if not isinstance(listed, list):
             raise Unimportable("`gh run list` gave no list.")
-        done = [
-            _workflow(one) for one in listed if part(one, "status", str, "", where="a run") == "completed"
-        ]
-        return sorted(
-            (one for one in done if one.created_at >= instant), key=lambda one: (one.created_at, one.id)
-        )
+        runs = sorted(map(_workflow, listed), key=lambda one: (one.created_at, one.id))
+        return runs, len(runs) < most or runs[0].created_at < instant
 
     def fetch(self, run: Workflow, folder: Path, pattern: str = "") -> list[tuple[str, Path]]:
         """The run's artefacts, unpacked into *folder*: their names and places; at most those that match *pattern*.
 
+        None where it has none, or all have expired.
+
         Raises:
-            Unimportable: it has none, or they have expired.
+            Unimportable: they cannot be fetched.
         """
         chosen = ["--pattern", pattern] if pattern else []
         try:
             self._ask("run", "download", run.id, "--dir", str(folder), *chosen, limit_s=_FETCH_S)
         except BadRequest as error:
+            if any(words in str(error) for words in _NOTHING):
+                return []
             raise Unimportable(str(error)) from None
         return sorted((path.name, path) for path in folder.iterdir())
 
@@ -122,6 +149,7 @@ def _workflow(told: Any) -> Workflow:
         revision=revision,
         created_at=timestamp(part(told, "createdAt", str, "", where=where))[0],
         link=part(told, "url", str, "", where=where)[:500],
+        finished=part(told, "status", str, "", where=where) == "completed",
     )
 
 

@@ -42,6 +42,12 @@ _PACKED: Mapping[bytes, Callable[[Any], IO[bytes]]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
 }
+_UNREAD = {  # Python has nothing for these before 3.14, or nothing at all
+    b"\x28\xb5\x2f\xfd": ("zstd", "zstd -d FILE"),
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -d FILE"),
+    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "7z x FILE"),
+    b"Rar!\x1a\x07": ("RAR", "unrar x FILE"),
+}
 _BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -158,9 +164,7 @@ class Sources:
         is_archive = head.startswith((*_PACKED, b"PK\x03\x04")) or head[_TAR_AT:].startswith(_TAR)
         if not is_archive and not (sniff(head) if asked else likely(head)):
             if asked:
-                yield Refused(
-                    name=name, why="is no test report: neither XML nor JSON" if head else "is empty"
-                )
+                yield Refused(name=name, why=_no_report(head))
             else:
                 self.passed_over += 1
             return
@@ -292,6 +296,13 @@ def _tar(file: IO[bytes]) -> Iterator[_Member]:
         file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("what comes after the last of these files is missing or damaged")
+
+
+def _no_report(head: bytes) -> str:
+    for magic, (name, command) in _UNREAD.items():
+        if head.startswith(magic):
+            return f"is packed by {name}, which is not read here. Unpack it (`{command}`) and import what is in it"
+    return "is no test report: neither XML nor JSON" if head else "is empty"
 
 
 def _is_journal(data: bytes) -> bool:

@@ -8,7 +8,7 @@ from pytest_recall.errors import listed, quoted
 
 _MOST = 1_000
 _SAID = re.compile(r"^(?:ERROR: (?!usage: )|.{0,300}?: error: )(.+)$", re.MULTILINE)
-_INI = re.compile(r"^  inifile: (.+)$", re.MULTILINE)
+_INI = re.compile(r"^  inifile: (?!None$)(.+)$", re.MULTILINE)
 _UNKNOWN = "unrecognized arguments: "
 # The plugins behind the options that ini files and people ask for most.
 _PLUGINS = (
