@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import threading
 import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -40,6 +47,43 @@ def anyio_backend() -> str:
 def project() -> str:
     """Collections of its own on the one server."""
     return f"elsewhere-{new_id(time.time)}"
+
+
+@pytest.fixture
+def refusing(server):
+    """The address of that server behind a proxy that lets nobody write."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.path.endswith(("/add", "/upsert", "/update")):
+                self.answer(403, b'{"error": "Forbidden", "message": "quota exceeded"}')
+                return
+            kind = {"Content-Type": "application/json"}
+            request = urllib.request.Request(server + self.path, body or None, kind, method=self.command)
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    self.answer(answer.status, answer.read())
+            except urllib.error.HTTPError as error:
+                with error:
+                    self.answer(error.code, error.read())
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
 
 
 def a_run(cause: str = "") -> Run:
@@ -149,3 +193,22 @@ def test_run_in_both_folders_is_one_run_and_stays_until_it_is_taken_in_again(tmp
     journal.settle(journal.pending()[0])
     assert journal.pending() == []
     assert journal.read(journal.settled()[0]) == run
+
+
+async def test_server_that_takes_nothing_in_is_told_though_it_answers(tmp_path, refusing, project):
+    run = a_run("AlphaError")
+    async with opened(tmp_path / ".pytest-recall", refusing, project) as store:
+        store.keep(run)
+        assert await store.feed() == 0
+        assert [row.id for row in await store.runs()] == [run.id]
+        (trouble,) = store.troubles
+        assert "takes no runs in" in trouble
+        assert "quota exceeded" in trouble
+        assert "behind by 1" in trouble
+        assert not store.degraded  # the answers are whole
+    command = [sys.executable, "-m", "pytest_recall", "store", "status", "--store", refusing, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["healthy"], told["behind"]) == (False, 1)
+    assert "quota exceeded" in told["error"]

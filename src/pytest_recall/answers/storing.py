@@ -22,7 +22,7 @@ class StoreAnswer(BaseModel):
     done: str = ""
     folder: str = ""
     backend: str = ""
-    healthy: bool  # the index answered
+    healthy: bool  # the index answered, and takes in what waits
     runs: int = 0  # in the journal
     behind: int = 0  # of them, not yet in the index
     counts: dict[str, int] = {}  # records of the index by collection

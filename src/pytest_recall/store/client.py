@@ -166,16 +166,26 @@ class Store:
     @property
     def degraded(self) -> bool:
         """Whether the last question, or any of the answer that is being made, had to be answered without the index."""
-        return bool(lacking.of(self.journal.folder) or self._error or self._feed.error)
+        return bool(lacking.of(self.journal.folder) or self._error)
+
+    @property
+    def hindered(self) -> str:
+        """Why the index takes in no run of those that wait; "" where it does, or none waits. It may answer all the same."""
+        return self._feed.error if self._feed.error and self.behind else ""
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
-        error = lacking.of(self.journal.folder) or self._error or self._feed.error
-        if not error:
+        error, hindered = lacking.of(self.journal.folder) or self._error, self.hindered
+        if not (error or hindered):
             return self.damages
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {error}{behind}", *self.damages)
+        what = (
+            f"Answered from the journal alone: {error}"
+            if error
+            else f"The index takes no runs in: {hindered}"
+        )
+        return (f"{what}{behind}", *self.damages)
 
     @property
     def damages(self) -> tuple[str, ...]:
@@ -351,14 +361,14 @@ class Store:
         return StoreStatus(
             backend=type(self.backend).__name__.lower(),
             folder=str(self.journal.folder),
-            healthy=bool(answer),
+            healthy=bool(answer) and not self.hindered,
             behind=self.behind,
             runs=len(paths),
             counts=answer.get("counts", {}),
             versions=answer.get("versions", {}),
             journal_bytes=await asyncio.to_thread(self.journal.size),
             index_bytes=answer.get("size", 0),
-            error=self._error,
+            error=self._error or self.hindered,
         )
 
     # --- asking the worker ------------------------------------------------------------------
