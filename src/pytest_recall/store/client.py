@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +42,7 @@ _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
+_EVERY = 1_000_000  # runs: as many as an archive of all holds
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
 
@@ -242,6 +243,28 @@ class Store:
     async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
         return await asyncio.to_thread(self.journal.seconds, run_id)
+
+    def forgotten(self) -> Iterator[tuple[RunRow, codec.Packed | None]]:
+        """The runs that only the index has, each as it keeps it; None where it cannot give it. Blocks.
+
+        Raises `StoreUnavailable`.
+        """
+        if not self.backend.shared and self._journal_has_all(self.journal.settled()):
+            return
+        line = self._required()
+        everything: dict[str, Any] = {
+            "before": "",
+            "since": 0.0,
+            "space": "",
+            "status": "",
+            "scope": "",
+            "asked": False,
+        }
+        rows = line.call("runs", limit_s=REBUILD_S, limit=_EVERY, **everything).result()["rows"]
+        for row in (shape.load(RunRow, each) for each in rows):
+            if self.journal.find(row.id) is None:
+                found = line.call("run", limit_s=TAKE_S, run_id=row.id).result()
+                yield row, codec.repacked(found) if found else None
 
     def files(self, run_id: str) -> RunFiles | None:
         """What is kept beside the run; None when the journal does not have it."""

@@ -99,12 +99,11 @@ class Journal:
         """
         name = f"{_checked(run.id)}{_SUFFIX}"
         packed = codec.pack(run, self._listed)
-        row = codec.render(shape.dump(trend.row(run)))
         try:
             if packed.listed:
                 self._keep_roster(packed.listed)
             target = self.inbox / name
-            place(target, _zipped(packed, row, files or RunFiles()))
+            place(target, zipped(packed, trend.row(run), files))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return target
@@ -410,6 +409,24 @@ class _Ids:
 _IDS = _Ids()  # of the process: what "rises within a process" is about
 
 
+def zipped(packed: codec.Packed, row: RunRow, files: RunFiles | None = None) -> bytes:
+    """A file of the journal; the list of tests that it needs is another."""
+    files = files or RunFiles()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        archive.comment = packed.digest.encode("ascii")
+        members = {
+            "row.json": codec.render(shape.dump(row)),
+            "run.json": packed.head,
+            "columns": packed.columns,
+        }
+        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
+        for name, data in members.items():
+            if data and len(data) <= _LARGEST:
+                archive.writestr(name, data)
+    return buffer.getvalue()
+
+
 # --- files ----------------------------------------------------------------------------------
 
 
@@ -443,18 +460,6 @@ def _create(path: Path, text: str) -> None:
     finally:
         aside.unlink(missing_ok=True)
     _sync(path.parent)
-
-
-def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        archive.comment = packed.digest.encode("ascii")
-        members = {"row.json": row, "run.json": packed.head, "columns": packed.columns}
-        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
-        for name, data in members.items():
-            if data and len(data) <= _LARGEST:
-                archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
