@@ -383,11 +383,15 @@ class App:
         await space.store.feed()
         return space
 
-    async def hand_on(self, project: str) -> None:
-        """Have a shared index take in what waits here: the disk of a CI job is gone when the job is."""
+    async def hand_on(self, project: str) -> str:
+        """Have a shared index take in what waits here: the disk of a CI job is gone when the job is.
+
+        Returns what hinders it, in words for a reader; "" where nothing does.
+        """
         store = (await self.workspaces.get(project)).store
         if store.backend.shared:
             await store.feed()
+        return store.hindered if store.backend.shared else ""
 
     async def take_in(
         self,

@@ -428,7 +428,7 @@ match words:
         pathlib.Path(folder, "results").mkdir()
         for name, text in MATRIX.items():
             pathlib.Path(folder, "results", name + ".xml").write_text(text)
-        case ["run", "download", "8", "--dir", folder, *rest]:
+    case ["run", "download", "8", "--dir", folder, *rest]:
         sys.exit("no valid artifacts found to download")
     case ["run", "download", "7", "--dir", folder, "--pattern", "recall-*"]:
         sys.exit("no artifact matches any of the names or patterns provided")

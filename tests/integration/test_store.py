@@ -437,7 +437,7 @@ def test_runs_that_wait_are_in_an_answer_without_a_worker_and_many_of_them_start
         waiting.keep(run(4))
         async with opened(tmp_path / "s") as store:
             assert {name[-1:] for name in await store.tests()} == {"1", "2", "3", "4"}
-            assert store._feeding
+            assert store._feed.going
             await drained(store)
 
     asyncio.run(story())

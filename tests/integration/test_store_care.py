@@ -8,9 +8,11 @@ import re
 import tarfile
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import anyio
 import pytest
 
 from pytest_recall.errors import StoreUnavailable, Unimportable
@@ -187,7 +189,7 @@ async def test_store_moves_whole_through_a_file_and_only_once(tmp_path):
         store.keep(runs[1])
         store.learn([transition(1)])
         store.note(note("fp1:aaaaaaaaaaaa"))
-        assert archive.save(store.journal, out) == 2
+        assert archive.save(store.journal, out).runs == 2
     async with opened(tmp_path / "b") as store:
         moved = archive.load(store.journal, io.BytesIO(out.getvalue()))
         assert (moved.runs, moved.lore, moved.known, moved.refused) == (2, 2, 0, ())
@@ -257,3 +259,31 @@ async def test_rebuild_carries_over_lessons_whose_files_are_gone(tmp_path):
         await store.rebuild()
         counts = (await store.status()).counts
         assert (counts["transitions"], counts["notes"]) == (2, 1)
+
+
+async def test_archive_has_what_only_the_index_still_keeps(tmp_path):
+    runs = [a_run("'abc'"), *(a_run("'jkl'") for _ in range(3))]
+    many = tuple(Ran(id=f"t.py::test_{n}", attempts=(Attempt(outcome=Outcome.PASSED),)) for n in range(300))
+    runs[1] = replace(runs[1], tests=many, collected=300)  # whose list of tests is a roster
+    out = io.BytesIO()
+    async with opened(tmp_path / "a") as store:
+        for run in runs:
+            store.keep(run)
+        await store.feed()
+        assert await store.prune(count=2, age_s=1e9, size_bytes=1 << 30) == 2
+        causes = [(one.message, one.count) for one in await store.failures()]
+        saved = await anyio.to_thread.run_sync(archive.save, store.journal, out, store.forgotten())
+        assert (saved.runs, saved.older, saved.missing, saved.why) == (4, 2, 0, "")
+    async with opened(tmp_path / "b") as store:
+        assert archive.load(store.journal, io.BytesIO(out.getvalue())).refused == ()
+        assert store.journal.seconds(runs[1].id) == {}  # they left them with the journal
+        await store.feed()
+        assert [row.id for row in await store.runs()] == [run.id for run in reversed(runs)]
+        assert (await store.run(runs[1].id)).tests.ids == runs[1].tests.ids
+        assert [(one.message, one.count) for one in await store.failures()] == causes
+    async with opened(tmp_path / "a") as store:
+        await store.verify()
+        (tmp_path / "a" / "chroma" / "chroma.sqlite3").unlink()
+        saved = await anyio.to_thread.run_sync(archive.save, store.journal, io.BytesIO(), store.forgotten())
+        assert saved.runs == 2
+        assert "damaged" in saved.why

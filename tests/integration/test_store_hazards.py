@@ -244,7 +244,7 @@ def test_worker_that_is_still_starting_is_not_waited_for(tmp_path, monkeypatch):
     async def story():
         Journal(tmp_path).write(a_run(3))
         async with store_in(tmp_path) as store:
-            store._feed_later()
+            store._feed.later()
             while not store._line.awake:
                 pass
             process, left = store._line._process, time.monotonic()

@@ -44,5 +44,7 @@ async def ingest(app: App, project: str) -> IngestAnswer:
         ingested_omitted=max(len(space.ingested) - _MOST, 0),
         going_on=space.going_on,
         unreadable=space.unreadable,
-        error=head(" ".join(space.store.troubles), 300) if space.store.degraded else "",
+        error=head(" ".join(space.store.troubles), 300)
+        if space.store.degraded or space.store.hindered
+        else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -22,7 +23,7 @@ class StoreAnswer(BaseModel):
     done: str = ""
     folder: str = ""
     backend: str = ""
-    healthy: bool  # the index answered
+    healthy: bool  # the index answered, and takes in what waits
     runs: int = 0  # in the journal
     behind: int = 0  # of them, not yet in the index
     counts: dict[str, int] = {}  # records of the index by collection
@@ -43,7 +44,7 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
     """
     space = await app.workspaces.get(project)
     store, keep = space.store, space.settings
-    done, refused = "", list[str]()
+    done, refused, missing = "", list[str](), list[str]()
     match act:
         case "verify":
             counts = await store.verify()
@@ -53,7 +54,9 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
             done = f"the index was made anew from {await store.rebuild()} runs"
         case "reindex":
             done = f"the vectors were made anew, of {await store.reindex()} runs"
-        case "export" | "import":
+        case "export":
+            done, missing = await run_sync(_moved, store, act, file)
+        case "import":
             done, refused = await run_sync(_moved, store, act, file)
         case "reconcile":
             found = await reconciling.reconcile(
@@ -82,18 +85,19 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
         index_bytes=status.index_bytes,
         refused=[head(one, 200) for one in refused[:20]],
         error=head(status.error, 500),
-        warnings=[head(damage, 300) for damage in store.damages],
+        warnings=[head(damage, 300) for damage in (*missing, *store.damages)],
     )
 
 
 def _moved(store: Store, act: str, file: str) -> tuple[str, list[str]]:
-    """What was moved to or from *file*, and what could not be read there."""
+    """What was moved to or from *file*, and what could not be: written there, or read."""
     if not file:
         raise BadRequest(f"`store {act}` needs a file: pytest-recall store {act} runs.tar")
     try:
         if act == "export":
             with placing.placed(Path(file)) as out:
-                return f"{archive.save(store.journal, out)} runs were written to {file}", []
+                saved = archive.save(store.journal, out, store.forgotten())
+            return f"{saved.runs} runs were written to {file}{_of_them(saved)}", list(_unsaved(saved))
         with Path(file).open("rb") as source:
             moved = archive.load(store.journal, source)
     except OSError as error:
@@ -101,3 +105,14 @@ def _moved(store: Store, act: str, file: str) -> tuple[str, list[str]]:
     return f"{moved.runs} runs and {moved.lore} lessons were taken in; {moved.known} were known", list(
         moved.refused
     )
+
+
+def _of_them(saved: archive.Saved) -> str:
+    return f", {saved.older} of them as the index keeps them, without output and times" if saved.older else ""
+
+
+def _unsaved(saved: archive.Saved) -> Iterator[str]:
+    if saved.why:
+        yield f"Runs that only the index has are missing in the file: {saved.why}"
+    if saved.missing:
+        yield f"{saved.missing} run(s) that only the index knows are missing in the file: it does not keep them whole."

@@ -11,13 +11,16 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pytest_recall.errors import RecallError, Unimportable
-from pytest_recall.store.journal import Journal, place
+from pytest_recall.errors import RecallError, StoreUnavailable, Unimportable
+from pytest_recall.model import RunRow
+from pytest_recall.store import codec
+from pytest_recall.store.journal import Journal, place, zipped
 from pytest_recall.store.lore import Lore
 
 FORMAT = 1
@@ -33,6 +36,16 @@ _MOST = 1_000_000  # members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What an archive was made of."""
+
+    runs: int
+    older: int = 0  # of them, those that only the index had
+    missing: int = 0  # which it could not give
+    why: str = ""  # it could not be asked for all of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
     """What was in an archive."""
 
@@ -42,8 +55,13 @@ class Moved:
     refused: tuple[str, ...] = ()  # what could not be read, and why
 
 
-def save(journal: Journal, out: BinaryIO) -> int:
-    """Write all that *journal*'s folder keeps onto *out*; returns how many runs. Chroma's index is not in it."""
+def save(
+    journal: Journal, out: BinaryIO, forgotten: Iterable[tuple[RunRow, codec.Packed | None]] = ()
+) -> Saved:
+    """Write all that *journal*'s folder keeps onto *out*, and the *forgotten* runs that only an index still has.
+
+    These are without what only the journal keeps (see `codec.lean`). Chroma's index itself is not in it.
+    """
     runs = 0
     with tarfile.open(fileobj=out, mode="w|") as archive:
         about = json.dumps({"format": FORMAT}).encode()
@@ -58,7 +76,25 @@ def save(journal: Journal, out: BinaryIO) -> int:
                 data = moved.read_bytes()
             _add(archive, name, data)
             runs += name.startswith("runs/")
-    return runs
+        older = _older(archive, forgotten)
+    return replace(older, runs=runs + older.runs)
+
+
+def _older(archive: tarfile.TarFile, forgotten: Iterable[tuple[RunRow, codec.Packed | None]]) -> Saved:
+    rosters, older, missing, why = set[str](), 0, 0, ""
+    try:
+        for row, packed in forgotten:
+            if packed is None:
+                missing += 1
+                continue
+            if packed.digest and packed.digest not in rosters:
+                _add(archive, f"rosters/{packed.digest}", zlib.compress(packed.roster))
+                rosters.add(packed.digest)
+            _add(archive, f"runs/{row.id}.run", zipped(packed, row))
+            older += 1
+    except StoreUnavailable as error:  # what the journal keeps is written all the same
+        why = str(error)
+    return Saved(runs=older, older=older, missing=missing, why=why)
 
 
 def load(journal: Journal, source: BinaryIO) -> Moved:

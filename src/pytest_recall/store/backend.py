@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+EMBEDDED = "embedded"  # the name of the index in a journal's folder; that on a server has one that the server gave it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:

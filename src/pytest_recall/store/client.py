@@ -7,12 +7,10 @@ index is slow, locked or broken, the journal answers alone and `troubles` tells 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -31,7 +29,8 @@ from pytest_recall.model import (
     Transition,
 )
 from pytest_recall.store import codec, damage, lacking, lore, records, shape
-from pytest_recall.store.backend import Backend
+from pytest_recall.store.backend import EMBEDDED, Backend
+from pytest_recall.store.feeding import REBUILD_S, TAKE_S, Feeding
 from pytest_recall.store.folding import Folding
 from pytest_recall.store.journal import Journal
 from pytest_recall.store.line import Damaged, Line
@@ -40,11 +39,10 @@ from pytest_recall.store.status import StoreStatus
 
 _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 
-_TAKE_S = 60.0  # limit of taking in one batch
-_REBUILD_S = 900.0
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
+_EVERY = 1_000_000  # runs: as many as an archive of all holds
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
 
@@ -61,8 +59,8 @@ class Store:
         self._recent = Recent(journal)
         self._lore = lore.Lore(journal.folder)
         self._line: Line | None = None
-        self._lock = threading.Lock()
-        self._feeding = self._again = self._kept = False
+        self._feed = Feeding(journal, self._well)
+        self._kept = False
         self._error = ""
         self._slow = False  # the last question was not answered in time
         self._folding = Folding(self._recent)
@@ -70,13 +68,13 @@ class Store:
         self._seen: tuple[str, list[str]] = ("", [])  # of causes: generation, packed rows
 
     async def __aenter__(self) -> Self:
-        self._line = Line(self.journal.folder, self.backend)
+        self._line = self._feed.line = Line(self.journal.folder, self.backend)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        line, self._line = self._line, None
+        line, self._line, self._feed.line = self._line, None, None
         if line is not None:
-            hasty = self._can_wait() and not (self._kept or self._error)
+            hasty = self._can_wait() and not (self._kept or self._error or self._feed.error)
             await asyncio.shield(asyncio.to_thread(line.close, hasty=hasty))
 
     # --- keeping ----------------------------------------------------------------------------
@@ -88,7 +86,7 @@ class Store:
         """
         self.journal.write(run, files)
         self._kept = True
-        self._feed_later()
+        self._feed.later()
 
     def learn(self, learnt: Sequence[lore.Learnt]) -> None:
         """Keep these, each in its present state: durable when this returns. Safe from any thread.
@@ -99,7 +97,7 @@ class Store:
             return
         self._lore.keep(learnt)
         if self._line is not None:  # what fails here is made good with the next run that is taken in
-            self._line.call("teach", limit_s=_TAKE_S, later=True)
+            self._line.call("teach", limit_s=TAKE_S, later=True)
 
     def note(self, note: Note) -> None:
         """Keep *note*: durable when this returns. Raises `StoreUnavailable` when the disk refuses."""
@@ -107,39 +105,29 @@ class Store:
 
     def wake(self) -> None:
         """Start the worker behind all questions: the next run needs it, and so may its answer."""
-        self._feed_later()
+        self._feed.later()
 
     async def feed(self) -> int:
         """Take the inbox into the index now; returns how many runs. What hinders it is in `troubles`."""
-        taken = 0
-        while self._line is not None and self.journal.pending():
-            try:
-                answer = await self._take(self._line)
-            except StoreUnavailable as error:
-                self._lack(str(error))
-                break
-            self._error = ""
-            taken += int(answer["taken"])
-            if not answer["taken"]:
-                break  # what is left waits for a later version of ours
-        return taken
+        look = self.backend.shared or not self._has_taken(self.journal.settled())
+        return await self._feed.now(look=look)
 
     async def rebuild(self) -> int:
         """Make the index anew; returns of how many runs. Raises `StoreUnavailable`."""
         line = self._required()
-        answer = await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S, anyway=True))
-        self._error = ""
+        answer = await asyncio.wrap_future(line.call("rebuild", limit_s=REBUILD_S, anyway=True))
+        self._well()
         return int(answer["taken"])
 
     async def reindex(self) -> int:
         """Make all vectors anew by the embedding of the setting; returns of how many runs, or rows. Raises `StoreUnavailable`."""
-        answer = await asyncio.wrap_future(self._required().call("reindex", limit_s=_REBUILD_S))
-        self._error = ""
+        answer = await asyncio.wrap_future(self._required().call("reindex", limit_s=REBUILD_S))
+        self._well()
         return int(answer["taken"])
 
     async def verify(self) -> dict[str, int]:
         """Look at every file and record; how many of each. Raises `StoreUnavailable`, which names what is damaged."""
-        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=_REBUILD_S)))
+        return dict(await asyncio.wrap_future(self._required().call("verify", limit_s=REBUILD_S)))
 
     async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
         """Forget old journal files, once the index has what it keeps of them; returns how many.
@@ -165,7 +153,7 @@ class Store:
         limits = {"count": count, "age_s": age_s, "size_bytes": size_bytes}
         leaving = self.journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
         if leaving and self._line is not None:
-            return self._line.call("prune", limit_s=_REBUILD_S, later=later, **limits)
+            return self._line.call("prune", limit_s=REBUILD_S, later=later, **limits)
         self.journal.forget((), time.time())
         return None
 
@@ -182,13 +170,23 @@ class Store:
         return bool(lacking.of(self.journal.folder) or self._error)
 
     @property
+    def hindered(self) -> str:
+        """Why the index takes in no run of those that wait; "" where it does, or none waits. It may answer all the same."""
+        return self._feed.error if self._feed.error and self.behind else ""
+
+    @property
     def troubles(self) -> tuple[str, ...]:
         """What keeps the store from answering in full, in words for a reader; empty when all is well."""
-        error = lacking.of(self.journal.folder) or self._error
-        if not error:
+        error, hindered = lacking.of(self.journal.folder) or self._error, self.hindered
+        if not (error or hindered):
             return self.damages
         behind = f" The index is behind by {count} run(s)." if (count := self.behind) else ""
-        return (f"Answered from the journal alone: {error}{behind}", *self.damages)
+        what = (
+            f"Answered from the journal alone: {error}"
+            if error
+            else f"The index takes no runs in: {hindered}"
+        )
+        return (f"{what}{behind}", *self.damages)
 
     @property
     def damages(self) -> tuple[str, ...]:
@@ -245,6 +243,28 @@ class Store:
     async def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; nothing where the journal lacks it."""
         return await asyncio.to_thread(self.journal.seconds, run_id)
+
+    def forgotten(self) -> Iterator[tuple[RunRow, codec.Packed | None]]:
+        """The runs that only the index has, each as it keeps it; None where it cannot give it. Blocks.
+
+        Raises `StoreUnavailable`.
+        """
+        if not self.backend.shared and self._journal_has_all(self.journal.settled()):
+            return
+        line = self._required()
+        everything: dict[str, Any] = {
+            "before": "",
+            "since": 0.0,
+            "space": "",
+            "status": "",
+            "scope": "",
+            "asked": False,
+        }
+        rows = line.call("runs", limit_s=REBUILD_S, limit=_EVERY, **everything).result()["rows"]
+        for row in (shape.load(RunRow, each) for each in rows):
+            if self.journal.find(row.id) is None:
+                found = line.call("run", limit_s=TAKE_S, run_id=row.id).result()
+                yield row, codec.repacked(found) if found else None
 
     def files(self, run_id: str) -> RunFiles | None:
         """What is kept beside the run; None when the journal does not have it."""
@@ -364,14 +384,14 @@ class Store:
         return StoreStatus(
             backend=type(self.backend).__name__.lower(),
             folder=str(self.journal.folder),
-            healthy=bool(answer),
+            healthy=bool(answer) and not self.hindered,
             behind=self.behind,
             runs=len(paths),
             counts=answer.get("counts", {}),
             versions=answer.get("versions", {}),
             journal_bytes=await asyncio.to_thread(self.journal.size),
             index_bytes=answer.get("size", 0),
-            error=self._error,
+            error=self._error or self.hindered,
         )
 
     # --- asking the worker ------------------------------------------------------------------
@@ -388,17 +408,19 @@ class Store:
         if line is None or (enough and not line.awake and self._can_wait()):
             return None  # the journal's answer is as good, and there at once
         told = None
-        if not (line.ready or self._error or self.backend.shared):
+        if not (line.ready or self._error or self._feed.error or self.backend.shared):
             told = await asyncio.to_thread(self._glanced, do, **arguments)
         if told is None:
             return await self._ask_worker(line, do, enough=enough, patience_s=patience_s, **arguments)
         if not self._can_wait():
-            self._feed_later()
+            self._feed.later()
         return told
 
     def _glanced(self, do: str, **arguments: Any) -> dict[str, Any] | None:
         from pytest_recall.store.glance import Glance  # noqa: PLC0415 - SQLite, which a server rarely needs
 
+        if self.journal.index() != EMBEDDED:
+            return None  # what another index took in, only the worker misses
         return Glance(self.journal.folder).answer(do, **arguments)
 
     async def _ask_worker(
@@ -420,11 +442,14 @@ class Store:
             if isinstance(error, Damaged):
                 if patience_s and await self._mended(line, patience_s):
                     return await self._ask_worker(line, do, enough=enough, patience_s=0.0, **arguments)
-                self._feed_later("rebuild")
+                self._feed.later("rebuild")
             self._lack(str(error))
             return None
-        self._error = ""
+        self._well()
         return answer
+
+    def _well(self) -> None:
+        self._error = ""
 
     def _lack(self, trouble: str) -> None:
         """The answer that is being made does without the index: what the next question finds does not mend that."""
@@ -437,7 +462,7 @@ class Store:
         A command would leave before one behind it had ended, and so would each after it.
         """
         try:
-            await asyncio.wait_for(asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S)), patience_s)
+            await asyncio.wait_for(asyncio.wrap_future(line.call("rebuild", limit_s=REBUILD_S)), patience_s)
         except (TimeoutError, StoreUnavailable):
             return False
         return True
@@ -446,8 +471,8 @@ class Store:
         """The worker is awake: whoever asks next is patient with it, and the inbox has another chance."""
         if not question.cancelled() and question.exception() is None:
             self._slow = False
-            if not self._feeding and self.journal.pending():
-                self._feed_later()
+            if not self._feed.going and self.journal.pending():
+                self._feed.later()
 
     def _journal_is_enough(self) -> bool:
         """Whether the journal could tell of everything just as well as the index."""
@@ -459,7 +484,12 @@ class Store:
     def _journal_has_all(self, settled: Sequence[Path]) -> bool:
         """Whether the embedded index is known to tell of no run that the journal has forgotten."""
         indexed = self.journal.indexed()
-        return indexed is not None and indexed <= len(settled) and not self._recent.torn
+        known = indexed is not None and indexed <= len(settled) and self._has_taken(settled)
+        return known and not self._recent.torn
+
+    def _has_taken(self, settled: Sequence[Path]) -> bool:
+        """Whether it is known that the embedded index, and not another one, has taken these in."""
+        return not settled or self.journal.index() == EMBEDDED
 
     def _can_wait(self) -> bool:
         """Whether the inbox holds too little for a start of the worker, which takes a second."""
@@ -469,38 +499,3 @@ class Store:
         if self._line is None:
             raise StoreUnavailable("The store is not open.")
         return self._line
-
-    # --- feeding ----------------------------------------------------------------------------
-
-    async def _take(self, line: Line) -> Any:
-        try:
-            return await asyncio.wrap_future(line.call("take", limit_s=_TAKE_S))
-        except Damaged:
-            await asyncio.wrap_future(line.call("rebuild", limit_s=_REBUILD_S))
-            return await asyncio.wrap_future(line.call("take", limit_s=_TAKE_S))
-
-    def _feed_later(self, do: str = "take") -> None:
-        """Have the inbox taken in behind all questions, step by step, until it is empty or hindered."""
-        with self._lock:
-            line = self._line
-            self._again = self._feeding  # there is something new since the step in progress began
-            if line is None or self._feeding:
-                return
-            self._feeding = True
-        step = line.call(do, limit_s=_REBUILD_S if do == "rebuild" else _TAKE_S, later=True)
-        step.add_done_callback(partial(self._fed, do))
-
-    def _fed(self, did: str, step: Future[Any]) -> None:
-        self._feeding, again, self._again = False, self._again, False
-        if step.cancelled():
-            return
-        error = step.exception()
-        if isinstance(error, Damaged) and did == "take":
-            self._feed_later("rebuild")
-        elif error is not None:
-            self._error = str(error)
-        else:
-            self._error = ""
-            # What is left when nothing was taken waits for a later version of ours.
-            if (again or step.result()["taken"] or did == "rebuild") and self.journal.pending():
-                self._feed_later()

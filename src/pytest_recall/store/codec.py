@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import Any
 
 from pytest_recall.errors import UnreadableRun
-from pytest_recall.history.durations import Seconds
+from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Attempt, Cost, Outcome, Phase, Run
 from pytest_recall.store import columns, shape, thin
 from pytest_recall.store.roster import Listed, Roster, Rosters, digest_of, files_of, node_ids
@@ -73,6 +73,7 @@ class Record:
             self._run = replace(run, reach=_reach(head["reach"], self._roster)) if "reach" in head else run
         except _PARSE_ERRORS as error:
             raise _unreadable(error) from error
+        self._lean = bool(head.get("lean"))
         self._told = sorted(self._rest)
         self._order: array[int] | None = None
         self.id = self._run.id
@@ -92,7 +93,12 @@ class Record:
         return [self._roster.ids[at if places is None else places[at]] for at in self._told]
 
     def seconds(self) -> Seconds:
-        """The seconds of the calls of those tests that passed, without making the tests that simply did."""
+        """The seconds of the calls of those tests that passed, without making the tests that simply did.
+
+        None of a run that an index kept, which is without them.
+        """
+        if self._lean:
+            return NONE
         column = _spread(array("d", self._columns.calls()), self._told)
         for at in self._told:
             test = Test(id="", attempts=self._attempts(at))
@@ -180,20 +186,24 @@ def sent(packed: Packed) -> dict[str, str]:
 
 def received(values: Mapping[str, str]) -> Run:
     """The run that `sent` made *values* of. Raises `UnreadableRun`."""
-    roster = values["roster"].encode("utf-8", "surrogatepass")
-    packed = Packed(
+    packed = repacked(values)
+
+    def rosters(digest: str) -> Roster:
+        if digest_of(packed.roster) != digest:
+            raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
+        return Roster(node_ids(parse(packed.roster)))
+
+    return unpack(packed, rosters)
+
+
+def repacked(values: Mapping[str, str]) -> Packed:
+    """What `sent` made *values* of."""
+    return Packed(
         head=values["head"].encode("utf-8", "surrogatepass"),
         columns=bytes.fromhex(values["columns"]),
         digest=values["digest"],
-        roster=roster,
+        roster=values["roster"].encode("utf-8", "surrogatepass"),
     )
-
-    def rosters(digest: str) -> Roster:
-        if digest_of(roster) != digest:
-            raise UnreadableRun("A run in the index refers to a list of tests that is not there.")
-        return Roster(node_ids(parse(roster)))
-
-    return unpack(packed, rosters)
 
 
 def lean(packed: Packed) -> Packed:

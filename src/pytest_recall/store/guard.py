@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from pytest_recall.errors import StoreUnavailable, quoted
 from pytest_recall.store import chroma, database, records
-from pytest_recall.store.backend import Embedded
+from pytest_recall.store.backend import EMBEDDED, Embedded
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.database import CLEAN, DIRTY, LOOKING, OPENING
 from pytest_recall.store.vectors import Vectors
@@ -49,6 +49,19 @@ class Guard:
         self._wait_s = wait_s
         self._opened: Collections | None = None
         self.generation = ""
+        self.index = EMBEDDED
+
+    @contextmanager
+    def alone(self, wait_s: float = 0.0) -> Iterator[None]:
+        """No other process reads or writes the index, or settles runs of the journal. Raises `StoreUnavailable`."""
+        try:
+            held = self._lock.acquire(timeout=wait_s or self._wait_s)
+        except Timeout as error:
+            raise StoreUnavailable(
+                "Another process is using the index of past runs and does not let go of it."
+            ) from error
+        with held:
+            yield
 
     @contextmanager
     def reading(self) -> Iterator[Collections]:
@@ -58,13 +71,13 @@ class Guard:
             StoreUnavailable: another process held the lock for too long.
             Damaged: the index must be rebuilt first.
         """
-        with self._locked(self._wait_s / 4):
+        with self.alone(self._wait_s / 4):
             yield self._ready()
 
     @contextmanager
     def writing(self) -> Iterator[Collections]:
         """The same, to write. An error inside leaves the mark, and the next use looks closely."""
-        with self._locked():
+        with self.alone():
             collections = self._ready()
             manifest = self._manifest()
             self._note(manifest | {"state": DIRTY}, sync=True)
@@ -97,7 +110,7 @@ class Guard:
         Raises:
             StoreUnavailable: the system keeps the old one from us, which may be sound.
         """
-        with self._locked():
+        with self.alone():
             self.close()
             self._reach()
             if not anyway:
@@ -124,7 +137,7 @@ class Guard:
 
     def damaged(self) -> list[str]:
         """What SQLite finds wrong in the pages of the database."""
-        with self._locked(self._wait_s / 4):
+        with self.alone(self._wait_s / 4):
             self.close()  # who closes a file loses all locks of this process on it, Chroma's too
             try:
                 with closing(database.opened(self._path / "chroma.sqlite3", "ro")) as opened:
@@ -138,17 +151,6 @@ class Guard:
         return sum(path.stat().st_size for path in self._path.rglob("*") if path.is_file())
 
     # --- inside -----------------------------------------------------------------------------
-
-    @contextmanager
-    def _locked(self, wait_s: float = 0.0) -> Iterator[None]:
-        try:
-            held = self._lock.acquire(timeout=wait_s or self._wait_s)
-        except Timeout as error:
-            raise StoreUnavailable(
-                "Another process is using the index of past runs and does not let go of it."
-            ) from error
-        with held:
-            yield
 
     def _ready(self) -> Collections:
         manifest = self._manifest()

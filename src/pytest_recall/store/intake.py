@@ -60,6 +60,12 @@ class Intake:
             collections.add_runs([entry.row for entry in batch])  # last: where it is, all is
         return list(entries)
 
+    def regain(self, collections: Collections, name: str) -> None:
+        """What is settled and is not in that index, since another one took it in, is to be taken in again."""
+        settled = self._journal.settled()
+        there = collections.taken([path.stem for path in settled])
+        self._journal.belong(name, [path for path in settled if path.stem not in there])
+
     def catch_up(self, collections: Collections) -> None:
         """Write every row that is late."""
         histories = collections.own_tests(sorted(collections.interesting))

@@ -2,6 +2,7 @@
 
     <folder>/inbox/<run id>.run    kept, not yet taken into Chroma; never pruned
     <folder>/runs/<run id>.run     taken in; the index is rebuilt from these
+    <folder>/index                 by which index; what another one took in lies in both, until this one has it too
     <folder>/rosters/<digest>      lists of node ids that several runs share, named by their content
     <folder>/broken/               what could not be read, set aside
     <folder>/writer                the name under which this folder's rows stand in a shared store
@@ -74,6 +75,7 @@ class Journal:
         self.runs = folder / "runs"
         self._rosters = folder / "rosters"
         self._broken = folder / "broken"
+        self._index = folder / "index"
         self._unpacked: OrderedDict[str, Roster] = OrderedDict()
         self._lately: dict[
             str, tuple[object, Run]
@@ -104,12 +106,11 @@ class Journal:
         """
         name = f"{_checked(run.id)}{_SUFFIX}"
         packed = codec.pack(run, self._listed)
-        row = codec.render(shape.dump(trend.row(run)))
         try:
             if packed.listed:
                 self._keep_roster(packed.listed)
             target = self.inbox / name
-            place(target, _zipped(packed, row, files or RunFiles()))
+            place(target, zipped(packed, trend.row(run), files))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return target
@@ -193,7 +194,28 @@ class Journal:
 
     def settled(self) -> list[Path]:
         """What has been taken in, oldest first."""
-        return [self.runs / name for name in sorted(_names(self.runs))]
+        found = set(_names(self.runs))  # listed first: what is settled meanwhile is not missed
+        return [self.runs / name for name in sorted(found.difference(_names(self.inbox)))]
+
+    def index(self) -> str:
+        """The name of the index that has taken in what is settled; "" where nobody has noted it."""
+        with suppress(OSError):
+            return self._index.read_text("ascii", "replace")[:100]
+        return ""
+
+    def belong(self, index: str, lacking: Sequence[Path]) -> None:
+        """What is settled has been taken in by the index of that name, but for *lacking*: these are pending again.
+
+        They stay where they are as well, so that no reader misses them on their way. Raises `StoreUnavailable`.
+        """
+        try:
+            for path in lacking:
+                with suppress(FileExistsError, FileNotFoundError):
+                    (self.inbox / path.name).hardlink_to(path)
+            _sync(self.inbox)
+            place(self._index, index.encode("ascii"))
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
 
     def paths(self) -> list[Path]:
         """All runs, newest first (their ids begin with the time)."""
@@ -204,9 +226,8 @@ class Journal:
 
     def size(self) -> int:
         """Bytes on disk of all runs and their rosters."""
-        folders = (self.inbox, self.runs, self._rosters)
         total = 0
-        for path in (path for folder in folders for path in folder.iterdir()):
+        for path in (*self.paths(), *self._rosters.iterdir()):
             with suppress(FileNotFoundError):  # it was settled, or put into place
                 total += path.stat().st_size
         return total
@@ -268,7 +289,8 @@ class Journal:
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""
         with suppress(FileNotFoundError):  # another process took it in
-            path.rename(self.runs / path.name)
+            path.replace(self.runs / path.name)
+            path.unlink(missing_ok=True)  # where it lay in both, nothing was moved
 
     def set_aside(self, path: Path) -> None:
         """*path* cannot be read: out of the way of the others, kept for a person to look at."""
@@ -405,6 +427,24 @@ class _Ids:
 _IDS = _Ids()  # of the process: what "rises within a process" is about
 
 
+def zipped(packed: codec.Packed, row: RunRow, files: RunFiles | None = None) -> bytes:
+    """A file of the journal; the list of tests that it needs is another."""
+    files = files or RunFiles()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        archive.comment = packed.digest.encode("ascii")
+        members = {
+            "row.json": codec.render(shape.dump(row)),
+            "run.json": packed.head,
+            "columns": packed.columns,
+        }
+        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
+        for name, data in members.items():
+            if data and len(data) <= _LARGEST:
+                archive.writestr(name, data)
+    return buffer.getvalue()
+
+
 # --- files ----------------------------------------------------------------------------------
 
 
@@ -438,18 +478,6 @@ def _create(path: Path, text: str) -> None:
     finally:
         aside.unlink(missing_ok=True)
     _sync(path.parent)
-
-
-def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        archive.comment = packed.digest.encode("ascii")
-        members = {"row.json": row, "run.json": packed.head, "columns": packed.columns}
-        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
-        for name, data in members.items():
-            if data and len(data) <= _LARGEST:
-                archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -31,7 +31,18 @@ class Shared:
         self._wait_s = wait_s
         self._opened: Collections | None = None
         self._own = ""
+        self.index = ""  # its name, once it has been asked
         self.places = (folder / "chroma",)  # an index of our own, from before there was a server
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process of this folder writes its rows, or settles runs of the journal. Raises `StoreUnavailable`."""
+        try:
+            held = self._lock.acquire(timeout=self._wait_s)
+        except Timeout as error:
+            raise StoreUnavailable("Another process is writing to the index of past runs.") from error
+        with held:
+            yield
 
     @contextmanager
     def reading(self) -> Iterator[Collections]:
@@ -39,6 +50,7 @@ class Shared:
         try:
             if self._opened is None:
                 self._opened = Collections(self._backend, self._writer)
+                self.index = str(self._opened.all["runs"].id)  # another one where a server was emptied
             yield self._opened
         except RecallError:
             raise
@@ -54,11 +66,7 @@ class Shared:
 
         Raises `StoreUnavailable`, also when another process of this machine writes for too long.
         """
-        try:
-            held = self._lock.acquire(timeout=self._wait_s)
-        except Timeout as error:
-            raise StoreUnavailable("Another process is writing to the index of past runs.") from error
-        with held, self.reading() as collections:
+        with self.alone(), self.reading() as collections:
             if self._own != self._generation():
                 collections.forget()
             self._own = ""

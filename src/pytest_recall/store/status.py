@@ -11,7 +11,7 @@ class StoreStatus:
 
     backend: str  # embedded, http, cloud
     folder: str
-    healthy: bool
+    healthy: bool  # it answers, and takes in what waits
     behind: int  # runs of the inbox
     runs: int  # in the journal
     counts: dict[str, int] = field(default_factory=dict)  # records by collection

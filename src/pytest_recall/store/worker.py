@@ -131,21 +131,49 @@ class Worker:
     def take(self) -> dict[str, int]:
         """Take in the oldest runs of the inbox; tells how many there were and how many are left."""
         if not self._journal.pending():
+            self._look()
+        if not self._journal.pending():
             return {"taken": 0, "left": 0}
-        with self._place.writing() as collections:
-            paths = self._journal.pending()  # another process may have been faster
-            batch = self._intake.batch(paths, most=1) if self._careful else self._intake.batch(paths)
-            self._careful = True  # if this fails, the next step finds out which run it is
-            try:
-                taken = self._intake.take(collections, batch)
-            except ValueError:
-                if len(batch) == 1:  # it can be read and cannot be stored: the others go on without it
-                    self._journal.set_aside(batch[0])
-                raise
-            self._careful = False
-            self._teach(collections)
-        self._intake.settle(taken)
+        with self._place.alone():  # until they are settled: nobody else may say meanwhile by which index
+            with self._writing() as collections:
+                paths = self._journal.pending()  # another process may have been faster
+                batch = self._intake.batch(paths, most=1) if self._careful else self._intake.batch(paths)
+                self._careful = True  # if this fails, the next step finds out which run it is
+                try:
+                    taken = self._intake.take(collections, batch)
+                except ValueError:
+                    if len(batch) == 1:  # it can be read and cannot be stored: the others go on without it
+                        self._journal.set_aside(batch[0])
+                    raise
+                self._careful = False
+                self._teach(collections)
+            self._intake.settle(taken)
         return {"taken": len(taken), "left": len(paths) - len(taken)}
+
+    def _look(self) -> None:
+        """See whether this index has taken in what is settled, where that is not noted."""
+        if self._journal.index() != self._place.index and self._journal.settled():
+            with self._reading():
+                pass
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Collections]:
+        """The collections; what another index has taken in and this one lacks is in the inbox again."""
+        with self._place.reading() as collections:
+            self._regain(collections)
+            yield collections
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Collections]:
+        """The same, to write."""
+        with self._place.writing() as collections:
+            self._regain(collections)
+            yield collections
+
+    def _regain(self, collections: Collections) -> None:
+        if self._journal.index() != self._place.index:
+            with self._place.alone():
+                self._intake.regain(collections, self._place.index)
 
     def teach(self) -> None:
         """Take in the notes and fixes that are not in the index yet."""
@@ -175,7 +203,7 @@ class Worker:
 
     def learnt(self, kind: str, asked: dict[str, list[str]]) -> list[Any]:
         """What every machine has learnt of that kind: the file's name, and what it keeps."""
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             return [[name, shape.dump(one)] for name, one in _told(collections, kind, asked)]
 
     def rebuild(self, *, anyway: bool = False) -> dict[str, int]:
@@ -203,10 +231,10 @@ class Worker:
     def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
         """Forget the oldest files of the journal beyond these limits, as many as one step takes; returns how many."""
         now = time.time()
-        leaving = self._journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=now)
-        oldest = leaving[-_AT_ONCE:]
-        if oldest:
-            with self._place.writing() as collections:
+        with self._place.alone():
+            with self._writing() as collections:
+                leaving = self._journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=now)
+                oldest = leaving[-_AT_ONCE:]
                 if len(self._journal.settled()) - len(leaving) < NEAR:  # else nothing of theirs is late
                     self._intake.catch_up(collections)
                 self._intake.archive(collections, oldest)
@@ -214,19 +242,19 @@ class Worker:
         return len(oldest)
 
     def runs(self, **asked: Any) -> dict[str, Any]:
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             collections.unread = 0
             rows = [shape.dump(row) for row in collections.runs(**asked)]
             return {"rows": rows, "unread": collections.unread}
 
     def run(self, run_id: str) -> Any:
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             packed = collections.outcome(run_id)
         return None if packed is None else codec.sent(packed)
 
     def tests(self, ids: list[str] | None, have: str = "") -> dict[str, Any]:
         """Packed rows; none when nothing was written since the generation that the caller has."""
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             generation = self._place.generation
             if have and have == generation:
                 return {"generation": generation, "same": True}
@@ -235,18 +263,18 @@ class Worker:
 
     def failures(self, fingerprints: list[str] | None, have: str = "") -> dict[str, Any]:
         """Packed rows; none when nothing was written since the generation that the caller has."""
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             generation = self._place.generation
             if have and have == generation:
                 return {"generation": generation, "same": True}
             return {"generation": generation, "rows": collections.failures(fingerprints)}
 
     def similar(self, text: str, limit: int) -> list[Any]:
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             return [[shape.dump(failure), score] for failure, score in collections.similar(text, limit)]
 
     def status(self) -> dict[str, Any]:
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             return {
                 "counts": collections.counts(),
                 "versions": {"chromadb": chroma.VERSION, **collections.versions()},
@@ -256,7 +284,7 @@ class Worker:
     def verify(self) -> dict[str, int]:
         """Look at every file of the journal and every record of the index; how many. Raises what is wrong with them."""
         found = list(self._journal.damaged())  # which takes time, and needs no lock
-        with self._place.reading() as collections:
+        with self._reading() as collections:
             collections.probe(vectors=True)
             found += inspection.damaged(collections)
             counts = collections.counts() | {"files": len(self._journal.paths())}
