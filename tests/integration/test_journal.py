@@ -201,6 +201,13 @@ HOSTILE = {
     "bomb": zip_bomb,
     "lzma": other_compression,
     "folder": lambda path: (path.unlink(), path.mkdir()),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "link to a pipe": lambda path: (
+        path.unlink(),
+        os.mkfifo(path.with_suffix(".p")),
+        path.symlink_to(f"{path.stem}.p"),
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Fixes and notes on disk: the newest state counts, hostile files are set aside, and nothing grows without end."""
 
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -89,6 +90,19 @@ def test_torn_file_is_set_aside_and_the_others_answer(tmp_path):
     assert torn.name in lore.trouble
     assert not torn.exists()
     assert (tmp_path / "lore.broken" / torn.name).exists()
+
+
+@pytest.mark.parametrize(
+    "how", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"]
+)
+def test_what_would_never_end_is_set_aside_unread(tmp_path, how):
+    lore = Lore(tmp_path)
+    lore.keep([note("sound")])
+    name = f"{new_id(time.time)}.json"
+    how(tmp_path / "lore" / name)
+    assert [one.text for one in lore.notes()] == ["sound"]
+    assert "no regular file" in lore.trouble
+    assert os.path.lexists(tmp_path / "lore.broken" / name)
 
 
 def test_file_of_a_later_version_waits_for_it(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -28,6 +30,7 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
+from pytest_recall.store import archive
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
 from pytest_recall.store.journal import Journal, new_id
@@ -156,6 +159,7 @@ async def test_process_that_dies_as_a_new_index_takes_the_old_ones_place_loses_n
 DYING = """
 import json, os, shutil, sys
 from pathlib import Path
+from pytest_recall.store import archive
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.worker import Worker
 
@@ -291,6 +295,23 @@ async def test_damaged_files_of_the_journal_are_told_and_named(folder):
         (folder / "rosters" / ("a" * 32)).write_bytes(b"torn")
         with pytest.raises(StoreUnavailable, match=f"runs/{torn.name}.*rosters/aaaa"):
             await store.verify()
+
+
+async def test_pipe_among_the_runs_holds_nobody_and_is_set_aside(folder):
+    names = [new_id(time.time) for _ in range(3)]
+    for part, name in zip(("inbox", "runs", "rosters"), names, strict=True):
+        os.mkfifo(folder / part / (f"{name}.run" if part != "rosters" else "b" * 32))
+    async with opened(folder) as store:
+        store.keep(a_run(RUNS))
+        while store.behind:
+            await store.feed()
+        assert await told(store) == (RUNS + 1, RUNS + 1, RUNS // 3 + 1)
+        assert store.journal.aside() == [f"{names[0]}.run"]
+        with pytest.raises(
+            StoreUnavailable, match=rf"{names[1]}.run \(.* no regular file.*rosters/bbb.*{names[0]}"
+        ):
+            await store.verify()
+        assert archive.save(store.journal, io.BytesIO()) == KEPT + 1
 
 
 def test_run_that_was_set_aside_is_told_until_somebody_removes_it(folder):

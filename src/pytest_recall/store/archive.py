@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pytest_recall.errors import RecallError, Unimportable
+from pytest_recall.store import files
 from pytest_recall.store.journal import Journal, place
 from pytest_recall.store.lore import Lore
 
@@ -50,12 +51,12 @@ def save(journal: Journal, out: BinaryIO) -> int:
         _add(archive, _ABOUT, about)
         for name, path in _members(journal):  # rosters first: the runs after them can be read at once
             try:
-                data = path.read_bytes()
+                data = files.content(path)
             except FileNotFoundError:  # let go of meanwhile, or settled
                 moved = journal.runs / path.name
                 if not name.startswith("runs/") or not moved.exists():
                     continue
-                data = moved.read_bytes()
+                data = files.content(moved)
             _add(archive, name, data)
             runs += name.startswith("runs/")
     return runs
@@ -107,7 +108,7 @@ def _members(journal: Journal) -> Iterator[tuple[str, Path]]:
         ("runs", sorted(journal.paths())),
         ("lore", sorted((journal.folder / "lore").glob("[0-9a-f]*.json"))),
     ):
-        yield from ((f"{folder}/{path.name}", path) for path in paths)
+        yield from ((f"{folder}/{path.name}", path) for path in paths if not files.foreign(path))
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

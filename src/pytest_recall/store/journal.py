@@ -23,15 +23,15 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pytest_recall.errors import StoreUnavailable, UnreadableRun, WithheldRun, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
-from pytest_recall.store import codec, shape
+from pytest_recall.store import codec, files, shape
 from pytest_recall.store.roster import Listed, Roster, digest_of, node_ids
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -84,7 +84,8 @@ class Journal:
             name = folder / "writer"
             if not name.exists():
                 _create(name, secrets.token_hex(6))
-            self.writer = re.sub(r"[^0-9a-z]", "", name.read_text("ascii", "replace"))[:32] or "writer"
+            told = files.content(name).decode("ascii", "replace")
+            self.writer = re.sub(r"[^0-9a-z]", "", told)[:32] or "writer"
         except OSError as error:
             raise _unwritable(folder, error) from error
 
@@ -220,7 +221,7 @@ class Journal:
     def _manifest(self) -> Any:
         """What is noted of the embedded index, as anybody may have written it."""
         with suppress(OSError, ValueError):
-            return json.loads((self.folder / "chroma" / "recall.json").read_bytes())
+            return json.loads(files.content(self.folder / "chroma" / "recall.json"))
         return {}
 
     def damaged(self) -> Iterator[str]:
@@ -330,7 +331,7 @@ class Journal:
     def _check_roster(self, digest: str) -> None:
         try:
             if _DIGEST.fullmatch(digest):
-                (self._rosters / digest).read_bytes()
+                files.opened(self._rosters / digest).close()
         except OSError as error:
             _check_let(f"The list of tests {quoted(digest)}", error)
 
@@ -434,18 +435,33 @@ def _zipped(packed: codec.Packed, row: bytes, files: RunFiles) -> bytes:
     return buffer.getvalue()
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    with _file(path) as file:
+        try:
+            if os.fstat(file.fileno()).st_size > _LARGEST:
+                raise UnreadableRun(f"{path.name} is larger than any run of ours.")
+            archive = zipfile.ZipFile(file)
+        except (*_BROKEN_ZIP, OSError) as error:
+            raise _torn(path, error) from error
+        with archive:
+            yield archive
+
+
+def _file(path: Path) -> BinaryIO:
     for place in (path, path.parent.parent / "runs" / path.name):  # it may be settled meanwhile
         try:
-            if place.stat().st_size > _LARGEST:
-                raise UnreadableRun(f"{path.name} is larger than any run of ours.")
-            return zipfile.ZipFile(place)
+            return files.opened(place)
         except FileNotFoundError:
             continue
-        except (*_BROKEN_ZIP, OSError) as error:
-            _check_let(path.name, error)
-            raise UnreadableRun(f"{path.name} is torn or no journal file: {error!s:.200}") from error
+        except OSError as error:
+            raise _torn(path, error) from error
     raise UnreadableRun(f"{path.name} is gone.")
+
+
+def _torn(path: Path, error: Exception) -> UnreadableRun:
+    _check_let(path.name, error)
+    return UnreadableRun(f"{path.name} is torn or no journal file: {error!s:.200}")
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int = codec.MOST) -> bytes:
@@ -481,7 +497,7 @@ def _comment(path: Path) -> str:
 
 def _unpacked_roster(path: Path, digest: str) -> bytes | None:
     try:
-        return _checked_roster(path.read_bytes(), digest)
+        return _checked_roster(files.content(path), digest)
     except OSError:
         return None
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from pytest_recall.errors import StoreUnavailable, UnreadableLore, quoted
 from pytest_recall.history.proof import Evidence
 from pytest_recall.model import Fate, Note, Transition
-from pytest_recall.store import codec, shape
+from pytest_recall.store import codec, files, shape
 from pytest_recall.store.journal import new_id, place
 
 Learnt = Transition | Note | Evidence | Fate
@@ -93,9 +93,9 @@ class Lore:
             UnreadableLore: it is nothing of ours, or torn.
         """
         try:
-            if path.stat().st_size > _LARGEST:
+            if path.lstat().st_size > _LARGEST:
                 raise UnreadableLore(f"{path.name} is larger than any note or fix of ours.")
-            found = codec.parse(path.read_bytes())
+            found = codec.parse(files.content(path))
             version = found.get("format") if isinstance(found, dict) else None
             if type(version) is not int:
                 raise shape.Misshapen("no note or fix of ours")
