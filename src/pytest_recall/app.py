@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -46,7 +45,6 @@ from pytest_recall.redact import redact
 from pytest_recall.running import command, revision, runner
 from pytest_recall.running import target as targets
 from pytest_recall.store import lacking, shape
-from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
 
 if TYPE_CHECKING:  # what only the command line's `import` and `export` need is imported by them
@@ -181,7 +179,8 @@ class App:
         command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
         request = dataclasses.replace(request, intent=redact(request.intent))
         work = partial(self._run, space, request, origin, confirm)
-        return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
+        run_id = await run_sync(space.store.journal.new_id)
+        return self.jobs.start(run_id, (space.root, request, confirm), work)
 
     @lacking.told
     async def report(self, project: str, run_id: str, *, patient: bool = False) -> Report:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_recall.errors import StoreUnavailable, UnreadableLore
 from pytest_recall.model import Change, Fate, Note, Revision, Transition
 from pytest_recall.store import lore as kept
-from pytest_recall.store.journal import new_id
+from pytest_recall.store.ids import new_id
 from pytest_recall.store.lore import Lore, key
 
 
@@ -52,6 +52,18 @@ def test_newest_state_of_a_transition_counts(tmp_path):
         ("t.py::test_1", "confirmed"),
         ("t.py::test_2", "candidate"),
     }
+
+
+def test_newest_state_counts_though_a_clock_was_ahead(tmp_path, monkeypatch):
+    now = time.time
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now() + 80_000)
+        Lore(tmp_path).keep([transition(state="candidate")])
+    Lore(tmp_path).keep([transition(state="confirmed")])
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now() + 1e9)
+        Lore(tmp_path).keep([transition(state="refuted")])
+    assert [one.state for one in Lore(tmp_path).transitions()] == ["confirmed"]
 
 
 def test_text_of_any_kind_comes_back(tmp_path):

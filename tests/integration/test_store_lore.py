@@ -13,7 +13,8 @@ from pytest_recall.history.proof import Evidence, Proof
 from pytest_recall.model import Change, Fate, Note, Outcome, Revision, Sample, Transition
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed

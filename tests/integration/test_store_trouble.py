@@ -16,7 +16,8 @@ import pytest_recall
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 

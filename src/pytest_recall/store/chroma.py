@@ -19,7 +19,7 @@ from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
 
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.model import FailureHistory, RunRow, TestHistory
-from pytest_recall.store import calendar, codec, records
+from pytest_recall.store import calendar, codec, ids, records
 from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
 from pytest_recall.store.records import Metadata
 from pytest_recall.store.vectors import Vectors
@@ -113,7 +113,7 @@ class Collections:
         fixed: list[dict[str, Any]] = [{name: value} for name, value in equal.items() if value]
         if since:
             fixed.append({"at": {"$gte": since}})
-        last = records.moment(before) if before else 1 << 48
+        last = records.moment(before or ids.horizon())
         found: dict[str, RunRow] = {}
         # `get` has no order, so ever longer stretches of time are looked at, from the end.
         newest = min(last, int(time.time() * 1000))

@@ -16,6 +16,11 @@ def told(journal: Journal, torn: Mapping[str, str], unread: int) -> Iterator[str
             f"{len(torn)} run(s) cannot be read: {name}, for one: {why.removeprefix(f'{name}.run '):.100}. "
             "`pytest-recall store verify` names all that is damaged."
         )
+    if ahead := journal.ahead():
+        yield (
+            f"{len(ahead)} run(s) are left out until their time has come: {listed(ahead, 2)} lie more than a day ahead of "
+            f"this machine's clock. If that is right, remove them from {journal.folder.name}/."
+        )
     if unread:
         yield (
             f"{unread} row(s) of the index cannot be read and are missing here. `pytest-recall store verify` names them, "

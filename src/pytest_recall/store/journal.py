@@ -18,11 +18,11 @@ import json
 import os
 import re
 import secrets
-import threading
+import time
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +31,7 @@ from pytest_recall.errors import StoreUnavailable, UnreadableRun, WithheldRun, q
 from pytest_recall.history import trend
 from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
-from pytest_recall.store import codec, files, shape
+from pytest_recall.store import codec, files, ids, shape
 from pytest_recall.store.roster import Listed, Roster, digest_of, node_ids
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -72,6 +72,7 @@ class Journal:
         self._broken = folder / "broken"
         self._unpacked: OrderedDict[str, Roster] = OrderedDict()
         self._listed = Listed()
+        self._ids = ids.Ids()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -168,21 +169,26 @@ class Journal:
             output, report, log = (_member(archive, name, _LARGEST) for name in names)
             return RunFiles(output=output, report=report, log=log)
 
+    def new_id(self) -> str:
+        """The id of a run that begins now: greater than those of all runs that are here."""
+        newest = next(iter(self.paths()), None)
+        return self._ids.new(time.time, after=newest.stem if newest else "")
+
     # --- many -------------------------------------------------------------------------------
 
     def pending(self) -> list[Path]:
         """What is to be taken into Chroma, oldest first."""
-        return [self.inbox / name for name in sorted(_names(self.inbox))]
+        return [self.inbox / name for name in sorted(_told(self.inbox))]
 
     def settled(self) -> list[Path]:
         """What has been taken in, oldest first."""
-        return [self.runs / name for name in sorted(_names(self.runs))]
+        return [self.runs / name for name in sorted(_told(self.runs))]
 
     def paths(self) -> list[Path]:
         """All runs, newest first (their ids begin with the time)."""
         # The inbox is listed first: a run moves one way, so that none is missed in between.
-        found = {name: self.inbox / name for name in _names(self.inbox)}
-        found |= {name: self.runs / name for name in _names(self.runs)}
+        found = {name: self.inbox / name for name in _told(self.inbox)}
+        found |= {name: self.runs / name for name in _told(self.runs)}
         return [found[name] for name in sorted(found, reverse=True)]
 
     def size(self) -> int:
@@ -246,6 +252,15 @@ class Journal:
         """The files of runs that were set aside."""
         with suppress(StoreUnavailable):
             return sorted(_names(self._broken))
+        return []
+
+    def ahead(self) -> list[str]:
+        """The files of runs whose time has not come: they are nowhere told of, and stay as they are."""
+        with suppress(StoreUnavailable):
+            folders = (self.inbox, self.runs)
+            return sorted(
+                {f"{one.name}/{name}" for one in folders for name in {*_names(one)} - {*_told(one)}}
+            )
         return []
 
     def settle(self, path: Path) -> None:
@@ -337,7 +352,8 @@ class Journal:
 
     def _sweep(self, now: float, *, rosters: bool) -> None:
         """Remove what writers left behind when they died, and rosters that no run needs any more."""
-        needed = {_comment(path) for path in self.paths()} if rosters else None
+        runs = [one / name for one in (self.inbox, self.runs) for name in _names(one)] if rosters else []
+        needed = {_comment(path) for path in runs} if rosters else None
         for folder in (self.inbox, self._rosters):
             for path in folder.iterdir():
                 unneeded = needed is not None and folder is self._rosters and path.name not in needed
@@ -360,32 +376,6 @@ def place(path: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync(path.parent)
-
-
-def new_id(clock: Callable[[], float]) -> str:
-    """A UUID of version 7: sorts by time, and rises within a process even when the clock goes back."""
-    now = int(clock() * 4_096_000)  # 48 bits of milliseconds, 12 of their fractions
-    stamp, tail = _IDS.next(now)
-    high, fraction = stamp >> 12, stamp & 0xFFF
-    text = f"{high:012x}7{fraction:03x}{tail:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-class _Ids:
-    """The random part is drawn once: ids of one process share it, so that lists of them pack well."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
-        self._tail = secrets.randbits(62) | 1 << 63
-
-    def next(self, now: int) -> tuple[int, int]:
-        with self._lock:
-            self._last = max(now, self._last + 1)
-            return self._last % (1 << 60), self._tail
-
-
-_IDS = _Ids()  # of the process: what "rises within a process" is about
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -523,6 +513,12 @@ def _names(folder: Path) -> list[str]:
         raise StoreUnavailable(
             f"Runs in {quoted(str(folder))} cannot be read: {why}. Make it readable."
         ) from error
+
+
+def _told(folder: Path) -> list[str]:
+    """The names of those whose time has come."""
+    last = ids.horizon()
+    return [name for name in _names(folder) if name < last]
 
 
 def _modified(path: Path) -> float:
