@@ -10,6 +10,11 @@ from pytest_recall.store.journal import Journal
 
 def told(journal: Journal, torn: Mapping[str, str], unread: int) -> Iterator[str]:
     """Of *torn* files of the journal, of so many *unread* rows of the index, and of what has been lost before."""
+    if journal.renewed:
+        yield (
+            f"{journal.folder.name}/ was removed while this server was running (as `git clean -fdx` does), and all runs with "
+            "it: it was made anew, and knows what came since."
+        )
     if torn:
         name, why = next(iter(torn.items()))
         yield (

@@ -74,21 +74,33 @@ class Journal:
         self._listed = Listed()
         self._ids = ids.Ids()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
+        self.writer = secrets.token_hex(6)
+        self.renewed = False  # somebody removed the folder, and all that was in it, while we had it
+        self._make()
+
+    def _make(self) -> None:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self.inbox, self.runs, self._rosters, self._broken):
                 part.mkdir(mode=0o700, exist_ok=True)
                 os.scandir(part).close()  # whoever may not look into it is told so here
-            ignore = folder / ".gitignore"
+            ignore = self.folder / ".gitignore"
             if not ignore.exists():
                 place(ignore, b"*\n")
-            name = folder / "writer"
+            name = self.folder / "writer"
             if not name.exists():
-                _create(name, secrets.token_hex(6))
+                _create(name, self.writer)
             told = files.content(name).decode("ascii", "replace")
             self.writer = re.sub(r"[^0-9a-z]", "", told)[:32] or "writer"
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(self.folder, error) from error
+
+    def renew(self) -> None:
+        """Make the folder anew where somebody removed it, as `git clean -fdx` does. Raises `StoreUnavailable`."""
+        if not (self.inbox.is_dir() and self.runs.is_dir() and self._rosters.is_dir()):
+            self._make()
+            self._sound.clear()
+            self.renewed = True
 
     # --- one run ----------------------------------------------------------------------------
 
@@ -98,6 +110,7 @@ class Journal:
         Raises `StoreUnavailable` when the disk refuses.
         """
         name = f"{_checked(run.id)}{_SUFFIX}"
+        self.renew()
         packed = codec.pack(run, self._listed)
         row = codec.render(shape.dump(trend.row(run)))
         try:
@@ -508,6 +521,8 @@ def _names(folder: Path) -> list[str]:
                 for entry in entries
                 if entry.name.endswith(_SUFFIX) and _RUN_ID.fullmatch(entry.name[: -len(_SUFFIX)])
             ]
+    except FileNotFoundError:  # until `renew`
+        return []
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise StoreUnavailable(
