@@ -61,6 +61,7 @@ _APART = verdict.Judgement(
     action="Run it alone.",
 )
 VERIFIED = 20  # tests that one `verify` reruns
+_HAND_ON_S = 15.0  # for a server that takes in nothing: the runs are safe where they are
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 
 
@@ -380,14 +381,28 @@ class App:
         """Take in what the plugin captured, into the index too; the workspace says what that was."""
         space = await self.workspaces.get(project)
         await self.workspaces.take_in(space, _INGEST_S)
-        await space.store.feed()
+        if not space.store.backend.shared:
+            await space.store.feed()
+        await self.hand_on(project)
         return space
 
-    async def hand_on(self, project: str) -> None:
-        """Have a shared index take in what waits here: the disk of a CI job is gone when the job is."""
+    async def hand_on(self, project: str) -> str:
+        """Have a shared index take in what waits here: the disk of a CI job is gone when the job is.
+
+        A server that takes nothing for a while is waited for no longer; what is left then is told.
+        """
         store = (await self.workspaces.get(project)).store
-        if store.backend.shared:
-            await store.feed()
+        left = store.behind + 1
+        while store.backend.shared and 0 < store.behind < left:
+            left = store.behind
+            with anyio.move_on_after(_HAND_ON_S):
+                await store.feed()
+        if not (store.backend.shared and store.behind):
+            return ""
+        return (
+            f"{store.behind} run(s) are kept on this machine and not on the server yet: "
+            "`pytest-recall store status` tries again."
+        )
 
     async def take_in(
         self,
