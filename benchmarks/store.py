@@ -48,7 +48,8 @@ from pytest_recall.model import (
 from pytest_recall.store import line
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 
 class Suite:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -46,7 +45,6 @@ from pytest_recall.redact import redact
 from pytest_recall.running import command, revision, runner
 from pytest_recall.running import target as targets
 from pytest_recall.store import lacking, shape
-from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Workspace, Workspaces
 
 if TYPE_CHECKING:  # what only the command line's `import` and `export` need is imported by them
@@ -63,6 +61,7 @@ _APART = verdict.Judgement(
     action="Run it alone.",
 )
 VERIFIED = 20  # tests that one `verify` reruns
+_HAND_ON_S = 15.0  # for a server that takes in nothing: the runs are safe where they are
 _INGEST_S = 10.0  # for another process that is taking in the inbox
 
 
@@ -181,7 +180,8 @@ class App:
         command.check(request, space.root, allow_any_args=space.settings.allow_any_args)
         request = dataclasses.replace(request, intent=redact(request.intent))
         work = partial(self._run, space, request, origin, confirm)
-        return self.jobs.start(new_id(time.time), (space.root, request, confirm), work)
+        run_id = await run_sync(space.store.journal.new_id)
+        return self.jobs.start(run_id, (space.root, request, confirm), work)
 
     @lacking.told
     async def report(self, project: str, run_id: str, *, patient: bool = False) -> Report:
@@ -380,18 +380,29 @@ class App:
         """Take in what the plugin captured, into the index too; the workspace says what that was."""
         space = await self.workspaces.get(project)
         await self.workspaces.take_in(space, _INGEST_S)
-        await space.store.feed()
+        if not space.store.backend.shared:
+            await space.store.feed()
+        await self.hand_on(project)
         return space
 
     async def hand_on(self, project: str) -> str:
         """Have a shared index take in what waits here: the disk of a CI job is gone when the job is.
 
-        Returns what hinders it, in words for a reader; "" where nothing does.
+        A server that takes nothing for a while is waited for no longer. Returns what is left then and why, in words for
+        a reader; "" where nothing is.
         """
         store = (await self.workspaces.get(project)).store
-        if store.backend.shared:
-            await store.feed()
-        return store.hindered if store.backend.shared else ""
+        left = store.behind + 1
+        while store.backend.shared and 0 < store.behind < left:
+            left = store.behind
+            with anyio.move_on_after(_HAND_ON_S):
+                await store.feed()
+        if not (store.backend.shared and store.behind):
+            return ""
+        return (
+            f"{store.behind} run(s) are kept on this machine and not on the server yet. "
+            f"{store.hindered or '`pytest-recall store status` tries again.'}"
+        )
 
     async def take_in(
         self,

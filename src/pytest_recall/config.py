@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -121,6 +122,8 @@ class Settings(BaseModel):
         if isinstance(kind := values.get("store"), _Kind):
             sources = ((environ, "the environment"), (ours, str(dotenv)))
             values["store"], origins["store"] = _place(kind.said, origins["store"], sources)
+        if isinstance(where := values.get("store"), str):
+            values["store"] = _address(where, origins["store"])
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
@@ -241,9 +244,32 @@ def _place(kind: str, where: str, sources: Iterable[tuple[Mapping[str, str], str
             f"leave it out and set {PREFIX}STORE."
         )
     for environ, origin in sources:
-        if environ.get(_ADDRESS):
-            return environ[_ADDRESS], f"{_ADDRESS} in {origin}"
+        for name in (f"{PREFIX}STORE", _ADDRESS):
+            if "://" in environ.get(name, ""):
+                return environ[name], f"{name} in {origin}"
     raise BadSetting(f"{where} is 'http', and {_ADDRESS} does not say where. Set that too.")
+
+
+def _address(said: str, origin: str) -> str:
+    """*said* as it was meant. An address is never shown where it is refused: there may be a secret in it."""
+    said = said.strip()
+    scheme, at, rest = said.partition("://")
+    if not at or scheme.lower() not in ("http", "https"):
+        return said
+    wrong = ""
+    try:
+        parts = urlsplit(said)
+        if parts.username is not None:
+            wrong = f"has a user or a password in it. Leave that out, and set {PREFIX}STORE_TOKEN: it is sent as a bearer token"
+        elif parts.query or parts.fragment:
+            wrong = "has a query or a fragment in it, which no server's address has"
+        elif not parts.hostname or parts.port == 0:
+            wrong = "names no server"
+    except ValueError:
+        wrong = "cannot be read: its port is no number, or it has a bracket too few"
+    if wrong:
+        raise BadSetting(f"The address of the store from {origin} {wrong}. Valid: http(s)://host:port/path.")
+    return f"{scheme.lower()}://{rest}"
 
 
 def _known(key: str, written: str, origin: str) -> str:

@@ -37,7 +37,7 @@ from pytest_recall.model import (
 from pytest_recall.redact import redact
 from pytest_recall.running import commits
 from pytest_recall.store import lacking
-from pytest_recall.store.journal import new_id
+from pytest_recall.store.ids import new_id
 from pytest_recall.workspace import Workspace
 
 TEXT = 4_000  # characters of a note

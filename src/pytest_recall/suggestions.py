@@ -22,7 +22,7 @@ from pytest_recall.history.around import Hint, upgrades
 from pytest_recall.history.past import Past
 from pytest_recall.model import Note, NoteKind, Outcome, Run, RunRow
 from pytest_recall.redact import redact
-from pytest_recall.store.journal import new_id
+from pytest_recall.store.ids import new_id
 from pytest_recall.workspace import Workspace
 
 AUTHOR = "pytest-recall"  # of the suggestions that are ours; `/` and the rule follow

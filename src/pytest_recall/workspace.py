@@ -348,6 +348,7 @@ class Workspaces:
             if root not in self._open:
                 self._open[root] = await self._enter(root)
             space = self._open[root]
+            space.store.journal.renew()
             if space.going_on:
                 await self.take_in(space)
         return space

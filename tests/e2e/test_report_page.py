@@ -36,7 +36,8 @@ from pytest_recall.model import (
 from pytest_recall.model import (
     Test as Ran,
 )
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 from pytest_recall.store.lore import Lore
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -179,3 +180,27 @@ def test_nothing_of_ours_reaches_the_tests(make_project):
     )
     assert json.loads(done.stdout)["status"] == "passed", done.stdout + done.stderr
     assert done.returncode == 0
+
+
+async def test_the_stores_folder_is_made_anew_where_it_was_removed_and_the_answer_says_so(
+    make_project, connect
+):
+    project = make_project({"test_a.py": "def test_a(): ..."})
+    async with connect(project) as agent:
+        await agent.call("run_tests")
+        await agent.call("test_history", view="similar", text="KeyError")  # the index is open
+        shutil.rmtree(project / ".pytest-recall")
+        answer = await agent.call("test_history", view="runs")
+        assert not answer.get("runs")
+        assert "was removed while this server was running" in " ".join(answer["warnings"])
+        kept = await agent.call("run_tests")
+        await agent.call("record_note", about="test_a.py::test_a", text="it is quick")
+        assert [run["run_id"] for run in (await agent.call("test_history", view="runs"))["runs"]] == [
+            kept["run_id"]
+        ]
+        answer = await agent.call("test_history", view="similar", text="KeyError")
+        assert "alone" not in " ".join(answer["warnings"]), "the index answers again"
+    async with connect(project) as agent:
+        answer = await agent.call("test_history", view="run", run_id=kept["run_id"])
+        assert answer["run"]["run_id"] == kept["run_id"]
+        assert not answer.get("warnings")

@@ -184,6 +184,16 @@ def test_what_cannot_be_read_goes_aside_and_hinders_nobody(project: Path, data: 
     assert (len(kept), aside) == (1, [broken])
 
 
+def test_a_pipe_goes_aside_and_holds_nobody(project: Path) -> None:
+    plain(project)
+    broken = inbox(project) / "00000000-0000-7000-8000-000000000000.jsonl"
+    os.mkfifo(broken)
+
+    kept, aside = take(project)
+
+    assert (len(kept), aside) == (1, [broken])
+
+
 def test_a_later_versions_file_waits(project: Path) -> None:
     plain(project)
     (path,) = captured.waiting(inbox(project))

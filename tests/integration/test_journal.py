@@ -28,7 +28,9 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store import damage
+from pytest_recall.store.ids import Ids, new_id
+from pytest_recall.store.journal import Journal
 
 
 def a_run(tests: int = 3, **fields: object) -> Run:
@@ -201,6 +203,13 @@ HOSTILE = {
     "bomb": zip_bomb,
     "lzma": other_compression,
     "folder": lambda path: (path.unlink(), path.mkdir()),
+    "pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "link to a pipe": lambda path: (
+        path.unlink(),
+        os.mkfifo(path.with_suffix(".p")),
+        path.symlink_to(f"{path.stem}.p"),
+    ),
 }
 
 
@@ -303,9 +312,31 @@ def test_full_disk_is_told_and_leaves_nothing_behind(journal, monkeypatch):
     assert list(journal.inbox.iterdir()) == []
 
 
-@given(st.lists(st.floats(0, 4e9), min_size=1, max_size=20))
-def test_ids_rise_whatever_the_clock_does(times):
-    ids = [new_id(iter([moment]).__next__) for moment in times]
+def test_new_run_follows_the_newest_one_though_its_clock_was_ahead(journal):
+    ahead = a_run(id=Ids().new(lambda: time.time() + 80_000))
+    journal.write(ahead)
+    later = [journal.new_id() for _ in range(3)]
+    assert [ahead.id, *later] == sorted({ahead.id, *later})
+
+
+@pytest.mark.parametrize("days", [1.1, 300, 60_000])
+def test_run_of_a_day_to_come_is_neither_followed_nor_told_of_and_stays(journal, days):
+    now, far = a_run(), a_run(id=Ids().new(lambda: time.time() + days * 86_400))
+    journal.write(now)
+    path = journal.write(far)
+    assert [path.stem for path in journal.paths()] == [now.id]
+    assert now.id < journal.new_id() < far.id
+    assert journal.ahead() == [f"inbox/{far.id}.run"]
+    assert path.stem in " ".join(damage.told(journal, {}, 0))
+    journal.settle(path)
+    assert journal.leaving(count=0, age_s=0, size_bytes=0, now=time.time() + 1) == []
+    assert journal.run(far.id) == far
+
+
+@given(st.floats(0, 4e9), st.lists(st.floats(0, 80_000), min_size=1, max_size=20))
+def test_ids_rise_though_the_clock_goes_back_by_most_of_a_day(begin, times):
+    made = Ids()
+    ids = [made.new(iter([begin + moment]).__next__) for moment in times]
     assert ids == sorted(set(ids))
     assert {name[14] for name in ids} == {"7"}
     assert {name[19] in "89ab" for name in ids} == {True}

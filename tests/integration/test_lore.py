@@ -1,6 +1,7 @@
 """Fixes and notes on disk: the newest state counts, hostile files are set aside, and nothing grows without end."""
 
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_recall.errors import StoreUnavailable, UnreadableLore
 from pytest_recall.model import Change, Fate, Note, Revision, Transition
 from pytest_recall.store import lore as kept
-from pytest_recall.store.journal import new_id
+from pytest_recall.store.ids import new_id
 from pytest_recall.store.lore import Lore, key
 
 
@@ -53,6 +54,18 @@ def test_newest_state_of_a_transition_counts(tmp_path):
     }
 
 
+def test_newest_state_counts_though_a_clock_was_ahead(tmp_path, monkeypatch):
+    now = time.time
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now() + 80_000)
+        Lore(tmp_path).keep([transition(state="candidate")])
+    Lore(tmp_path).keep([transition(state="confirmed")])
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now() + 1e9)
+        Lore(tmp_path).keep([transition(state="refuted")])
+    assert [one.state for one in Lore(tmp_path).transitions()] == ["confirmed"]
+
+
 def test_text_of_any_kind_comes_back(tmp_path):
     text = "a\ud800b\x00\n\u202e" + "é" * 100
     Lore(tmp_path).keep([note(text, about="t.py::t[\udcff]")])
@@ -89,6 +102,19 @@ def test_torn_file_is_set_aside_and_the_others_answer(tmp_path):
     assert torn.name in lore.trouble
     assert not torn.exists()
     assert (tmp_path / "lore.broken" / torn.name).exists()
+
+
+@pytest.mark.parametrize(
+    "how", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"]
+)
+def test_what_would_never_end_is_set_aside_unread(tmp_path, how):
+    lore = Lore(tmp_path)
+    lore.keep([note("sound")])
+    name = f"{new_id(time.time)}.json"
+    how(tmp_path / "lore" / name)
+    assert [one.text for one in lore.notes()] == ["sound"]
+    assert "no regular file" in lore.trouble
+    assert os.path.lexists(tmp_path / "lore.broken" / name)
 
 
 def test_file_of_a_later_version_waits_for_it(tmp_path):

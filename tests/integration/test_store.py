@@ -37,7 +37,8 @@ from pytest_recall.store import client, glance, recent
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.glance import Glance
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed
 

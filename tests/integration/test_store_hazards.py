@@ -34,7 +34,8 @@ from pytest_recall.model import Test as Ran
 from pytest_recall.store import client, line
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 PATIENT_S = 60.0
 

@@ -30,7 +30,8 @@ from pytest_recall.model import Test as Ran
 from pytest_recall.store import client, folding
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 PATIENT_S = 60.0  # a busy machine may be slow; what is tested is not its speed

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,9 +31,11 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as Ran
+from pytest_recall.store import archive, ids
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 
@@ -156,6 +161,7 @@ async def test_process_that_dies_as_a_new_index_takes_the_old_ones_place_loses_n
 DYING = """
 import json, os, shutil, sys
 from pathlib import Path
+from pytest_recall.store import archive, ids
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.worker import Worker
 
@@ -291,6 +297,44 @@ async def test_damaged_files_of_the_journal_are_told_and_named(folder):
         (folder / "rosters" / ("a" * 32)).write_bytes(b"torn")
         with pytest.raises(StoreUnavailable, match=f"runs/{torn.name}.*rosters/aaaa"):
             await store.verify()
+
+
+async def test_pipe_among_the_runs_holds_nobody_and_is_set_aside(folder):
+    names = [new_id(time.time) for _ in range(3)]
+    for part, name in zip(("inbox", "runs", "rosters"), names, strict=True):
+        os.mkfifo(folder / part / (f"{name}.run" if part != "rosters" else "b" * 32))
+    async with opened(folder) as store:
+        store.keep(a_run(RUNS))
+        while store.behind:
+            await store.feed()
+        assert await told(store) == (RUNS + 1, RUNS + 1, RUNS // 3 + 1)
+        assert store.journal.aside() == [f"{names[0]}.run"]
+        with pytest.raises(
+            StoreUnavailable, match=rf"{names[1]}.run \(.* no regular file.*rosters/bbb.*{names[0]}"
+        ):
+            await store.verify()
+        assert archive.save(store.journal, io.BytesIO()) == KEPT + 1
+
+
+async def test_run_of_a_clock_that_was_ahead_hides_no_later_one(folder, monkeypatch):
+    now = time.time()
+    ahead = replace(a_run(1), id=ids.Ids().new(lambda: now + 80_000), started_at=now + 80_000)
+    async with opened(folder) as store:
+        store.keep(ahead)
+        red = replace(a_run(3), id=store.journal.new_id())
+        store.keep(red)
+        while store.behind:
+            await store.feed()
+    async with opened(folder) as store:
+        assert [row.id for row in await store.runs(limit=2)] == [red.id, ahead.id]
+        samples = (await store.tests([TEST]))[TEST].samples
+        assert [sample.run for sample in samples[-2:]] == [ahead.id, red.id]
+        assert (await store.failures())[0].last_run == red.id
+    monkeypatch.setattr(ids, "_AHEAD_S", 3_600.0)  # as if the clock had been ahead by more than is followed
+    async with opened(folder) as store:
+        samples = (await store.tests([TEST]))[TEST].samples
+        assert not {ahead.id, red.id} & {sample.run for sample in samples}
+        assert "2 run(s) are left out" in " ".join(store.troubles)
 
 
 def test_run_that_was_set_aside_is_told_until_somebody_removes_it(folder):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 import pytest_recall
+from pytest_recall import app
 from pytest_recall.errors import StoreUnavailable
+from pytest_recall.store import line
 from pytest_recall.store.backend import Embedded
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +122,18 @@ async def test_torn_file_of_the_index_is_noticed_by_a_close_look_and_made_good(t
             await store.feed()
         assert (await store.status()).counts["runs"] == 8
         await store.verify()
+
+
+async def test_server_that_accepts_and_never_answers_does_not_hold_who_hands_on(tmp_path, suite, monkeypatch):
+    monkeypatch.setattr(app, "_HAND_ON_S", 0.5)
+    monkeypatch.setattr(line, "_GRACE_S", 0.1)
+    Journal(tmp_path / ".pytest-recall").write(suite.run())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ = {"PYTEST_RECALL_STORE": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        began = time.monotonic()
+        async with app.App(flags={}, environ=environ, default=tmp_path) as here:
+            assert "1 run(s) are kept on this machine and not on the server yet" in await here.hand_on("")
+        assert time.monotonic() - began < 20
 
 
 async def test_clock_that_goes_back_mixes_up_no_runs(tmp_path, suite):

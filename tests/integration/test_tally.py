@@ -22,7 +22,8 @@ from pytest_recall.model import (
     Target,
 )
 from pytest_recall.model import Test as OneTest
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 
 def run(*tests: OneTest, **more) -> Run:

@@ -149,6 +149,7 @@ HTTP, URL = {"CHROMA_DB_IMPL": "http"}, {"CHROMA_HTTP_URL": "http://c"}
         (URL | {"CHROMA_DB_IMPL": "persistent"}, HTTP, "http://c", "CHROMA_HTTP_URL in .env"),
         (URL | HTTP, {"CHROMA_DB_IMPL": "persistent"}, "embedded", "CHROMA_DB_IMPL in the environment"),
         (HTTP, {"PYTEST_RECALL_STORE": "cloud"}, "cloud", "PYTEST_RECALL_STORE in the environment"),
+        ({"PYTEST_RECALL_STORE": "http://c"}, HTTP, "http://c", "PYTEST_RECALL_STORE in .env"),
         ({"CHROMA_DB_IMPL": "clickhouse"}, URL, "http://c", "CHROMA_HTTP_URL in the environment"),
     ],
 )
@@ -168,6 +169,28 @@ def test_kind_of_store_and_its_address_may_come_from_two_places(tmp_path, dotenv
 def test_kind_of_store_that_leads_nowhere_is_said_so(tmp_path, kind, says):
     with pytest.raises(BadSetting, match=says):
         load(tmp_path, CHROMA_DB_IMPL=kind)
+
+
+@pytest.mark.parametrize("said", [" HTTP://c:1/chroma ", "http://c:1/chroma"])
+def test_address_is_taken_as_it_was_meant(tmp_path, said):
+    assert load(tmp_path, PYTEST_RECALL_STORE=said).store == "http://c:1/chroma"
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("http://user:geheim@c:1", "user or a password.*PYTEST_RECALL_STORE_TOKEN"),
+        ("https://geheim@c", "user or a password"),
+        ("http://c:1/?key=geheim", "a query"),
+        ("http://c:geheim", "port is no number"),
+        ("http://[::1", "bracket"),
+        ("http://:1", "names no server"),
+    ],
+)
+def test_address_with_more_than_a_server_in_it_is_refused_and_not_shown(tmp_path, said, says):
+    with pytest.raises(BadSetting, match=f"from PYTEST_RECALL_STORE in the environment .*{says}") as refused:
+        load(tmp_path, PYTEST_RECALL_STORE=said)
+    assert "geheim" not in str(refused.value)
 
 
 def test_doctor_shows_each_value_and_where_it_came_from_and_no_secret(project):

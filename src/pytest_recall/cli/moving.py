@@ -76,8 +76,10 @@ async def _import(options: argparse.Namespace) -> int:
                 job=options.job,
                 wanted=options.format,
             )
-        await app.hand_on("")
-        answer = moving.imported(taken, passed_over=sources.passed_over, warnings=await app.troubles(""))
+        left = await app.hand_on("")
+        answer = moving.imported(
+            taken, passed_over=sources.passed_over, warnings=(*await app.troubles(""), *filter(None, [left]))
+        )
     door.show(options, answer)
     return 1 if answer.refused else 0
 

@@ -83,8 +83,8 @@ async def _run(options: argparse.Namespace) -> int:
             await app.jobs.wait(job, float("inf"), owner=True, tell=tell)
         answer = ran.answer(job.outcome(), full=options.full)
         door.show(options, answer)  # before Chroma has it, which may take seconds
-        if hindered := await app.hand_on(""):
-            print(f"pytest-recall: This run is kept here, and not on the server. {hindered}", file=sys.stderr)
+        if left := await app.hand_on(""):
+            print(f"pytest-recall: {left}", file=sys.stderr)
     return EXIT_CODES.get(answer.status, 1)
 
 

@@ -40,10 +40,7 @@ def comparable(run: Run | RunRow, rows: Sequence[RunRow]) -> RunRow | None:
     earlier = [
         old
         for old in rows
-        if remembered(old)
-        and old.scope == now.scope
-        and (old.started_at, old.id) < (now.started_at, now.id)
-        and not lines.elsewhere(old, now)
+        if remembered(old) and old.scope == now.scope and old.id < now.id and not lines.elsewhere(old, now)
     ]
     return max(
         earlier,
@@ -51,7 +48,6 @@ def comparable(run: Run | RunRow, rows: Sequence[RunRow]) -> RunRow | None:
             old.space == now.space,
             without_seed(old.environment) == environment,
             lines.same(old, now),
-            old.started_at,
             old.id,
         ),
         default=None,

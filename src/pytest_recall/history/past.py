@@ -245,8 +245,8 @@ class Past:
         return self.line[len(keep) - length :]
 
 
-def _when(sample: Sample) -> tuple[float, str, int]:
-    return sample.at, sample.run, sample.attempt
+def _when(sample: Sample) -> tuple[str, float, int]:
+    return sample.run, sample.at, sample.attempt
 
 
 def both(samples: Sequence[Sample]) -> bool:

@@ -241,9 +241,9 @@ def merge(a: FailureHistory, b: FailureHistory) -> FailureHistory:
     """Both together; either order gives the same, and a run that is already in it adds nothing."""
     if a == b:
         return a
-    first = min(a, b, key=lambda side: (side.first_seen, side.first_run))
+    first = min(a, b, key=lambda side: (side.first_run, side.first_seen))
     # The newer wording is shown; the last part of the key only makes ties fall the same way.
-    last = max(a, b, key=lambda side: (side.last_seen, side.last_run, side.message, side.source, side.path))
+    last = max(a, b, key=lambda side: (side.last_run, side.last_seen, side.message, side.source, side.path))
     both = set(_runs(a)) & set(_runs(b))
     return replace(
         last,
@@ -357,5 +357,6 @@ def _runs(side: FailureHistory) -> tuple[str, ...]:
     return side.runs or (side.first_run, side.last_run)
 
 
-def _when(sample: Sample) -> tuple[float, str, int]:
-    return sample.at, sample.run, sample.attempt
+def _when(sample: Sample) -> tuple[str, float, int]:
+    # Ids rise whatever the clock did; the time is what it said.
+    return sample.run, sample.at, sample.attempt

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.to_thread import run_sync
 
 from pytest_recall.errors import BadRequest
 from pytest_recall.history import trend
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Discovery, Progress, Run, RunRequest, Sample, Target
 from pytest_recall.running import options, runner
-from pytest_recall.store.journal import new_id
 from pytest_recall.workspace import Asker, Elsewhere, Workspace
 
 _LEAST_S = 0.5
@@ -79,7 +78,7 @@ class Bench:
             return await self.space.run(
                 replace(request, timeout_s=min(left, request.timeout_s), intent=""),
                 self._asker,
-                run_id=new_id(time.time),
+                run_id=await run_sync(self.space.store.journal.new_id),
                 note=note,
                 elsewhere=elsewhere,
                 on_progress=tell,

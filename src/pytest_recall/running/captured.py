@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -92,6 +93,8 @@ def read(path: Path) -> tuple[Run, RunFiles] | None:
     Raises:
         UnreadableRun: it is no file of the plugin's, or of a later version's.
     """
+    if not stat.S_ISREG(path.lstat().st_mode):  # to open a pipe would wait for its other end
+        raise UnreadableRun(f"{path.name} is no regular file.")
     with path.open("rb") as file:
         head = _head(file.readline(events.MOST_LINE))
         size = file.seek(0, os.SEEK_END)

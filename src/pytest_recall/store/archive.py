@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 from pytest_recall.errors import RecallError, StoreUnavailable, Unimportable
 from pytest_recall.model import RunRow
-from pytest_recall.store import codec
-from pytest_recall.store.journal import Journal, place, zipped
+from pytest_recall.store import codec, files, runfile
+from pytest_recall.store.journal import Journal, place
 from pytest_recall.store.lore import Lore
 
 FORMAT = 1
@@ -68,12 +68,12 @@ def save(
         _add(archive, _ABOUT, about)
         for name, path in _members(journal):  # rosters first: the runs after them can be read at once
             try:
-                data = path.read_bytes()
+                data = files.content(path)
             except FileNotFoundError:  # let go of meanwhile, or settled
                 moved = journal.runs / path.name
                 if not name.startswith("runs/") or not moved.exists():
                     continue
-                data = moved.read_bytes()
+                data = files.content(moved)
             _add(archive, name, data)
             runs += name.startswith("runs/")
         older = _older(archive, forgotten)
@@ -90,7 +90,7 @@ def _older(archive: tarfile.TarFile, forgotten: Iterable[tuple[RunRow, codec.Pac
             if packed.digest and packed.digest not in rosters:
                 _add(archive, f"rosters/{packed.digest}", zlib.compress(packed.roster))
                 rosters.add(packed.digest)
-            _add(archive, f"runs/{row.id}.run", zipped(packed, row))
+            _add(archive, f"runs/{row.id}.run", runfile.zipped(packed, row))
             older += 1
     except StoreUnavailable as error:  # what the journal keeps is written all the same
         why = str(error)
@@ -143,7 +143,7 @@ def _members(journal: Journal) -> Iterator[tuple[str, Path]]:
         ("runs", sorted(journal.paths())),
         ("lore", sorted((journal.folder / "lore").glob("[0-9a-f]*.json"))),
     ):
-        yield from ((f"{folder}/{path.name}", path) for path in paths)
+        yield from ((f"{folder}/{path.name}", path) for path in paths if not files.foreign(path))
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The collections in Chroma and the queries we put to them; with `vectors` the only importer of chromadb."""
+"""The collections in Chroma and the queries we put to them; with `connecting` and `vectors` the only importers of chromadb."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import chromadb
-from chromadb.config import DEFAULT_DATABASE, DEFAULT_TENANT, Settings
 
-from pytest_recall.errors import StoreUnavailable
 from pytest_recall.model import FailureHistory, RunRow, TestHistory
-from pytest_recall.store import calendar, codec, records
-from pytest_recall.store.backend import Backend, Cloud, Embedded, Http
+from pytest_recall.store import calendar, codec, ids, records
+from pytest_recall.store.backend import Backend, Embedded
+from pytest_recall.store.connecting import client
 from pytest_recall.store.records import Metadata
 from pytest_recall.store.vectors import Vectors
 
@@ -51,7 +49,7 @@ class Collections:
         self.shared = backend.shared
         self.writer = writer
         self._vectors = Vectors(backend.embedding)
-        self._client = _client(backend, path)
+        self._client = client(backend, path)
         self._prefix = prefix = "" if isinstance(backend, Embedded) else _prefix(backend.project)
         # Vectors of two kinds never lie in one collection: on a shared server each kind has its own.
         suffix = f"-{self._vectors.version}" if backend.shared and not self._vectors.ours else ""
@@ -113,7 +111,7 @@ class Collections:
         fixed: list[dict[str, Any]] = [{name: value} for name, value in equal.items() if value]
         if since:
             fixed.append({"at": {"$gte": since}})
-        last = records.moment(before) if before else 1 << 48
+        last = records.moment(before or ids.horizon())
         found: dict[str, RunRow] = {}
         # `get` has no order, so ever longer stretches of time are looked at, from the end.
         newest = min(last, int(time.time() * 1000))
@@ -450,31 +448,6 @@ class Collections:
             offset += len(page["ids"])
             if len(page["ids"]) < _PAGE:
                 return
-
-
-def _client(backend: Backend, path: Path | None) -> Any:
-    settings = Settings(anonymized_telemetry=False)
-    match backend:
-        case Embedded():
-            return chromadb.PersistentClient(str(path), settings=settings)
-        case Http(url=url, headers=headers, tenant=tenant, database=database):
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise StoreUnavailable(
-                    "The store's address must look like http://host:port or https://host:port."
-                )
-            secure = parts.scheme == "https"
-            return chromadb.HttpClient(
-                host=parts.hostname,
-                port=parts.port or (443 if secure else 8000),
-                ssl=secure,
-                headers=dict(headers),
-                settings=settings,
-                tenant=tenant or DEFAULT_TENANT,
-                database=database or DEFAULT_DATABASE,
-            )
-        case Cloud(tenant=tenant, database=database, api_key=key):
-            return chromadb.CloudClient(tenant=tenant, database=database, api_key=key, settings=settings)
 
 
 def _prefix(project: str) -> str:

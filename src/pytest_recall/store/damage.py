@@ -10,11 +10,21 @@ from pytest_recall.store.journal import Journal
 
 def told(journal: Journal, torn: Mapping[str, str], unread: int) -> Iterator[str]:
     """Of *torn* files of the journal, of so many *unread* rows of the index, and of what has been lost before."""
+    if journal.renewed:
+        yield (
+            f"{journal.folder.name}/ was removed while this server was running (as `git clean -fdx` does), and all runs with "
+            "it: it was made anew, and knows what came since."
+        )
     if torn:
         name, why = next(iter(torn.items()))
         yield (
             f"{len(torn)} run(s) cannot be read: {name}, for one: {why.removeprefix(f'{name}.run '):.100}. "
             "`pytest-recall store verify` names all that is damaged."
+        )
+    if ahead := journal.ahead():
+        yield (
+            f"{len(ahead)} run(s) are left out until their time has come: {listed(ahead, 2)} lie more than a day ahead of "
+            f"this machine's clock. If that is right, remove them from {journal.folder.name}/."
         )
     if unread:
         yield (

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
+
+from pytest_recall.store import files
 
 Record = dict[str, Any]
 
@@ -56,6 +59,8 @@ where c.name = ? and s.scope = 'METADATA' and q.seq_id > coalesce(m.seq_id, 0)
 
 def opened(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     """The database in *path*, which must be there; "rw" also rolls back what a writer that died has begun."""
+    with suppress(FileNotFoundError):  # for SQLite to tell
+        files.check(path)
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
 
 
@@ -65,7 +70,7 @@ def manifest(index: Path) -> Record:
     Raises OSError where the system does not let us read it, which says nothing about the index.
     """
     try:
-        found = json.loads((index / "recall.json").read_bytes())
+        found = json.loads(files.content(index / "recall.json"))
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -78,7 +83,7 @@ def reachable(index: Path) -> None:
             if path.is_dir():
                 reachable(path)
             else:
-                path.open("rb").close()
+                files.opened(path).close()
     except FileNotFoundError:  # what is gone is for a close look to miss
         return
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from pytest_recall.history import trend
 from pytest_recall.model import FailureHistory, Sample, TestHistory
+from pytest_recall.store.ids import horizon
 from pytest_recall.store.recent import FAR, NEAR, Entry, Recent, catching_up, interesting
 from pytest_recall.store.rows import Rows
 
@@ -33,7 +35,7 @@ class Folding:
         if self._last[0] == state:
             return dict(self._last[1])
         known: dict[str, TestHistory] = {}
-        histories = [self._rows.test(text) for text in packed]
+        histories = [_told(self._rows.test(text)) for text in packed]
         self.unread["tests"] = histories.count(None)
         for history in filter(None, histories):
             other = known.get(history.id)
@@ -82,3 +84,11 @@ class Folding:
             return set(ids) - found.keys()
         far = self._recent.entries(FAR) if not found else near
         return interesting(far) - found.keys()
+
+
+def _told(history: TestHistory | None) -> TestHistory | None:
+    """*history* without runs whose time has not come."""
+    last = horizon()
+    if history is None or not history.samples or max(sample.run for sample in history.samples) < last:
+        return history
+    return replace(history, samples=tuple(sample for sample in history.samples if sample.run < last))

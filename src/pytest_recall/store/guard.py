@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pytest_recall.errors import StoreUnavailable, quoted
-from pytest_recall.store import chroma, database, records
+from pytest_recall.store import chroma, database, files, records
 from pytest_recall.store.backend import EMBEDDED, Embedded
 from pytest_recall.store.chroma import Collections
 from pytest_recall.store.database import CLEAN, DIRTY, LOOKING, OPENING
@@ -300,7 +300,7 @@ class Guard:
     def _note(self, manifest: dict[str, Any], *, path: Path | None = None, sync: bool = False) -> None:
         target = (path or self._path) / "recall.json"
         aside = target.with_suffix(".new")
-        with aside.open("wb") as file:
+        with files.begun(aside) as file:
             file.write(json.dumps(manifest).encode())
             if sync:
                 file.flush()

@@ -1,66 +1,44 @@
 """The durable record of runs: one immutable file a run, written before anything else is done with it.
 
-    <folder>/inbox/<run id>.run    kept, not yet taken into Chroma; never pruned
-    <folder>/runs/<run id>.run     taken in; the index is rebuilt from these
-    <folder>/index                 by which index; what another one took in lies in both, until this one has it too
-    <folder>/rosters/<digest>      lists of node ids that several runs share, named by their content
-    <folder>/broken/               what could not be read, set aside
-    <folder>/writer                the name under which this folder's rows stand in a shared store
-
-A `.run` file is a zip: `run.json` and `columns` (see `codec`), `row.json` (the run in one line, so that
-listing runs reads little), `output.txt`, `report.json` and `log.txt`. Its comment names the roster it needs.
+<folder>/inbox/<run id>.run    kept, not yet taken into Chroma; never pruned
+<folder>/runs/<run id>.run     taken in; the index is rebuilt from these
+<folder>/index                 by which index; what another one took in lies in both, until this one has it too
+<folder>/rosters/<digest>      lists of node ids that several runs share, named by their content
+<folder>/broken/               what could not be read, set aside
+<folder>/writer                the name under which this folder's rows stand in a shared store
 """
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import os
 import re
 import secrets
-import threading
-import zipfile
+import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_recall.errors import StoreUnavailable, UnreadableRun, WithheldRun, quoted
+from pytest_recall.errors import StoreUnavailable, UnreadableRun, quoted
 from pytest_recall.history import trend
 from pytest_recall.history.durations import NONE, Seconds
 from pytest_recall.model import Run, RunFiles, RunRow
-from pytest_recall.store import codec, shape
+from pytest_recall.store import codec, files, ids, runfile, shape
 from pytest_recall.store.roster import Listed, Roster, digest_of, node_ids
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _SUFFIX = ".run"
-_LARGEST = 256 << 20  # bytes of one file, and of one of its unpacked members
 _ASIDE = 20  # unreadable files that are kept
 _FRESH_S = 3600.0  # what is younger may still be in the making
-_LEVEL = (
-    5  # of deflate: 0.6 ms for a run of 5,000 tests, a tenth smaller than at 1; 2 ms for their ids, 3 at 6
-)
 _ROSTERS = 8  # kept unpacked
 _LATELY, _LATELY_TESTS = (
     4,
     20_000,
 )  # runs kept as they were read: one view asks for the same two or three, some twice
-_WITHHELD = frozenset(
-    {errno.EACCES, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM}
-)
-_BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-)
 
 
 class Journal:
@@ -81,21 +59,35 @@ class Journal:
             str, tuple[object, Run]
         ] = {}  # runs that were read, each with the state of its file
         self._listed = Listed()
+        self._ids = ids.Ids()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
+        self.writer = secrets.token_hex(6)
+        self.renewed = False  # somebody removed the folder, and all that was in it, while we had it
+        self._make()
+
+    def _make(self) -> None:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self.inbox, self.runs, self._rosters, self._broken):
                 part.mkdir(mode=0o700, exist_ok=True)
                 os.scandir(part).close()  # whoever may not look into it is told so here
-            ignore = folder / ".gitignore"
+            ignore = self.folder / ".gitignore"
             if not ignore.exists():
                 place(ignore, b"*\n")
-            name = folder / "writer"
+            name = self.folder / "writer"
             if not name.exists():
-                _create(name, secrets.token_hex(6))
-            self.writer = re.sub(r"[^0-9a-z]", "", name.read_text("ascii", "replace"))[:32] or "writer"
+                _create(name, self.writer)
+            told = files.content(name).decode("ascii", "replace")
+            self.writer = re.sub(r"[^0-9a-z]", "", told)[:32] or "writer"
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise _unwritable(self.folder, error) from error
+
+    def renew(self) -> None:
+        """Make the folder anew where somebody removed it, as `git clean -fdx` does. Raises `StoreUnavailable`."""
+        if not (self.inbox.is_dir() and self.runs.is_dir() and self._rosters.is_dir()):
+            self._make()
+            self._sound.clear()
+            self.renewed = True
 
     # --- one run ----------------------------------------------------------------------------
 
@@ -105,12 +97,13 @@ class Journal:
         Raises `StoreUnavailable` when the disk refuses.
         """
         name = f"{_checked(run.id)}{_SUFFIX}"
+        self.renew()
         packed = codec.pack(run, self._listed)
         try:
             if packed.listed:
                 self._keep_roster(packed.listed)
             target = self.inbox / name
-            place(target, zipped(packed, trend.row(run), files))
+            place(target, runfile.zipped(packed, trend.row(run), files))
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         return target
@@ -148,8 +141,10 @@ class Journal:
 
     def record(self, path: Path) -> codec.Record:
         """The run in *path*, opened. Raises `UnreadableRun`."""
-        with _opened(path) as archive:
-            packed = codec.Packed(head=_member(archive, "run.json"), columns=_member(archive, "columns"))
+        with runfile.opened(path) as archive:
+            packed = codec.Packed(
+                head=runfile.member(archive, "run.json"), columns=runfile.member(archive, "columns")
+            )
         record = codec.Record(packed, self.roster)
         if record.id != path.stem:
             raise UnreadableRun(f"{path.name} holds another run: {quoted(record.id)}.")
@@ -157,10 +152,12 @@ class Journal:
 
     def packed(self, path: Path) -> codec.Packed:
         """The run in *path* as it is stored, without its roster. Raises `UnreadableRun`."""
-        with _opened(path) as archive:
+        with runfile.opened(path) as archive:
             digest = archive.comment.decode("ascii", "replace")
             return codec.Packed(
-                head=_member(archive, "run.json"), columns=_member(archive, "columns"), digest=digest
+                head=runfile.member(archive, "run.json"),
+                columns=runfile.member(archive, "columns"),
+                digest=digest,
             )
 
     def packed_roster(self, digest: str) -> bytes:
@@ -169,8 +166,8 @@ class Journal:
 
     def row(self, path: Path) -> RunRow:
         """The run in *path* in one line. Raises `UnreadableRun`."""
-        with _opened(path) as archive:
-            data = _member(archive, "row.json")
+        with runfile.opened(path) as archive:
+            data = runfile.member(archive, "row.json")
         try:
             return shape.load(RunRow, codec.parse(data))
         except (ValueError, RecursionError) as error:
@@ -181,20 +178,25 @@ class Journal:
         path = self.find(run_id)
         if path is None:
             return None
-        with _opened(path) as archive:
+        with runfile.opened(path) as archive:
             names = ("output.txt", "report.json", "log.txt")
-            output, report, log = (_member(archive, name, _LARGEST) for name in names)
+            output, report, log = (runfile.member(archive, name, runfile.LARGEST) for name in names)
             return RunFiles(output=output, report=report, log=log)
+
+    def new_id(self) -> str:
+        """The id of a run that begins now: greater than those of all runs that are here."""
+        newest = next(iter(self.paths()), None)
+        return self._ids.new(time.time, after=newest.stem if newest else "")
 
     # --- many -------------------------------------------------------------------------------
 
     def pending(self) -> list[Path]:
         """What is to be taken into Chroma, oldest first."""
-        return [self.inbox / name for name in sorted(_names(self.inbox))]
+        return [self.inbox / name for name in sorted(_told(self.inbox))]
 
     def settled(self) -> list[Path]:
         """What has been taken in, oldest first."""
-        found = set(_names(self.runs))  # listed first: what is settled meanwhile is not missed
+        found = set(_told(self.runs))  # listed first: what is settled meanwhile is not missed
         return [self.runs / name for name in sorted(found.difference(_names(self.inbox)))]
 
     def index(self) -> str:
@@ -220,8 +222,8 @@ class Journal:
     def paths(self) -> list[Path]:
         """All runs, newest first (their ids begin with the time)."""
         # The inbox is listed first: a run moves one way, so that none is missed in between.
-        found = {name: self.inbox / name for name in _names(self.inbox)}
-        found |= {name: self.runs / name for name in _names(self.runs)}
+        found = {name: self.inbox / name for name in _told(self.inbox)}
+        found |= {name: self.runs / name for name in _told(self.runs)}
         return [found[name] for name in sorted(found, reverse=True)]
 
     def size(self) -> int:
@@ -259,7 +261,7 @@ class Journal:
     def _manifest(self) -> Any:
         """What is noted of the embedded index, as anybody may have written it."""
         with suppress(OSError, ValueError):
-            return json.loads((self.folder / "chroma" / "recall.json").read_bytes())
+            return json.loads(files.content(self.folder / "chroma" / "recall.json"))
         return {}
 
     def damaged(self) -> Iterator[str]:
@@ -284,6 +286,15 @@ class Journal:
         """The files of runs that were set aside."""
         with suppress(StoreUnavailable):
             return sorted(_names(self._broken))
+        return []
+
+    def ahead(self) -> list[str]:
+        """The files of runs whose time has not come: they are nowhere told of, and stay as they are."""
+        with suppress(StoreUnavailable):
+            folders = (self.inbox, self.runs)
+            return sorted(
+                {f"{one.name}/{name}" for one in folders for name in {*_names(one)} - {*_told(one)}}
+            )
         return []
 
     def settle(self, path: Path) -> None:
@@ -334,7 +345,7 @@ class Journal:
         path = self._rosters / roster.digest
         # A roster that was damaged on disk is mended here by the next run that has it.
         if _unpacked_roster(path, roster.digest) is None:
-            packing = zlib.compressobj(_LEVEL)
+            packing = zlib.compressobj(runfile.LEVEL)
             place(path, b"".join([*map(packing.compress, roster.pieces()), packing.flush()]))
         os.utime(path)  # in use: a sweep in another process lets it be
         self._sound.add(roster.digest)
@@ -370,13 +381,14 @@ class Journal:
     def _check_roster(self, digest: str) -> None:
         try:
             if _DIGEST.fullmatch(digest):
-                (self._rosters / digest).read_bytes()
+                files.opened(self._rosters / digest).close()
         except OSError as error:
-            _check_let(f"The list of tests {quoted(digest)}", error)
+            runfile.check_let(f"The list of tests {quoted(digest)}", error)
 
     def _sweep(self, now: float, *, rosters: bool) -> None:
         """Remove what writers left behind when they died, and rosters that no run needs any more."""
-        needed = {_comment(path) for path in self.paths()} if rosters else None
+        runs = [one / name for one in (self.inbox, self.runs) for name in _names(one)] if rosters else []
+        needed = {runfile.comment(path) for path in runs} if rosters else None
         for folder in (self.inbox, self._rosters):
             for path in folder.iterdir():
                 unneeded = needed is not None and folder is self._rosters and path.name not in needed
@@ -399,50 +411,6 @@ def place(path: Path, data: bytes) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync(path.parent)
-
-
-def new_id(clock: Callable[[], float]) -> str:
-    """A UUID of version 7: sorts by time, and rises within a process even when the clock goes back."""
-    now = int(clock() * 4_096_000)  # 48 bits of milliseconds, 12 of their fractions
-    stamp, tail = _IDS.next(now)
-    high, fraction = stamp >> 12, stamp & 0xFFF
-    text = f"{high:012x}7{fraction:03x}{tail:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-class _Ids:
-    """The random part is drawn once: ids of one process share it, so that lists of them pack well."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
-        self._tail = secrets.randbits(62) | 1 << 63
-
-    def next(self, now: int) -> tuple[int, int]:
-        with self._lock:
-            self._last = max(now, self._last + 1)
-            return self._last % (1 << 60), self._tail
-
-
-_IDS = _Ids()  # of the process: what "rises within a process" is about
-
-
-def zipped(packed: codec.Packed, row: RunRow, files: RunFiles | None = None) -> bytes:
-    """A file of the journal; the list of tests that it needs is another."""
-    files = files or RunFiles()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        archive.comment = packed.digest.encode("ascii")
-        members = {
-            "row.json": codec.render(shape.dump(row)),
-            "run.json": packed.head,
-            "columns": packed.columns,
-        }
-        members |= {"output.txt": files.output[:_LARGEST], "report.json": files.report, "log.txt": files.log}
-        for name, data in members.items():
-            if data and len(data) <= _LARGEST:
-                archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 # --- files ----------------------------------------------------------------------------------
@@ -480,54 +448,9 @@ def _create(path: Path, text: str) -> None:
     _sync(path.parent)
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    for place in (path, path.parent.parent / "runs" / path.name):  # it may be settled meanwhile
-        try:
-            if place.stat().st_size > _LARGEST:
-                raise UnreadableRun(f"{path.name} is larger than any run of ours.")
-            return zipfile.ZipFile(place)
-        except FileNotFoundError:
-            continue
-        except (*_BROKEN_ZIP, OSError) as error:
-            _check_let(path.name, error)
-            raise UnreadableRun(f"{path.name} is torn or no journal file: {error!s:.200}") from error
-    raise UnreadableRun(f"{path.name} is gone.")
-
-
-def _member(archive: zipfile.ZipFile, name: str, most: int = codec.MOST) -> bytes:
-    try:
-        info = archive.getinfo(name)
-    except KeyError:
-        return b""
-    try:
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.file_size > most:
-            raise UnreadableRun(f"{name} of a stored run is no member of ours.")
-        with archive.open(info) as file:
-            data = file.read(most)  # never more than this, whatever the archive promises
-            file.read(1)  # at its end the checksum is compared
-            return data
-    except (*_BROKEN_ZIP, OSError) as error:
-        _check_let(f"{name} of a stored run", error)
-        raise UnreadableRun(f"{name} of a stored run is torn: {error!s:.200}") from error
-
-
-def _check_let(what: str, error: Exception) -> None:
-    """Raise `WithheldRun` where it is the system that does not let us read *what*."""
-    if isinstance(error, OSError) and error.errno in _WITHHELD:
-        raise WithheldRun(f"{what} cannot be read just now: {error.strerror}") from error
-
-
-def _comment(path: Path) -> str:
-    try:
-        with _opened(path) as archive:
-            return archive.comment.decode("ascii", "replace")
-    except UnreadableRun:
-        return ""
-
-
 def _unpacked_roster(path: Path, digest: str) -> bytes | None:
     try:
-        return _checked_roster(path.read_bytes(), digest)
+        return _checked_roster(files.content(path), digest)
     except OSError:
         return None
 
@@ -548,11 +471,19 @@ def _names(folder: Path) -> list[str]:
                 for entry in entries
                 if entry.name.endswith(_SUFFIX) and _RUN_ID.fullmatch(entry.name[: -len(_SUFFIX)])
             ]
+    except FileNotFoundError:  # until `renew`
+        return []
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise StoreUnavailable(
             f"Runs in {quoted(str(folder))} cannot be read: {why}. Make it readable."
         ) from error
+
+
+def _told(folder: Path) -> list[str]:
+    """The names of those whose time has come."""
+    last = ids.horizon()
+    return [name for name in _names(folder) if name < last]
 
 
 def _modified(path: Path) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest_recall
 from pytest_recall.errors import StoreUnavailable
-from pytest_recall.store import shape
+from pytest_recall.store import files, shape
 from pytest_recall.store.backend import Backend
 
 # chromadb reads unprefixed variables and a .env file: it gets an environment with nothing to read.
@@ -160,7 +160,7 @@ class Line:
             environment |= {name: value for name, value in os.environ.items() if _FOR_MODELS.fullmatch(name)}
         root = str(Path(pytest_recall.__file__).parent.parent)
         try:
-            with (self._folder / "worker.log").open("wb") as log:
+            with files.begun(self._folder / "worker.log") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _BOOT, root],
                     stdin=subprocess.PIPE,

@@ -21,8 +21,8 @@ from pathlib import Path
 from pytest_recall.errors import StoreUnavailable, UnreadableLore, quoted
 from pytest_recall.history.proof import Evidence
 from pytest_recall.model import Fate, Note, Transition
-from pytest_recall.store import codec, shape
-from pytest_recall.store.journal import new_id, place
+from pytest_recall.store import codec, files, ids, shape
+from pytest_recall.store.journal import place
 
 Learnt = Transition | Note | Evidence | Fate
 
@@ -50,6 +50,7 @@ class Lore:
         self._folder = folder / "lore"
         self._broken = folder / "lore.broken"
         self._lock = threading.Lock()
+        self._ids = ids.Ids()
         self._read: dict[str, Learnt | None] = {}  # by name of the file; None: not for this version
         self.trouble = ""  # the last file that could not be read
 
@@ -57,13 +58,16 @@ class Lore:
         """Keep these: on disk for good when this returns. Raises `StoreUnavailable` when the disk refuses."""
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            newest = max(self._names(), default="").removesuffix(".json")
             for one in learnt:
                 # Earlier versions read the first format, and wait for a later one where they meet the second.
                 version = 1 if isinstance(one, Transition | Note) else FORMAT
                 data = codec.render(shape.dump(_Kept(format=version, what=one)))
                 if len(data) > _LARGEST:
                     raise StoreUnavailable("What was learnt is larger than anything of ours can be.")
-                place(self._folder / f"{new_id(time.time)}.json", data)
+                name = self._ids.new(time.time, after=newest)
+                place(self._folder / f"{name}.json", data)
+                newest = name
             self._prune()
         except OSError as error:
             raise StoreUnavailable(
@@ -93,9 +97,9 @@ class Lore:
             UnreadableLore: it is nothing of ours, or torn.
         """
         try:
-            if path.stat().st_size > _LARGEST:
+            if path.lstat().st_size > _LARGEST:
                 raise UnreadableLore(f"{path.name} is larger than any note or fix of ours.")
-            found = codec.parse(path.read_bytes())
+            found = codec.parse(files.content(path))
             version = found.get("format") if isinstance(found, dict) else None
             if type(version) is not int:
                 raise shape.Misshapen("no note or fix of ours")
@@ -116,7 +120,9 @@ class Lore:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(path.name for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+            last = ids.horizon()
+            names = (path.name for path in self._folder.iterdir())
+            return sorted(name for name in names if _NAME.fullmatch(name) and name < last)
         except OSError:  # nothing was learnt yet
             return []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pytest_recall.errors import RecallError, StoreUnavailable
+from pytest_recall.store import files
 from pytest_recall.store.backend import Cloud, Http
 from pytest_recall.store.chroma import Collections
 
@@ -74,7 +75,8 @@ class Shared:
                 yield collections
             finally:
                 self._own = secrets.token_hex(8)
-                self._note.write_text(self._own, "ascii")
+                with files.begun(self._note) as note:
+                    note.write(self._own.encode("ascii"))
 
     def rebuild(self, fill: Callable[[Collections], int], *, anyway: bool) -> bool:  # noqa: ARG002
         """Add what the server lacks. It is not ours to be emptied."""
@@ -96,5 +98,5 @@ class Shared:
 
     def _generation(self) -> str:
         with suppress(OSError):
-            return self._note.read_text("ascii", "replace")
+            return files.content(self._note).decode("ascii", "replace")
         return ""
