@@ -182,10 +182,11 @@ class Workspace:
         run_id: str,
         note: str = "",
         elsewhere: Elsewhere | None = None,
+        keeps: Callable[[Run], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         stop: anyio.Event | None = None,
     ) -> Run:
-        """One run, kept, with *note* in it. Raises what `runner.run` raises."""
+        """One run, kept with *note* in it; not if *keeps* says so. Raises what `runner.run` raises."""
         here = elsewhere or Elsewhere(
             target=await run_sync(self.target),
             revision=await run_sync(revision.revision, self.root),
@@ -210,6 +211,8 @@ class Workspace:
         async def keep(run: Run, files: RunFiles) -> None:
             kept.append(await self._beside_the_last(run))
             kept[0] = await run_sync(noted, kept[0], await snapshot, await reading)
+            if keeps is not None and not keeps(run):
+                return
             try:
                 await run_sync(self.store.keep, kept[0], files)
             except StoreUnavailable as error:  # whoever asked shall know what came of it all the same
