@@ -42,7 +42,7 @@ from pytest_recall.proof import Bench, Proven, kept
 from pytest_recall.proof import confirm as confirmed
 from pytest_recall.proof import verify as verified
 from pytest_recall.redact import redact
-from pytest_recall.running import command, revision, runner
+from pytest_recall.running import command, revision, runner, worktree
 from pytest_recall.running import target as targets
 from pytest_recall.store import lacking, shape
 from pytest_recall.store.journal import new_id
@@ -114,6 +114,7 @@ class Examination:
     stored: Mapping[str, int]
     troubles: tuple[str, ...]
     last: Run | None
+    git: str = ""  # why it tells nothing, where there is a repository
 
 
 class App:
@@ -494,6 +495,7 @@ class App:
             stored=status.counts,
             troubles=space.store.troubles,
             last=await space.store.run(rows[0].id) if rows else None,
+            git=await run_sync(worktree.refusal, space.root),
         )
 
     async def troubles(self, project: str) -> tuple[str, ...]:
