@@ -233,7 +233,7 @@ class App:
         self, space: Workspace, run: Run, origin: Origin, times: int, job: Job[Report]
     ) -> None:
         until = anyio.current_time() + run.request.timeout_s - run.duration_s
-        bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
+        bench = Bench(space, origin, until=until, confirms=run, on_progress=_teller(job), stop=job.stop)
         await kept.keep(space, run.id, await confirmed(bench, run, times))
 
     async def _execute(

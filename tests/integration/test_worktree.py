@@ -55,7 +55,7 @@ def test_git_that_refuses_or_is_missing_is_told_in_its_own_words(
     commit(root, a="1")
     config = root / ".git" / "config"
     config.write_text(f"[broken\n{config.read_text()}")
-    with pytest.raises(Refused, match="git status refused: .*bad config line"):
+    with pytest.raises(Refused, match=r"git status refused: .*bad config line"):
         base(root)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="git could not be started"):

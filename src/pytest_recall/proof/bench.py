@@ -38,7 +38,10 @@ class Proven:
 
 
 class Bench:
-    """Runs for *asker* in one project within a limit: *until* is a moment of the event loop's clock."""
+    """Runs for *asker* in one project within a limit: *until* is a moment of the event loop's clock.
+
+    They may be made right after a run, which they *confirm*: then they are of its sources, whatever its tests wrote.
+    """
 
     def __init__(
         self,
@@ -46,10 +49,12 @@ class Bench:
         asker: Asker,
         *,
         until: float,
+        confirms: Run | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         stop: anyio.Event | None = None,
     ) -> None:
         self.space = space
+        self._confirms = confirms
         self._asker = asker
         self._until = until
         self._on_progress = on_progress
@@ -82,6 +87,7 @@ class Bench:
                 run_id=new_id(time.time),
                 note=note,
                 elsewhere=elsewhere,
+                confirms=self._confirms,
                 on_progress=tell,
                 stop=self._stop,
             )

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from pytest_recall.history import groups
+from anyio.to_thread import run_sync
+
+from pytest_recall.errors import listed
+from pytest_recall.history import groups, written
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
@@ -49,6 +52,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     red = [test for test in proofs if all(s.outcome.bad for s in _seen(proofs[test]))]
     green = [test for test in proofs if not any(s.outcome.bad for s in _seen(proofs[test]))] if alone else []
     remarks = _left_out(failing, tests, proofs)
+    remarks += _changed(await run_sync(bench.space.changed_since, run), run, again)
     if red:
         found = await at_base(bench, run, red, times=min(max(times, _BASE_LEAST), _BASE_MOST))
         remarks += found.remarks
@@ -87,6 +91,23 @@ def _with_base(proof: Proof, found: AtBase, test: str) -> Proof:
         whole=test in found.whole,
         failed=found.failed.get(test, ()),
     )
+
+
+def _changed(paths: Sequence[str] | None, run: Run, again: Run) -> list[str]:
+    """What it means that *paths* are others than when *run* began, and some maybe before its rerun *again* did."""
+    edited = written.sources(paths or (), run.tests.ids)
+    if edited or again.revision.digest != run.revision.digest:
+        which = listed(edited, most=3) if edited else "files of the project"
+        said = (
+            f"confirm: {which} changed while the tests ran, so the reruns are of other sources and prove nothing."
+            " Confirm again; where it is the tests that write there, have git ignore that, or let them write elsewhere."
+        )
+        return [said]
+    said = (
+        f"The tests write files that git does not ignore: {listed(paths or (), most=3)}. By that each run is a revision"
+        " of its own, and two runs prove no flake: have git ignore them, or let the tests write elsewhere."
+    )
+    return [said] if paths else []
 
 
 def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:
