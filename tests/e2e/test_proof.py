@@ -399,3 +399,44 @@ async def test_what_the_tests_write_themselves_has_mended_nothing(make_repositor
         known = {one.test: one for one in await store.transitions(limit=10)}
     fix = known["test_calc.py::test_add"]
     assert [change.path for change in fix.changes] == ["calc.py"]
+
+
+async def test_file_that_cannot_be_collected_is_told_to_be_yours_or_older(make_repository):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return a + b\n",
+            "test_calc.py": "import calc\ndef test_add():\n    assert calc.add(1, 2) == 3\n",
+            "test_old.py": "import nowhere_to_be_found\n",
+        }
+    )
+    (root / "calc.py").write_text("def add(a, b:\n    return a + b\n")
+    (root / "test_new.py").write_text("import not_there_either\n")
+    git(root, "status")
+    before = state(root)
+    async with opened(root) as app:
+        report = await run(app, confirm=3)
+        head = git(root, "rev-parse", "HEAD")[:10]
+        assert verdicts(report) == {
+            "test_calc.py": "regression",
+            "test_old.py": "pre_existing",
+            "test_new.py": "not_enough_evidence",
+        }
+        found = judged(report)
+        assert found["test_calc.py"].evidence == f"the base {head} collects it, here 2/2 collections failed"
+        assert found["test_old.py"].action == "Not from your uncommitted change; leave it or mend it apart."
+        assert any(f"At the base {head} there is no 'test_new.py'" in said for said in report.warnings)
+        assert verdicts(await app.report("", report.run.id)) == verdicts(report), "and it is kept"
+        later = await run(app)
+        assert verdicts(later)["test_calc.py"] == "regression", "on the same sources nothing is proven anew"
+    assert state(root) == before
+
+
+async def test_without_git_a_file_that_cannot_be_collected_is_compared_with_nothing_and_said_so(make_project):
+    root = make_project({"test_bad.py": "import nowhere_to_be_found\n"})
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+    assert verdicts(report) == {"test_bad.py": "not_enough_evidence"}
+    assert any(
+        "'test_bad.py' can be collected at the base could not be told: there is no git" in said
+        for said in report.warnings
+    )

@@ -105,7 +105,7 @@ class Bench:
             detail="full",
             timeout_s=max(self.left(), _LEAST_S),
             spool=self.space.spool,
-            cache_dir=None,
+            cache_dir=self.space.cache_dir if target.root == str(self.space.root) else None,
             environ=environ,
             allow_any_args=self.space.settings.allow_any_args,
         )

@@ -15,6 +15,7 @@ from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
 from pytest_recall.proof.base import AtBase, at_base
 from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, told
+from pytest_recall.proof.collection import collection
 from pytest_recall.proof.order import order
 
 MOST = 20  # tests that one confirmation reruns
@@ -26,7 +27,10 @@ _CONFIRMED = frozenset({Status.FAILED, Status.CRASHED, Status.TIMED_OUT, Status.
 async def confirm(bench: Bench, run: Run, times: int) -> Proven:
     """Rerun what failed in *run*, *times* times on its revision, and find out what the outcomes leave open."""
     try:
-        return await _confirm(bench, run, times)
+        if run.status not in _CONFIRMED:
+            return Proven()
+        files, tests = await collection(bench, run), await _confirm(bench, run, times)
+        return Proven(proofs={**files.proofs, **tests.proofs}, remarks=(*files.remarks, *tests.remarks))
     except Exception as error:  # noqa: BLE001 - a proof lost is no reason to lose the answer of the run
         return Proven(remarks=(f"confirm came to nothing: {type(error).__name__}: {error!s:.200}",))
 
@@ -34,7 +38,7 @@ async def confirm(bench: Bench, run: Run, times: int) -> Proven:
 async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     failing = list(_failing(run))
     tests = failing[:MOST]
-    if not tests or run.status not in _CONFIRMED:
+    if not tests:
         return Proven()
     # Where nothing but these ran, they have been alone all the time.
     alone = len(tests) < len(run.tests)
