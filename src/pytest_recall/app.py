@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import anyio
 from anyio.to_thread import run_sync
 
-from pytest_recall import failing, learning, resembling, strangers, survey
+from pytest_recall import failing, learning, resembling, strangers, survey, unfound
 from pytest_recall.config import Settings
-from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, UnknownTest, listed, quoted
+from pytest_recall.errors import NothingToRun, RecallError, UnknownRun, quoted
 from pytest_recall.history import similar, trend, verdict
 from pytest_recall.history.proof import NOTHING
 from pytest_recall.jobs import Job, Jobs
@@ -42,7 +41,7 @@ from pytest_recall.proof import Bench, Proven, kept
 from pytest_recall.proof import confirm as confirmed
 from pytest_recall.proof import verify as verified
 from pytest_recall.redact import redact
-from pytest_recall.running import command, revision, runner
+from pytest_recall.running import command, revision, runner, worktree
 from pytest_recall.running import target as targets
 from pytest_recall.store import lacking, shape
 from pytest_recall.workspace import Workspace, Workspaces
@@ -114,6 +113,7 @@ class Examination:
     stored: Mapping[str, int]
     troubles: tuple[str, ...]
     last: Run | None
+    git: str = ""  # why it tells nothing, where there is a repository
 
 
 class App:
@@ -209,10 +209,16 @@ class App:
     ) -> Report:
         if origin.space == "agent":  # a server stays, a command does not wait for likeness
             space.store.wake()
-        request = await self._narrow(space, request, origin)
-        run = await self._execute(space, request, origin, job.id, job)
-        if run.status is Status.USAGE_ERROR and request.tests:
-            await self._teach_ids(space, request)
+        chosen = await self._narrow(space, request, origin)
+        ours = chosen.tests if chosen is not request else ()
+        run = await self._execute(space, chosen, origin, job, keeps=None if not ours else _began)
+        if run.status is Status.USAGE_ERROR and chosen.tests:
+            there = await self._discover(space, unfound.files(chosen), full=bool(ours))
+            if ours:
+                chosen, note = unfound.rest(chosen, there.discovery)
+                run = await self._execute(space, chosen, origin, job, note=note)
+            else:
+                unfound.teach(chosen, there.discovery)
         if confirm and not job.stop.is_set():
             await self._confirm(space, run, origin, confirm, job)
         from pytest_recall import observing, suggestions
@@ -227,13 +233,13 @@ class App:
         self, space: Workspace, run: Run, origin: Origin, times: int, job: Job[Report]
     ) -> None:
         until = anyio.current_time() + run.request.timeout_s - run.duration_s
-        bench = Bench(space, origin, until=until, on_progress=_teller(job), stop=job.stop)
+        bench = Bench(space, origin, until=until, confirms=run, on_progress=_teller(job), stop=job.stop)
         await kept.keep(space, run.id, await confirmed(bench, run, times))
 
     async def _execute(
-        self, space: Workspace, request: RunRequest, origin: Origin, run_id: str, job: Job[Report]
+        self, space: Workspace, request: RunRequest, origin: Origin, job: Job[Report], **how: Any
     ) -> Run:
-        run = await space.run(request, origin, run_id=run_id, on_progress=_teller(job), stop=job.stop)
+        run = await space.run(request, origin, run_id=job.id, on_progress=_teller(job), stop=job.stop, **how)
         trouble = await learning.learn(space, run)
         return dataclasses.replace(run, notes=(*run.notes, trouble)) if trouble else run
 
@@ -267,23 +273,6 @@ class App:
             if not ids:
                 raise NothingToRun("Every collected test has been run before. Run with only='all'.")
         return dataclasses.replace(request, tests=tuple(sorted(ids)), only="all")
-
-    async def _teach_ids(self, space: Workspace, request: RunRequest) -> None:
-        """Raise UnknownTest with the nearest ids if the run failed because of ids that do not exist."""
-        paths = tuple(dict.fromkeys(test.partition("::")[0] for test in request.tests))
-        plain = RunRequest(tests=paths, args=request.args, env=request.env)
-        discovery = (await self._discover(space, plain)).discovery
-        known = {function.id for function in discovery.functions}
-        # Ids are relative to pytest's rootdir, and arguments to the folder where it starts.
-        ends = {
-            test: [name for name in known if name.endswith(test.partition("[")[0])] for test in request.tests
-        }
-        unknown = [test for test in request.tests if "::" in test and not ends[test]]
-        if unknown and known:
-            near = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.3)
-            raise UnknownTest(
-                f"No test {quoted(unknown[0])}. Nearest: {listed(near)}. discover_tests lists all ids."
-            )
 
     # --- look back --------------------------------------------------------------------------
 
@@ -523,12 +512,18 @@ class App:
             stored=status.counts,
             troubles=space.store.troubles,
             last=await space.store.run(rows[0].id) if rows else None,
+            git=await run_sync(worktree.refusal, space.root),
         )
 
     async def troubles(self, project: str) -> tuple[str, ...]:
         """What keeps the store from answering in full, or of this project alone, for a reader; empty when all is well."""
         space = await self.workspaces.get(project)
         return tuple(filter(None, (*space.store.troubles, await strangers.trouble(space))))
+
+
+def _began(run: Run) -> bool:
+    """Whether pytest took what it was asked for; a test that is gone makes it refuse the others, too."""
+    return run.status is not Status.USAGE_ERROR
 
 
 async def _learn(space: Workspace, run: Run) -> str:

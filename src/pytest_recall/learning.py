@@ -19,7 +19,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pytest_recall.errors import BadRequest, RecallError, UnknownTest, listed, quoted
-from pytest_recall.history import fixes, lines, reach, trend
+from pytest_recall.history import fixes, lines, reach, trend, written
 from pytest_recall.history.groups import Group
 from pytest_recall.history.patch import FileDiff, read_diff
 from pytest_recall.model import (
@@ -158,7 +158,13 @@ def _made(
         before = rows.get(red)
         if before and not goes_on(Path(run.rootdir), before, rows[run.id]):
             continue
-        diff = changes_between(space, Path(run.rootdir), before, rows[run.id])
+        change = changes_between(space, Path(run.rootdir), before, rows[run.id])
+        meanwhile = [
+            one for one in rows.values() if red <= one.id <= run.id and lines.same(one, rows[run.id])
+        ]
+        diff = _edited(Path(run.rootdir), change, meanwhile, run)
+        if change and not diff:
+            continue  # nobody did anything: a flake's flip
         if diff and sources is None:
             sources = read_sources(Path(run.rootdir), [one.path for one in diff if not one.deleted])
         for flip in ending:
@@ -167,6 +173,20 @@ def _made(
             ran = frames.get(flip.test, ())
             made.append(_bounded(fixes.transition(flip, diff, runs=rows, executed=ran, reached=reached)))
     return made
+
+
+def _edited(root: Path, diff: Sequence[FileDiff], runs: Sequence[RunRow], run: Run) -> list[FileDiff]:
+    """*diff* without the files that tests wrote themselves: no sources, and last written while one of *runs* went on."""
+    kept = written.sources([one.path for one in diff], run.tests.ids)
+
+    def by_tests(path: str) -> bool:
+        try:
+            at = (root / path).lstat().st_mtime
+        except (OSError, ValueError):
+            return False
+        return any(row.started_at <= at <= row.started_at + row.duration_s for row in runs)
+
+    return [one for one in diff if one.path in kept or not by_tests(one.path)]
 
 
 def goes_on(root: Path, red: RunRow, green: RunRow) -> bool:

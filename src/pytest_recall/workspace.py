@@ -29,7 +29,7 @@ from pytest_recall.errors import (
     listed,
     quoted,
 )
-from pytest_recall.history import trend
+from pytest_recall.history import trend, written
 from pytest_recall.history.reach import Source
 from pytest_recall.model import Pipeline, Progress, Revision, Run, RunFiles, RunRequest, RunRow, Space, Target
 from pytest_recall.running import captured, covering, revision, runner, sources, target, worktree
@@ -188,13 +188,19 @@ class Workspace:
         run_id: str,
         note: str = "",
         elsewhere: Elsewhere | None = None,
+        confirms: Run | None = None,
+        keeps: Callable[[Run], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         stop: anyio.Event | None = None,
     ) -> Run:
-        """One run, kept, with *note* in it. Raises what `runner.run` raises."""
+        """One run, kept with *note* in it; not if *keeps* says so. Raises what `runner.run` raises.
+
+        Right after a run that it *confirms*, it is of that one's sources, if since then only files were changed that no
+        test imports: its tests wrote them.
+        """
         here = elsewhere or Elsewhere(
             target=await run_sync(self.target),
-            revision=await run_sync(revision.revision, self.root),
+            revision=await run_sync(self._revision, confirms),
             environ=self.environ,
         )
 
@@ -216,6 +222,8 @@ class Workspace:
         async def keep(run: Run, files: RunFiles) -> None:
             kept.append(await self._beside_the_last(run))
             kept[0] = await run_sync(noted, kept[0], await snapshot, await reading)
+            if keeps is not None and not keeps(run):
+                return
             try:
                 await run_sync(self.store.keep, kept[0], files)
             except StoreUnavailable as error:  # whoever asked shall know what came of it all the same
@@ -247,6 +255,21 @@ class Workspace:
         )
         self._tell(kept[0])
         return kept[0]
+
+    def changed_since(self, run: Run) -> list[str] | None:
+        """The files, from the repository's top, that are others than when *run* began; None where some are and nobody tells which."""
+        now, before = revision.revision(self.root), run.revision
+        if now.digest == before.digest:
+            return []
+        if not now.known or now.commit != before.commit:
+            return None
+        return self.snapshots.paths(self.root, before.tree, self.snapshots.take(self.root, now)) or None
+
+    def _revision(self, confirmed: Run | None) -> Revision:
+        changed = self.changed_since(confirmed) if confirmed else None
+        if confirmed and changed is not None and not written.sources(changed, confirmed.tests.ids):
+            return confirmed.revision
+        return revision.revision(self.root)
 
     def belongs(self, asker: Asker, pipeline: Pipeline | None) -> Space:
         """The space of what *asker* runs, in a job of *pipeline*."""

@@ -74,6 +74,18 @@ def test_every_command_speaks_json_and_text(make_project, capfd):
         assert isinstance(json.loads(told(words[0], "--json", *words[1:])), dict)
 
 
+def test_doctor_tells_that_git_refuses_the_repository(make_project):
+    project = make_project(A)
+    (project / ".git").mkdir()
+    (project / ".git" / "config").write_text("[broken\n")
+    (project / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    for folder in "objects", "refs":
+        (project / ".git" / folder).mkdir()
+    problems = json.loads(recall("doctor", "--json", project=project).stdout)["problems"]
+    assert [one["what"] for one in problems] == ["git"]
+    assert "fatal: bad config line" in problems[0]["found"]
+
+
 def test_a_persons_answer_names_the_failure(make_project):
     done = recall("run", project=make_project(A))
     assert "test_a.py::test_two" in done.stdout

@@ -331,3 +331,112 @@ async def test_without_git_no_base_is_claimed_and_the_agent_reads_what_is_open(
     assert failure["action"].startswith("Most likely real, no flake; no base could tell whether it is yours.")
     [said] = answer["warnings"]
     assert said.startswith("Whether it fails at the base too could not be proven: there is no git commit")
+
+
+@pytest.mark.parametrize("content", ["'x'", "str(time.time())"], ids=["once", "each time"])
+async def test_what_the_tests_write_themselves_is_no_other_revision_to_confirm_on(make_repository, content):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return a + b\n",
+            "test_calc.py": "import calc\ndef test_add():\n    assert calc.add(1, 2) == 3\n",
+            "test_writes.py": f"import time\ndef test_writes():\n    open('report.txt', 'w').write({content})\n",
+            **({} if content == "'x'" else {"report.txt": "of an earlier day"}),
+        }
+    )
+    (root / "calc.py").write_text("def add(a, b):\n    return 0\n")
+    async with opened(root) as app:
+        report = await run(app, confirm=3)
+        known = await app.summary("")
+    assert verdicts(report) == {"test_calc.py::test_add": "regression"}
+    assert {one.history.id: one.judgement.verdict.value for one in known.failing} == verdicts(report)
+    [said] = [warning for warning in report.warnings if "report.txt" in warning]
+    assert "The tests write files that git does not ignore: 'report.txt'." in said
+
+
+async def test_source_that_changes_while_the_tests_run_leaves_the_rerun_of_another_revision(make_repository):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return 0\n",
+            "test_calc.py": "import calc\ndef test_add():\n    assert calc.add(1, 2) == 3\n",
+            "test_edits.py": "def test_edits():\n    open('calc.py', 'w').write('def add(a, b):\\n    return a + b\\n')\n",
+        }
+    )
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+    assert verdicts(report) == {"test_calc.py::test_add": "suspected_flaky"}, "which nothing has proven"
+    [said] = [warning for warning in report.warnings if "calc.py" in warning]
+    assert said.startswith(
+        "confirm: 'calc.py' changed while the tests ran, so the reruns are of other sources"
+    )
+
+
+async def test_what_the_tests_write_themselves_has_mended_nothing(make_repository):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return 0\n",
+            "report.txt": "of an earlier day",
+            "test_calc.py": """
+                import calc, os, pathlib, time
+                def test_writes():
+                    pathlib.Path("report.txt").write_text(str(time.time()))
+                def test_by_turns():
+                    counter = pathlib.Path(os.environ["COUNTERS"], "turns")
+                    turn = len(counter.read_text()) if counter.exists() else 0
+                    counter.write_text("x" * (turn + 1))
+                    assert turn % 2
+                def test_add():
+                    assert calc.add(1, 2) == 3
+            """,
+        }
+    )
+    async with opened(root) as app:
+        for _ in "red", "green", "red":
+            await run(app)
+        store = (await app.workspaces.get("")).store
+        assert await store.transitions(limit=10) == [], "by turns is no fix"
+        (root / "calc.py").write_text("def add(a, b):\n    return a + b\n")
+        await run(app)
+        known = {one.test: one for one in await store.transitions(limit=10)}
+    fix = known["test_calc.py::test_add"]
+    assert [change.path for change in fix.changes] == ["calc.py"]
+
+
+async def test_file_that_cannot_be_collected_is_told_to_be_yours_or_older(make_repository):
+    root = make_repository(
+        {
+            "calc.py": "def add(a, b):\n    return a + b\n",
+            "test_calc.py": "import calc\ndef test_add():\n    assert calc.add(1, 2) == 3\n",
+            "test_old.py": "import nowhere_to_be_found\n",
+        }
+    )
+    (root / "calc.py").write_text("def add(a, b:\n    return a + b\n")
+    (root / "test_new.py").write_text("import not_there_either\n")
+    git(root, "status")
+    before = state(root)
+    async with opened(root) as app:
+        report = await run(app, confirm=3)
+        head = git(root, "rev-parse", "HEAD")[:10]
+        assert verdicts(report) == {
+            "test_calc.py": "regression",
+            "test_old.py": "pre_existing",
+            "test_new.py": "not_enough_evidence",
+        }
+        found = judged(report)
+        assert found["test_calc.py"].evidence == f"the base {head} collects it, here 2/2 collections failed"
+        assert found["test_old.py"].action == "Not from your uncommitted change; leave it or mend it apart."
+        assert any(f"At the base {head} there is no 'test_new.py'" in said for said in report.warnings)
+        assert verdicts(await app.report("", report.run.id)) == verdicts(report), "and it is kept"
+        later = await run(app)
+        assert verdicts(later)["test_calc.py"] == "regression", "on the same sources nothing is proven anew"
+    assert state(root) == before
+
+
+async def test_without_git_a_file_that_cannot_be_collected_is_compared_with_nothing_and_said_so(make_project):
+    root = make_project({"test_bad.py": "import nowhere_to_be_found\n"})
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+    assert verdicts(report) == {"test_bad.py": "not_enough_evidence"}
+    assert any(
+        "'test_bad.py' can be collected at the base could not be told: there is no git" in said
+        for said in report.warnings
+    )

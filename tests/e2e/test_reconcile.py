@@ -15,7 +15,7 @@ GONE = "def test_gone():\n    assert 'gone' == 'here'\n"
 def recall(in_process):
     def call(root, *words: str) -> dict:
         done = in_process(*words, "--json", "--project", str(root))
-        assert done.returncode in (0, 1), done.stderr + done.stdout
+        assert done.returncode in (0, 1, 2), done.stderr + done.stdout
         return json.loads(done.stdout)
 
     return call
@@ -81,3 +81,31 @@ def test_renamed_test_that_never_failed_under_its_new_name_has_ceased_to_fail(
     shown = in_process("history", "test", "tests/test_a.py::test_old", "--project", str(root)).stdout
     assert "gone from the suite" in shown
     assert "--only failed" not in shown
+
+
+def test_what_failed_last_is_rerun_without_the_tests_that_are_gone(make_project, recall, in_process):
+    tests = "def test_a(): assert 0\ndef test_b(): assert 0\n"
+    root = make_project({"tests/test_m.py": tests, "tests/test_other.py": "def test_c(): assert 0\n"})
+    recall(root, "run")
+    (root / "tests" / "test_m.py").write_text(tests.replace("test_a", "test_z"))
+    (root / "tests" / "test_other.py").write_text("def test_c(: assert 0\n")
+    again = recall(root, "run", "--only", "failed")
+    assert (again["status"], again["counts"]["collected"]) == ("collection_failed", 1), (
+        "the broken file is told of"
+    )
+    (root / "tests" / "test_other.py").write_text("def test_c(): ...\n")
+    again = recall(root, "run", "--only", "failed")
+    assert again["counts"] == {"passed": 1, "failed": 1, "collected": 2}
+    [said] = [warning for warning in again["warnings"] if "test_a" in warning]
+    assert "1 tests that failed last are not there" in said
+    assert [run["status"] for run in recall(root, "history", "runs")["runs"]] == [
+        "failed",
+        "collection_failed",
+        "failed",
+    ], "what pytest refused on the way is no run of its own"
+
+    (root / "tests" / "test_m.py").write_text("def test_fine(): ...\n")
+    refused = in_process("run", "--only", "failed", "--project", str(root))
+    assert (refused.returncode, "No other failed last" in refused.stderr) == (5, True)
+    named = in_process("run", "tests/test_m.py::test_b", "--project", str(root))
+    assert (named.returncode, "No test 'tests/test_m.py::test_b'" in named.stderr) == (4, True)

@@ -47,6 +47,22 @@ def test_base_of_changes_is_the_commit_they_are_on(root: Path) -> None:
     assert base(root) == head
 
 
+def test_git_that_refuses_or_is_missing_is_told_in_its_own_words(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match="no git commit to compare with"):
+        base(root)
+    commit(root, a="1")
+    config = root / ".git" / "config"
+    config.write_text(f"[broken\n{config.read_text()}")
+    with pytest.raises(Refused, match=r"git status refused: .*bad config line"):
+        base(root)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="git could not be started"):
+        base(root)
+    assert worktree.refusal(tmp_path) == "", "where there is no repository"
+
+
 def test_base_of_a_branch_is_where_it_left_the_default_branch(root: Path) -> None:
     fork = commit(root, a="1")
     git(root, "checkout", "-q", "-b", "feature")

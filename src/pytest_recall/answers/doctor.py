@@ -42,7 +42,7 @@ async def examine(app: App, project: str, clients: Sequence[Checked] = ()) -> Do
     """
     seen = await app.examine(project)
     answer = DoctorAnswer()
-    looks = (_interpreter, _pytest, _store, _last_run, _settings)
+    looks = (_interpreter, _pytest, _git, _store, _last_run, _settings)
     for one in chain(*(look(seen) for look in looks), _clients(clients)):
         if isinstance(one, Problem):
             answer.problems.append(one)
@@ -88,6 +88,16 @@ def _pytest(seen: Examination) -> Iterator[Finding]:
             what="collection",
             found=head("; ".join([refusal(found.message) or found.message, *errors]).strip("; "), 600),
             remedy="pytest-recall discover shows each error; mend them, or the environment they name.",
+        )
+
+
+def _git(seen: Examination) -> Iterator[Finding]:
+    if seen.git:
+        yield Problem(
+            what="git",
+            found=seen.git,
+            remedy="Do what git says, as the user that runs pytest-recall. Until then there is no base to compare with, and runs "
+            "know no commit, no branch and no fix.",
         )
 
 

@@ -151,7 +151,7 @@ def judge_groups(
 
     def one(test: str, cause: Group) -> Judgement:
         if test not in now:
-            return _collected(test, failed_before)
+            return _collected(test, failed_before, cause, proofs.get(test, NOTHING))
         samples = now[test]
         if shared[test] > 1:  # a sample carries one fingerprint: of a test with two causes, judge this one
             samples = [s._replace(group=cause.fingerprint) if s.outcome.bad else s for s in samples]
@@ -193,8 +193,12 @@ def _is_base(earlier: Run, run: Run) -> bool:
     return same and run.revision.dirty and not earlier.revision.dirty
 
 
-def _collected(collector: str, failed_before: Collection[str] | None) -> Judgement:
-    """What is to be said of a collector, or a culprit that never became a test: neither has samples."""
+def _collected(
+    collector: str, failed_before: Collection[str] | None, cause: Group, proof: Proof
+) -> Judgement:
+    """What is to be said of a collector, or a culprit that never became a test: neither has samples but on purpose."""
+    if (told := _collected_at_base(cause, proof)) is not None:
+        return told
     if failed_before is None:
         return Judgement(verdict=Verdict.NOT_ENOUGH_EVIDENCE, evidence="no comparable run before this one")
     if collector in failed_before:
@@ -206,6 +210,30 @@ def _collected(collector: str, failed_before: Collection[str] | None) -> Judgeme
         verdict=Verdict.NEW_FAILURE,
         evidence="no such error in the last comparable run",
         action="Look at your last change: imports, names, syntax.",
+    )
+
+
+def _collected_at_base(cause: Group, proof: Proof) -> Judgement | None:
+    """The same by collections on purpose, once more here and at the base; None where those leave it open."""
+    here, there = [s.outcome.bad for s in proof.again], proof.base
+    if not there or not all(here):
+        return None
+    at, change = f"the base {proof.commit[:10]}", "change" if proof.whole else "uncommitted change"
+    if not there[0].outcome.bad:
+        return Judgement(
+            verdict=Verdict.REGRESSION,
+            evidence=f"{at} collects it, here {len(here)}/{len(here)} collections failed",
+            action="From the change since the base: imports, names, syntax.",
+        )
+    if there[0].group in cause.known_by:
+        return Judgement(
+            verdict=Verdict.PRE_EXISTING,
+            evidence=f"cannot be collected at {at} either",
+            action=f"Not from your {change}; leave it or mend it apart.",
+        )
+    return Judgement(
+        verdict=Verdict.NOT_ENOUGH_EVIDENCE,
+        evidence=f"cannot be collected at {at} either, but in another way",
     )
 
 

@@ -86,14 +86,14 @@ async def at_base(bench: Bench, run: Run, tests: Sequence[str], *, times: int) -
 
 async def _at(bench: Bench, run: Run, commit: str, tests: Sequence[str], times: int) -> AtBase:
     try:
-        async with _checked_out(bench, Path(run.target.root), commit) as tree:
+        async with checked_out(bench, Path(run.target.root), commit) as tree:
             return await _Base(bench, run, tree, times).ask(tests)
     except (Refused, RecallError) as error:
         return _unproven(commit, tests, str(error))
 
 
 @asynccontextmanager
-async def _checked_out(bench: Bench, root: Path, commit: str) -> AsyncIterator[Worktree]:
+async def checked_out(bench: Bench, root: Path, commit: str) -> AsyncIterator[Worktree]:
     stack = ExitStack()
     seconds = min(_CHECKOUT_S, bench.left())
     tree = worktree.checked_out(root, commit, bench.space.bases, seconds=seconds)

@@ -37,7 +37,10 @@ class Proven:
 
 
 class Bench:
-    """Runs for *asker* in one project within a limit: *until* is a moment of the event loop's clock."""
+    """Runs for *asker* in one project within a limit: *until* is a moment of the event loop's clock.
+
+    They may be made right after a run, which they *confirm*: then they are of its sources, whatever its tests wrote.
+    """
 
     def __init__(
         self,
@@ -45,10 +48,12 @@ class Bench:
         asker: Asker,
         *,
         until: float,
+        confirms: Run | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         stop: anyio.Event | None = None,
     ) -> None:
         self.space = space
+        self._confirms = confirms
         self._asker = asker
         self._until = until
         self._on_progress = on_progress
@@ -81,6 +86,7 @@ class Bench:
                 run_id=await run_sync(self.space.store.journal.new_id),
                 note=note,
                 elsewhere=elsewhere,
+                confirms=self._confirms,
                 on_progress=tell,
                 stop=self._stop,
             )
@@ -98,7 +104,7 @@ class Bench:
             detail="full",
             timeout_s=max(self.left(), _LEAST_S),
             spool=self.space.spool,
-            cache_dir=None,
+            cache_dir=self.space.cache_dir if target.root == str(self.space.root) else None,
             environ=environ,
             allow_any_args=self.space.settings.allow_any_args,
         )

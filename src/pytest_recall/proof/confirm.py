@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from pytest_recall.history import groups
+from anyio.to_thread import run_sync
+
+from pytest_recall.errors import listed
+from pytest_recall.history import groups, written
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Outcome, Run, Sample, Status
 from pytest_recall.proof.base import AtBase, at_base
 from pytest_recall.proof.bench import Bench, Proven, named, place, repeated, told
+from pytest_recall.proof.collection import collection
 from pytest_recall.proof.order import order
 
 MOST = 20  # tests that one confirmation reruns
@@ -23,7 +27,10 @@ _CONFIRMED = frozenset({Status.FAILED, Status.CRASHED, Status.TIMED_OUT, Status.
 async def confirm(bench: Bench, run: Run, times: int) -> Proven:
     """Rerun what failed in *run*, *times* times on its revision, and find out what the outcomes leave open."""
     try:
-        return await _confirm(bench, run, times)
+        if run.status not in _CONFIRMED:
+            return Proven()
+        files, tests = await collection(bench, run), await _confirm(bench, run, times)
+        return Proven(proofs={**files.proofs, **tests.proofs}, remarks=(*files.remarks, *tests.remarks))
     except Exception as error:  # noqa: BLE001 - a proof lost is no reason to lose the answer of the run
         return Proven(remarks=(f"confirm came to nothing: {type(error).__name__}: {error!s:.200}",))
 
@@ -31,7 +38,7 @@ async def confirm(bench: Bench, run: Run, times: int) -> Proven:
 async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     failing = list(_failing(run))
     tests = failing[:MOST]
-    if not tests or run.status not in _CONFIRMED:
+    if not tests:
         return Proven()
     # Where nothing but these ran, they have been alone all the time.
     alone = len(tests) < len(run.tests)
@@ -49,6 +56,7 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     red = [test for test in proofs if all(s.outcome.bad for s in _seen(proofs[test]))]
     green = [test for test in proofs if not any(s.outcome.bad for s in _seen(proofs[test]))] if alone else []
     remarks = _left_out(failing, tests, proofs)
+    remarks += _changed(await run_sync(bench.space.changed_since, run), run, again)
     if red:
         found = await at_base(bench, run, red, times=min(max(times, _BASE_LEAST), _BASE_MOST))
         remarks += found.remarks
@@ -87,6 +95,23 @@ def _with_base(proof: Proof, found: AtBase, test: str) -> Proof:
         whole=test in found.whole,
         failed=found.failed.get(test, ()),
     )
+
+
+def _changed(paths: Sequence[str] | None, run: Run, again: Run) -> list[str]:
+    """What it means that *paths* are others than when *run* began, and some maybe before its rerun *again* did."""
+    edited = written.sources(paths or (), run.tests.ids)
+    if edited or again.revision.digest != run.revision.digest:
+        which = listed(edited, most=3) if edited else "files of the project"
+        said = (
+            f"confirm: {which} changed while the tests ran, so the reruns are of other sources and prove nothing."
+            " Confirm again; where it is the tests that write there, have git ignore that, or let them write elsewhere."
+        )
+        return [said]
+    said = (
+        f"The tests write files that git does not ignore: {listed(paths or (), most=3)}. By that each run is a revision"
+        " of its own, and two runs prove no flake: have git ignore them, or let the tests write elsewhere."
+    )
+    return [said] if paths else []
 
 
 def _left_out(failing: Sequence[str], tests: Sequence[str], proofs: Mapping[str, Proof]) -> list[str]:

@@ -31,6 +31,7 @@ async def keep(space: Workspace, run_id: str, proven: Proven) -> None:
 async def of(space: Workspace, run: Run) -> Proven:
     """What was proven of the failures of *run*, or before it on the same sources; and what could not be."""
     failing = {test.id for test in run.tests.others if test.outcome.bad}
+    failing |= {one.id for one in run.collectors if one.outcome.bad}
     if run.status is Status.PASSED or not failing:
         return Proven()
     proofs: dict[str, Proof] = {}

@@ -61,6 +61,18 @@ class Snapshots:
             return ""
         return text[:_MOST_DIFF].decode("utf-8", "replace")
 
+    def paths(self, root: Path, before: str, after: str) -> list[str]:
+        """The files, from the repository's top, that two snapshots have otherwise; none where one is no longer there."""
+        if not _OBJECT.fullmatch(before) or not _OBJECT.fullmatch(after):
+            return []
+        try:
+            told = self._git(
+                root, "diff", "--name-only", "--no-ext-diff", "--no-renames", "-z", before, after
+            )
+        except (OSError, subprocess.SubprocessError):
+            return []
+        return [path for path in os.fsdecode(told).split("\0") if path]
+
     def changed(self, root: Path, before: str, after: str) -> dict[str, list[int]]:
         """The lines under *root* that *after* has and *before* had not, by path from there."""
         if not before or before == after:

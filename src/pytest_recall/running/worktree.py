@@ -25,6 +25,7 @@ from pytest_recall.model import Revision
 
 _SECONDS = 5.0  # of a question to git
 _REMOVAL_SECONDS = 60.0
+_LINES = 3  # of what git says: the last is often what to do
 _MOST_GENERATED, _MOST_OF_ONE = 100, 2**20
 _DEFAULTS = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/remotes/origin/master")
 _BRANCHES = ("@{upstream}", *_DEFAULTS, "refs/heads/main", "refs/heads/master")
@@ -51,11 +52,11 @@ def base(root: Path, revision: Revision) -> str:
     branch; else its parent.
 
     Raises:
-        Refused: no git, or no earlier commit.
+        Refused: no git, one that refuses, or no earlier commit.
     """
     commit = revision.commit
     if not commit:
-        raise Refused("there is no git commit to compare with")
+        raise Refused(refusal(root) or "there is no git commit to compare with")
     if revision.dirty:
         return commit
     if started := fork(root, commit):
@@ -64,6 +65,17 @@ def base(root: Path, revision: Revision) -> str:
         return _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^").strip()
     except Refused:
         raise Refused(f"{commit[:10]} has no earlier commit here to compare with") from None
+
+
+def refusal(root: Path) -> str:
+    """Why git tells nothing of the repository that *root* lies in, in git's own words; "" where it does, or there is none."""
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return ""
+    try:
+        _git(root, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    except Refused as error:
+        return str(error)
+    return ""
 
 
 def fork(root: Path, commit: str) -> str:
@@ -182,8 +194,9 @@ def _git(root: Path, *args: str, seconds: float = _SECONDS) -> str:
     except subprocess.TimeoutExpired:
         raise Refused(f"git {args[0]} took longer than {seconds:.0f} s") from None
     except subprocess.CalledProcessError as error:
-        said = os.fsdecode(error.stderr).strip().splitlines()
-        raise Refused(f"git {args[0]} refused: {quoted(said[-1] if said else error.returncode)}") from None
+        said = [quoted(line.strip()) for line in os.fsdecode(error.stderr).splitlines() if line.strip()]
+        words = " ".join(said[-_LINES:]) or error.returncode
+        raise Refused(f"git {args[0]} refused: {words}") from None
     except (OSError, ValueError) as error:
         raise Refused(f"git could not be started: {error}") from None
     return os.fsdecode(done.stdout)
