@@ -112,7 +112,7 @@ def test_polluter_is_found_by_halving_and_then_seen_twice_alone_with_its_victim(
     bench = FakeBench([polluter])
     proof = searched(bench, suite).proofs[VICTIM]
     assert proof.polluter == polluter
-    assert proof.command == f"pytest {polluter} {VICTIM}"
+    assert proof.command == f"python -m pytest {polluter} {VICTIM}"
     assert len(bench.requests) <= math.log2(100) + 4
     assert bench.requests[-1].tests == (polluter, VICTIM)
     assert bench.requests[-1].repeat == 2
@@ -120,6 +120,23 @@ def test_polluter_is_found_by_halving_and_then_seen_twice_alone_with_its_victim(
         "again",
         *["order"] * (len(bench.requests) - 1),
     ]
+
+
+def test_command_sets_what_the_caller_set_and_tells_no_secret(suite, monkeypatch):
+    monkeypatch.setattr("pytest_recall.running.command.selection", lambda request, root: list(request.tests))
+    env = (
+        ("MODE", "it's"),
+        ("API_TOKEN", "hunter2"),
+        ("DB", "pg://me:hunter2@db/x"),
+        ("PATHS", "~/a:$HOME"),
+    )
+    target = replace(suite.target, python="/p/.venv/bin/python")
+    run = replace(suite, request=RunRequest(env=env), target=target)
+    command = searched(FakeBench(["t/test_a.py::test_3"]), run).proofs[VICTIM].command
+    assert command == (
+        """env MODE='it'"'"'s' API_TOKEN="${API_TOKEN:?}" DB="${DB:?}" PATHS='~/a:$HOME' """
+        f".venv/bin/python -m pytest t/test_a.py::test_3 {VICTIM}"
+    )
 
 
 def test_two_tests_that_only_pollute_together_are_not_blamed_one_by_one(suite):

@@ -64,7 +64,7 @@ def test_test_that_needs_another_one_before_it_is_told_as_such():
     assert found.evidence == (
         "passes 2/2 in the suite, fails 2/2 alone; passes after test_sets_up, which leaves state that it needs"
     )
-    assert found.action.endswith("pytest a b")
+    assert found.command == "pytest a b"
 
 
 def test_order_that_was_proven_is_no_known_flake_on_the_next_revision():

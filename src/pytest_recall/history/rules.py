@@ -89,6 +89,7 @@ class Found:
     verdict: Verdict
     evidence: str
     action: str = ""
+    command: str = ""
 
 
 # --- rules for a failure; the first that holds gives the verdict -----------------------------
@@ -113,7 +114,8 @@ def _order(case: Case) -> Found | None:
     return Found(
         verdict=Verdict.ORDER_DEPENDENT,
         evidence=f"{counted}; {ends[0]} after {proof.polluter}, which {role}",
-        action=f"Mend that state. Reproduce: {proof.command}",
+        action="Mend that state.",
+        command=proof.command,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_recall import redact
 from pytest_recall.errors import quoted
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
@@ -17,6 +18,7 @@ from pytest_recall.running import command, options
 
 _TWICE = 2  # a proof is seen so often
 _MOST_MORE = 4  # runs beside those that halve
+_MOST_COMMAND = 20_000  # characters of one that shows what was found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,13 +155,30 @@ class _Hunt:
         return sum(self._seconds.get(test, 0.0) for test in (*before, self._victim))
 
     def _command(self, polluter: str) -> str:
+        """What a person types in the project's folder to see it; "" where nobody would."""
         paths = tuple(place(test, self._run) for test in (polluter, self._victim))
-        root = Path(self._run.target.root)
-        words = command.selection(RunRequest(tests=paths), root)
+        words = command.selection(RunRequest(tests=paths), Path(self._run.target.root))
         spelled = [
             word for arg in self._line.args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])
         ]
-        return shlex.join(["pytest", *spelled, *words])
+        typed = f"{_pytest(self._run)} {shlex.join([*spelled, *words])}"
+        return typed if len(typed) <= _MOST_COMMAND else ""
+
+
+def _pytest(run: Run) -> str:
+    """How a shell in the project's folder starts the pytest of *run*, its folder on `sys.path`: with what the caller set."""
+    python = Path(run.target.python)
+    if python.is_relative_to(run.target.root):
+        python = python.relative_to(run.target.root)
+    started = shlex.join([str(python), "-m", "pytest"])
+    added = " ".join(_variable(name, value) for name, value in run.request.env)
+    return f"env {added} {started}" if added else started
+
+
+def _variable(name: str, value: str) -> str:
+    """`NAME=value`; where that is a secret, the shell's own, which it refuses to go without."""
+    plain = redact.field(name, value) == value
+    return f"{name}={shlex.quote(value)}" if plain else f'{name}="${{{name}:?}}"'
 
 
 def _lines(run: Run, victims: Sequence[str], *, whole: bool) -> list[_Line]:
