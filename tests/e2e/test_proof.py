@@ -249,6 +249,30 @@ async def test_command_is_the_runs_own_and_whole_however_long_and_whatever_the_c
     assert "API_TOKEN" in typed(command, root), "without the secret it says which it needs"
 
 
+async def test_module_that_leaves_state_when_it_is_imported_is_blamed_and_not_its_tests(make_repository):
+    root = make_repository(
+        {
+            "test_a.py": "import os\nos.environ['IMPORTED'] = '1'\ndef test_innocent(): ...\ndef test_too(): ...\n",
+            "test_b.py": """
+                import os
+                def test_clean():
+                    assert "IMPORTED" not in os.environ
+                def test_clean_too():
+                    assert "IMPORTED" not in os.environ
+            """,
+        }
+    )
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+        again = await app.report("", report.run.id)
+    found = judged(report)
+    for test in ("test_b.py::test_clean", "test_b.py::test_clean_too"):
+        assert found[test].verdict == "order_dependent"
+        assert found[test].evidence.endswith("fails after importing test_a.py, which leaves state behind")
+        assert "1 failed, 2 deselected" in typed(found[test].command, root)
+    assert judged(again) == found
+
+
 async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_they_failed(make_repository):
     root = make_repository(CHANCE_AND_ORDER)
     async with opened(root) as app:

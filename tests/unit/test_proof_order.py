@@ -73,7 +73,10 @@ class FakeBench:
     async def run(self, request, note, elsewhere=None):
         self.requests.append(request)
         names = request.tests or ids()
-        bad = all(polluter in names for polluter in self.polluters)
+        bad = all(
+            any(name == polluter or name.startswith(f"{polluter}::") for name in names)
+            for polluter in self.polluters
+        )
         tests = [
             Test(
                 id=test,
@@ -114,12 +117,22 @@ def test_polluter_is_found_by_halving_and_then_seen_twice_alone_with_its_victim(
     assert proof.polluter == polluter
     assert proof.command == f"python -m pytest {polluter} {VICTIM}"
     assert len(bench.requests) <= math.log2(100) + 4
-    assert bench.requests[-1].tests == (polluter, VICTIM)
-    assert bench.requests[-1].repeat == 2
+    *_, twice, imported = bench.requests
+    assert (twice.tests, twice.repeat) == ((polluter, VICTIM), 2)
+    assert imported.tests == ("t/test_a.py", VICTIM)
+    assert imported.args == ("--deselect=t/test_a.py::",)
     assert [request.purpose for request in bench.requests] == [
         "again",
         *["order"] * (len(bench.requests) - 1),
     ]
+
+
+def test_module_that_pollutes_when_it_is_imported_is_named_and_none_of_its_tests(suite, monkeypatch):
+    monkeypatch.setattr("pytest_recall.running.command.selection", lambda request, root: list(request.tests))
+    bench = FakeBench(["t/test_a.py"])
+    proof = searched(bench, suite).proofs[VICTIM]
+    assert (proof.polluter, proof.imported) == ("t/test_a.py", True)
+    assert proof.command == f"python -m pytest --deselect=t/test_a.py:: t/test_a.py {VICTIM}"
 
 
 def test_command_sets_what_the_caller_set_and_tells_no_secret(suite, monkeypatch):

@@ -110,10 +110,11 @@ def _order(case: Case) -> Found | None:
             evidence=counted,
             action="Find the test before it that leaves state behind: test_history(view='flaky', verify=2).",
         )
+    importing = "importing " if proof.imported else ""
     role = "leaves state behind" if suite[0].outcome.bad else "leaves state that it needs"
     return Found(
         verdict=Verdict.ORDER_DEPENDENT,
-        evidence=f"{counted}; {ends[0]} after {proof.polluter}, which {role}",
+        evidence=f"{counted}; {ends[0]} after {importing}{proof.polluter}, which {role}",
         action="Mend that state.",
         command=proof.command,
     )

@@ -109,11 +109,11 @@ class _Hunt:
     async def polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
         """*proof* with the test that makes this one end as in the suite; or why it has not been found."""
         for suspect in known:
-            if suspect in self._before and await self._ends_so([suspect], times=_TWICE):
-                return self._found(proof, suspect), ""
+            if self._precedes(suspect) and (culprit := await self._culprit(suspect)):
+                return self._found(proof, culprit), ""
         for suspect in await self._halved():
-            if await self._ends_so([suspect], times=_TWICE):
-                return self._found(proof, suspect), ""
+            if culprit := await self._culprit(suspect):
+                return self._found(proof, culprit), ""
         what, number = quoted(self._victim), len(self._before)
         if self._runs <= 0 or not self._bench.fits(self._time(())):
             return proof, f"No time was left to find which of the {number} tests before {what} matters to it."
@@ -122,8 +122,26 @@ class _Hunt:
             f"No single one of the {number} tests before {what} makes it end so: several, or a module that is only imported.",
         )
 
+    def _precedes(self, known: str) -> bool:
+        """Whether *known*, a test or a module, came before the test."""
+        return known in self._before or any(test.startswith(f"{known}::") for test in self._before)
+
+    async def _culprit(self, suspect: str) -> str:
+        """*suspect*, where the test ends so after it, too; its module, where importing that is enough; or ""."""
+        if not await self._ends_so([suspect], times=_TWICE):
+            return ""
+        module = suspect.partition("::")[0]
+        if module in {suspect, self._victim.partition("::")[0]}:
+            return suspect
+        return module if await self._ends_so([module]) else suspect
+
     def _found(self, proof: Proof, polluter: str) -> Proof:
-        return replace(proof, polluter=polluter, command=self._command(polluter))
+        imported = polluter not in self._before
+        return replace(proof, polluter=polluter, imported=imported, command=self._command(polluter))
+
+    def _args(self, before: Sequence[str]) -> tuple[str, ...]:
+        """The line's arguments, and what keeps modules among *before* from more than being imported."""
+        return (*self._line.args, *(f"--deselect={one}::" for one in before if one not in self._before))
 
     async def _halved(self) -> Sequence[str]:
         """The one test that is left after halving, or none where that could not be done."""
@@ -138,12 +156,12 @@ class _Hunt:
         return suspects
 
     async def _ends_so(self, before: Sequence[str], times: int = 1) -> bool | None:
-        """Whether the test ends as in the suite after just these; None where it could not be run."""
+        """Whether the test ends as in the suite after just these, tests or modules; None where it could not be run."""
         self._runs -= 1
         if self._runs < 0 or not self._bench.fits(self._time(before), times):
             return None
         tests = (*before, self._victim)
-        request = named(self._run, tests, args=self._line.args, parallel=0, purpose="order")
+        request = named(self._run, tests, args=self._args(before), parallel=0, purpose="order")
         note = (
             f"Looks for what {quoted(self._victim)} depends on: after {len(before)} of the tests before it."
         )
@@ -158,9 +176,8 @@ class _Hunt:
         """What a person types in the project's folder to see it; "" where nobody would."""
         paths = tuple(place(test, self._run) for test in (polluter, self._victim))
         words = command.selection(RunRequest(tests=paths), Path(self._run.target.root))
-        spelled = [
-            word for arg in self._line.args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])
-        ]
+        args = self._args([polluter])
+        spelled = [word for arg in args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])]
         typed = f"{_pytest(self._run)} {shlex.join([*spelled, *words])}"
         return typed if len(typed) <= _MOST_COMMAND else ""
 
