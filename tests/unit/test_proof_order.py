@@ -155,12 +155,14 @@ def test_command_sets_what_the_caller_set_and_tells_no_secret(suite, monkeypatch
 def test_two_tests_that_only_pollute_together_are_not_blamed_one_by_one(suite):
     found = searched(FakeBench(["t/test_a.py::test_3", "t/test_a.py::test_70"]), suite)
     assert found.proofs[VICTIM].polluter == ""
+    assert found.proofs[VICTIM].searched
     assert "No single one of the 100 tests" in found.remarks[0]
 
 
 def test_search_without_time_left_says_so(suite):
     found = searched(FakeBench(["t/test_a.py::test_3"], most=3), suite)
     assert found.proofs[VICTIM].polluter == ""
+    assert not found.proofs[VICTIM].searched
     assert "No time was left" in found.remarks[0]
 
 

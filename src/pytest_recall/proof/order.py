@@ -118,7 +118,7 @@ class _Hunt:
         if self._runs <= 0 or not self._bench.fits(self._time(())):
             return proof, f"No time was left to find which of the {number} tests before {what} matters to it."
         return (
-            proof,
+            replace(proof, searched=True),
             f"No single one of the {number} tests before {what} makes it end so: several, or a module that is only imported.",
         )
 
