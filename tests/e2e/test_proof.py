@@ -273,6 +273,18 @@ async def test_module_that_leaves_state_when_it_is_imported_is_blamed_and_not_it
     assert judged(again) == found
 
 
+async def test_rerun_that_is_refused_says_why_and_blames_no_lack_of_time(make_project, environ):
+    make_project({"test_m.py": "def test_m():\n    assert 0\n"}, name="shared")
+    root = make_project({"test_here.py": "def test_here(): ...\n"})
+    (root / "tests").symlink_to(root.parent / "shared")
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+        found = await app.verify("", ORIGIN, tests=["tests/test_m.py::test_m"], times=2, timeout_s=60)
+    for said in ("".join(report.warnings), "".join(found.remarks)):
+        assert "leads out of the project" in said
+        assert "no time" not in said
+
+
 async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_they_failed(make_repository):
     root = make_repository(CHANCE_AND_ORDER)
     async with opened(root) as app:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from pytest_recall.errors import BadRequest
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import (
     Attempt,
@@ -164,6 +165,20 @@ def test_search_without_time_left_says_so(suite):
     assert found.proofs[VICTIM].polluter == ""
     assert not found.proofs[VICTIM].searched
     assert "No time was left" in found.remarks[0]
+
+
+def test_search_that_is_refused_says_why_and_keeps_what_was_shown(suite):
+    class Refusing(FakeBench):
+        async def run(self, request, note, elsewhere=None):
+            if request.purpose == "order":
+                raise BadRequest("tests: 't/test_a.py' leads out of the project.")
+            return await super().run(request, note, elsewhere)
+
+    found = searched(Refusing(["t/test_a.py::test_3"]), suite)
+    assert [sample.outcome for sample in found.proofs[VICTIM].again] == [Outcome.FAILED]
+    assert found.remarks[0].endswith(
+        "could not be looked for: tests: 't/test_a.py' leads out of the project."
+    )
 
 
 def test_test_that_ends_otherwise_in_the_same_order_needs_no_search(suite):

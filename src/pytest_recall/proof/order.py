@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_recall import redact
-from pytest_recall.errors import quoted
+from pytest_recall.errors import BadRequest, quoted
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Attempt, Run, RunRequest, Sample
@@ -52,10 +52,12 @@ async def order(
                 f"No time was left to rerun {quoted(line.victims[0])} after the {len(line.tests) - 1} tests before it."
             )
             continue
-        again = await bench.run(
-            _again(run, line, times),
-            f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?",
-        )
+        note = f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?"
+        try:
+            again = await bench.run(_again(run, line, times), note)
+        except BadRequest as error:
+            remarks.append(f"The order in which {quoted(line.victims[0])} ran could not be repeated: {error}")
+            continue
         outcomes = told(again) if again is not None else {}
         for victim in line.victims:
             hunt = _Hunt(bench, run, line, victim)
@@ -67,8 +69,7 @@ async def order(
                 else replace(proof, together=proof.together + samples)
             )
             if samples and hunt.as_there(samples):
-                proof = await hunt.alone_twice(proof)
-                proof, remark = await hunt.polluter(proof, culprits)
+                proof, remark = await hunt.search(proof, culprits)
                 culprits += [proof.polluter] if proof.polluter else []
                 remarks += [remark] if remark else []
             found[victim] = proof
@@ -96,7 +97,15 @@ class _Hunt:
             return False
         return not self._red or not self._prints or bool(self._prints & {s.group for s in samples})
 
-    async def alone_twice(self, proof: Proof) -> Proof:
+    async def search(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
+        """*proof* with all that the hunt adds to it, the polluters that are *known* first; and what it could not."""
+        try:
+            proof = await self._alone_twice(proof)
+            return await self._polluter(proof, known)
+        except BadRequest as error:
+            return proof, f"What {quoted(self._victim)} depends on could not be looked for: {error}"
+
+    async def _alone_twice(self, proof: Proof) -> Proof:
         """*proof* with what shows twice how the test ends alone."""
         lacking = _TWICE - len(proof.alone)
         if lacking <= 0:
@@ -106,7 +115,7 @@ class _Hunt:
         more = told(again).get(place(self._victim, self._run), ()) if again is not None else ()
         return replace(proof, alone=proof.alone + more)
 
-    async def polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
+    async def _polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
         """*proof* with the test that makes this one end as in the suite; or why it has not been found."""
         for suspect in known:
             if self._precedes(suspect) and (culprit := await self._culprit(suspect)):
