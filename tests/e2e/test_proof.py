@@ -3,7 +3,6 @@
 import os
 import shlex
 import subprocess
-import sys
 from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import anyio
 import pytest
 
 from pytest_recall import observing
+from pytest_recall.answers import bundle
 from pytest_recall.app import App, Origin
 from pytest_recall.model import RunRequest
 
@@ -189,12 +189,9 @@ async def test_chance_is_told_from_order_and_the_polluter_is_named_with_a_comman
             "fails 2/2 in the suite, passes 2/2 alone; fails after test_a.py::test_leaves_a_trace, which leaves state behind"
         )
 
-        shown = shlex.split(order.action.partition("Reproduce: ")[2])
-        assert shown == ["pytest", "test_a.py::test_leaves_a_trace", "test_b.py::test_clean_state"]
-        done = subprocess.run(
-            [sys.executable, "-m", *shown, "-q"], cwd=root, capture_output=True, text=True, check=False
-        )
-        assert "1 failed, 1 passed" in done.stdout
+        shown = shlex.split(order.command)
+        assert shown[1:] == ["-m", "pytest", "test_a.py::test_leaves_a_trace", "test_b.py::test_clean_state"]
+        assert "1 failed, 1 passed" in typed(order.command, root)
 
         # It passes alone, as it was told; that makes it neither fixed nor flaky.
         again = await run(app, only="failed")
@@ -202,6 +199,90 @@ async def test_chance_is_told_from_order_and_the_polluter_is_named_with_a_comman
         assert again.run.status == "passed"
         known = await app.test("", "test_b.py::test_clean_state")
         assert known.judgement.verdict == "order_dependent"
+
+
+def typed(command, root, **environ):
+    """What a shell in *root* prints."""
+    done = subprocess.run(
+        command, shell=True, cwd=root, capture_output=True, text=True, check=False, env=os.environ | environ
+    )
+    return done.stdout + done.stderr
+
+
+async def test_command_is_the_runs_own_and_whole_however_long_and_whatever_the_caller_set(
+    make_repository, connect
+):
+    long = "x" * 150
+    root = make_repository(
+        {
+            "state.py": "seen = []\n",  # beside the tests' folder: on the path of `python -m pytest` alone
+            "tests/test_a.py": f"""
+                import os, pytest, state
+                @pytest.mark.parametrize("a", [1], ids=["{long}"])
+                def test_leaves(a):
+                    if os.environ["MODE"] == "strict mode" and os.environ["API_TOKEN"]:
+                        state.seen.append(1)
+            """,
+            "tests/test_b.py": f"""
+                import pytest, state
+                @pytest.mark.parametrize("b", [1], ids=["{long}"])
+                def test_clean(b):
+                    assert state.seen == []
+            """,
+        }
+    )
+    async with connect(root) as agent:
+        env = {"MODE": "strict mode", "API_TOKEN": "hunter2"}
+        answer = await agent.call("run_tests", confirm=2, env=env)
+        [failure] = answer["failures"]
+        assert failure["verdict"] == "order_dependent"
+        assert "Reproduce" not in failure["action"]
+        assert "test_history(view='test', detail='full')" in failure["action"]
+        told = await agent.call("test_history", view="test", test=failure["tests"][0], detail="full")
+    command = told["action"].partition("Reproduce: ")[2]
+    assert "hunter2" not in command
+    async with opened(root) as app:
+        kept = await app.report("", answer["run_id"])
+    assert "strict" in kept.groups[0].judgement.command
+    assert "strict" not in bundle._unset(kept).groups[0].judgement.command, "for others, as in the run itself"
+    assert "1 failed, 1 passed" in typed(command, root, API_TOKEN="hunter2")
+    assert "API_TOKEN" in typed(command, root), "without the secret it says which it needs"
+
+
+async def test_module_that_leaves_state_when_it_is_imported_is_blamed_and_not_its_tests(make_repository):
+    root = make_repository(
+        {
+            "test_a.py": "import os\nos.environ['IMPORTED'] = '1'\ndef test_innocent(): ...\ndef test_too(): ...\n",
+            "test_b.py": """
+                import os
+                def test_clean():
+                    assert "IMPORTED" not in os.environ
+                def test_clean_too():
+                    assert "IMPORTED" not in os.environ
+            """,
+        }
+    )
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+        again = await app.report("", report.run.id)
+    found = judged(report)
+    for test in ("test_b.py::test_clean", "test_b.py::test_clean_too"):
+        assert found[test].verdict == "order_dependent"
+        assert found[test].evidence.endswith("fails after importing test_a.py, which leaves state behind")
+        assert "1 failed, 2 deselected" in typed(found[test].command, root)
+    assert judged(again) == found
+
+
+async def test_rerun_that_is_refused_says_why_and_blames_no_lack_of_time(make_project, environ):
+    make_project({"test_m.py": "def test_m():\n    assert 0\n"}, name="shared")
+    root = make_project({"test_here.py": "def test_here(): ...\n"})
+    (root / "tests").symlink_to(root.parent / "shared")
+    async with opened(root) as app:
+        report = await run(app, confirm=2)
+        found = await app.verify("", ORIGIN, tests=["tests/test_m.py::test_m"], times=2, timeout_s=60)
+    for said in ("".join(report.warnings), "".join(found.remarks)):
+        assert "leads out of the project" in said
+        assert "no time" not in said
 
 
 async def test_suspects_are_verified_each_by_itself_and_in_the_order_in_which_they_failed(make_repository):

@@ -1,12 +1,13 @@
 """An answer costs its reader little, however many tests fail and whatever they print."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pytest_recall import model
 from pytest_recall.answers import run as ran
-from pytest_recall.answers.text import clean, head, middle, tail, unnamed
+from pytest_recall.answers.text import at_a_shell, clean, head, middle, step, tail, unnamed
 from pytest_recall.history import compare, groups, verdict
 from pytest_recall.history.fingerprint import fingerprint
 from pytest_recall.meaning import Explained, Report
@@ -163,6 +164,25 @@ def test_hostile_ids_stay_bounded():
         for test_id in ids
     ]
     assert len(ran.dump(ran.answer(report_of(run_of(tests)))).encode()) <= 1_500
+
+
+def test_command_that_does_not_fit_is_not_cut_but_stands_elsewhere():
+    command = "python -m pytest 'tests/test_a.py::test[" + "x" * 400 + "]'"
+    judged = verdict.Judgement(
+        verdict=verdict.Verdict.ORDER_DEPENDENT, action="Mend that state.", command=command
+    )
+    report = report_of(run_of([failed(1)]))
+    report = replace(report, groups=[replace(one, judgement=judged) for one in report.groups])
+    [concise], [full] = (ran.answer(report, full=full).failures for full in (False, True))
+    assert concise.action == (
+        "Mend that state. The command that shows it is long: test_history(view='test', detail='full')."
+    )
+    assert full.action == f"Mend that state. Reproduce: {command}"
+    assert at_a_shell(concise.action).endswith(" is long: pytest-recall history test --full.")
+    typed = step("Rerun it: confirm=3.", "pytest 'a[confirm=3]'", 300)
+    assert at_a_shell(typed) == (
+        "Rerun it: pytest-recall run --only failed --confirm 3. Reproduce: pytest 'a[confirm=3]'"
+    )
 
 
 def test_a_run_out_of_time_names_its_culprit():

@@ -100,6 +100,8 @@ def test_reading_a_diff_never_fails(text):
         "@@ -1,9 +1,9 @@\n+ assert _is_\n",
         "_",
         "+assert ",
+        "+  except:: ",
+        "+ if a:\n+  assert b\n-assert b\n",
     ],
 )
 def test_hostile_diffs_take_linear_time(unit):
@@ -134,6 +136,23 @@ def reasons(removed="", added="", path="tests/test_a.py") -> tuple[str, ...]:
         ("", "    return None  # for now", "early end added"),
         ("", "    pass", "early end added"),
         ("", "    if False:", "early end added"),
+        (
+            "    assert f() == 3",
+            "    try: assert f() == 3\n    except AssertionError: pass",
+            "early end added",
+        ),
+        ("", "    except (ValueError, AssertionError) as e: ...  # for now", "early end added"),
+        ("", "    except: return", "early end added"),
+        (
+            "    x = f()\n    assert x == 3",
+            "    x = f()\n    if x == 3:\n        y = 1\n        assert x == 3",
+            "assertion made conditional",
+        ),
+        (
+            "    self.assertEqual(f(), 3)",
+            "    if READY:\n        with case():\n            self.assertEqual(f(), 3)\n    g()",
+            "assertion made conditional",
+        ),
     ],
 )
 def test_weaker_test_is_seen(removed, added, reason):
@@ -151,6 +170,28 @@ def test_weaker_test_is_seen(removed, added, reason):
         ("x = 1", "x = 2"),
         ("    return", ""),
         ("", "    return found"),
+        ("    except KeyError: pass", "    except (KeyError, IndexError): pass"),
+        ("    except KeyError:\n        pass", "    except KeyError: pass"),
+        ("", "    except KeyError: raise"),
+        ("", "    except KeyError as e: found = {1: e}"),
+        ("", "def drop():\n    try: unlink(a)\n    except OSError: pass"),
+        ("    assert f() == 3", "    with freeze():\n        assert f() == 3"),
+        ("    assert f(a) == 3", "    for a in range(3):\n        assert f(a) == 3"),
+        (
+            "    assert f() == 3",
+            "    if NEW:\n        assert f() == 3\n    else:\n        assert f() == 4",
+        ),
+        (
+            "def test_a():\n    if NEW:\n        assert f() == 3",
+            "class TestA:\n    def test_a(self):\n        if NEW:\n            assert f() == 3",
+        ),
+        ("    if OLD:\n        assert f() == 3", "    if NEW:\n        assert f() == 3"),
+        ("    for a in b:\n        assert a", "    if b:\n        c()\n    with d:\n        assert a"),
+        ("    assert f() == 3", "    if b:\n        c()\n    assert f() == 3"),
+        (
+            "    assert f(1)\n    assert f(2)",
+            "    check(1)\n    check(2)\ndef check(a):\n    if a:\n        assert f(a)\n    assert a",
+        ),
         ("", "class Fake:\n    pass\ndef help():\n    a = 1\n    return\nx = 2"),
     ],
 )

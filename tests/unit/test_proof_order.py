@@ -6,6 +6,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from pytest_recall.errors import BadRequest
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import (
     Attempt,
@@ -73,7 +74,10 @@ class FakeBench:
     async def run(self, request, note, elsewhere=None):
         self.requests.append(request)
         names = request.tests or ids()
-        bad = all(polluter in names for polluter in self.polluters)
+        bad = all(
+            any(name == polluter or name.startswith(f"{polluter}::") for name in names)
+            for polluter in self.polluters
+        )
         tests = [
             Test(
                 id=test,
@@ -112,26 +116,69 @@ def test_polluter_is_found_by_halving_and_then_seen_twice_alone_with_its_victim(
     bench = FakeBench([polluter])
     proof = searched(bench, suite).proofs[VICTIM]
     assert proof.polluter == polluter
-    assert proof.command == f"pytest {polluter} {VICTIM}"
+    assert proof.command == f"python -m pytest {polluter} {VICTIM}"
     assert len(bench.requests) <= math.log2(100) + 4
-    assert bench.requests[-1].tests == (polluter, VICTIM)
-    assert bench.requests[-1].repeat == 2
+    *_, twice, imported = bench.requests
+    assert (twice.tests, twice.repeat) == ((polluter, VICTIM), 2)
+    assert imported.tests == ("t/test_a.py", VICTIM)
+    assert imported.args == ("--deselect=t/test_a.py::",)
     assert [request.purpose for request in bench.requests] == [
         "again",
         *["order"] * (len(bench.requests) - 1),
     ]
 
 
+def test_module_that_pollutes_when_it_is_imported_is_named_and_none_of_its_tests(suite, monkeypatch):
+    monkeypatch.setattr("pytest_recall.running.command.selection", lambda request, root: list(request.tests))
+    bench = FakeBench(["t/test_a.py"])
+    proof = searched(bench, suite).proofs[VICTIM]
+    assert (proof.polluter, proof.imported) == ("t/test_a.py", True)
+    assert proof.command == f"python -m pytest --deselect=t/test_a.py:: t/test_a.py {VICTIM}"
+
+
+def test_command_sets_what_the_caller_set_and_tells_no_secret(suite, monkeypatch):
+    monkeypatch.setattr("pytest_recall.running.command.selection", lambda request, root: list(request.tests))
+    env = (
+        ("MODE", "it's"),
+        ("API_TOKEN", "hunter2"),
+        ("DB", "pg://me:hunter2@db/x"),
+        ("PATHS", "~/a:$HOME"),
+    )
+    target = replace(suite.target, python="/p/.venv/bin/python")
+    run = replace(suite, request=RunRequest(env=env), target=target)
+    command = searched(FakeBench(["t/test_a.py::test_3"]), run).proofs[VICTIM].command
+    assert command == (
+        """env MODE='it'"'"'s' API_TOKEN="${API_TOKEN:?}" DB="${DB:?}" PATHS='~/a:$HOME' """
+        f".venv/bin/python -m pytest t/test_a.py::test_3 {VICTIM}"
+    )
+
+
 def test_two_tests_that_only_pollute_together_are_not_blamed_one_by_one(suite):
     found = searched(FakeBench(["t/test_a.py::test_3", "t/test_a.py::test_70"]), suite)
     assert found.proofs[VICTIM].polluter == ""
+    assert found.proofs[VICTIM].searched
     assert "No single one of the 100 tests" in found.remarks[0]
 
 
 def test_search_without_time_left_says_so(suite):
     found = searched(FakeBench(["t/test_a.py::test_3"], most=3), suite)
     assert found.proofs[VICTIM].polluter == ""
+    assert not found.proofs[VICTIM].searched
     assert "No time was left" in found.remarks[0]
+
+
+def test_search_that_is_refused_says_why_and_keeps_what_was_shown(suite):
+    class Refusing(FakeBench):
+        async def run(self, request, note, elsewhere=None):
+            if request.purpose == "order":
+                raise BadRequest("tests: 't/test_a.py' leads out of the project.")
+            return await super().run(request, note, elsewhere)
+
+    found = searched(Refusing(["t/test_a.py::test_3"]), suite)
+    assert [sample.outcome for sample in found.proofs[VICTIM].again] == [Outcome.FAILED]
+    assert found.remarks[0].endswith(
+        "could not be looked for: tests: 't/test_a.py' leads out of the project."
+    )
 
 
 def test_test_that_ends_otherwise_in_the_same_order_needs_no_search(suite):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel, TypeAdapter
@@ -76,7 +78,7 @@ def name(run_id: str) -> str:
 
 def _first(report: Report, files: RunFiles) -> Iterator[Member]:
     """What a reader begins with."""
-    answer = ran.answer(report, full=True)
+    answer = ran.answer(_unset(report), full=True)
     shown = answer.model_dump(mode="json")
     texts = [redact(one.group.failure.text)[:_TEXT] if one.group.failure else "" for one in report.groups]
     text = markdown.of_run(_clean(shown), texts[: len(answer.failures)])
@@ -95,6 +97,17 @@ def _first(report: Report, files: RunFiles) -> Iterator[Member]:
         whole=True,
     )
     yield Member(name="environment.json", text=_json(_environment(report)), what="where it ran", whole=True)
+
+
+def _unset(report: Report) -> Report:
+    """*report* without the values that the caller gave to variables: whether one is a secret, nobody knows here."""
+    groups = []
+    for one in report.groups:
+        command = one.judgement.command
+        for name, value in report.run.request.env:
+            command = command.replace(f"{name}={shlex.quote(value)}", f"{name}={MARK}")
+        groups.append(replace(one, judgement=replace(one.judgement, command=command)))
+    return replace(report, groups=tuple(groups))
 
 
 def _last(space: Workspace, report: Report, files: RunFiles) -> Iterator[Member]:

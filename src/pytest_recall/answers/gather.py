@@ -15,7 +15,7 @@ from pytest_recall.answers import history, learnt, told
 from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day
 from pytest_recall.answers.overview import Cause, Moment, Overview, Told
-from pytest_recall.answers.text import at_a_shell, clean, head, middle
+from pytest_recall.answers.text import at_a_shell, clean, head, middle, step
 from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
@@ -278,7 +278,7 @@ def _explained(one: Told, cause: Explained) -> Told:
         update={
             "verdict": judged.verdict.value if judged.verdict else "",
             "evidence": head(judged.evidence, 300),
-            "action": head(at_a_shell(judged.action), 300),
+            "action": at_a_shell(step(judged.action, judged.command, 300)),
             "causes": {cause.group.fingerprint: 1} if cause.group.fingerprint else {},
         }
     )
@@ -297,7 +297,7 @@ def _remembered(one: Told, known: _Known, places: Mapping[str, int]) -> Told:
             "runs": [places[sample.run] for sample in marks],
             "verdict": judgement.verdict.value if judgement.verdict else "",
             "evidence": head(judgement.evidence, 300),
-            "action": head(at_a_shell(judgement.action), 300),
+            "action": at_a_shell(step(judgement.action, judgement.command, 300)),
             "failed": judgement.failures,
             "attempts": judgement.attempts,
             "low": round(judgement.low, 4),

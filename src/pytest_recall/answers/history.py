@@ -18,7 +18,7 @@ from pytest_recall.answers import run as run_answer
 from pytest_recall.answers.brief import day, pipeline, short_revision
 from pytest_recall.answers.page import decode, page
 from pytest_recall.answers.run import Seen
-from pytest_recall.answers.text import first_ids, head, middle, unnamed
+from pytest_recall.answers.text import first_ids, head, middle, step, unnamed
 from pytest_recall.answers.views import (
     CauseLine,
     CompareView,
@@ -205,12 +205,13 @@ async def _test(app: App, project: str, query: Query) -> TestView:
     causes = [sample.group for sample in bad if sample.group]
     passing = [sample.duration_s for sample in samples if sample.outcome is Outcome.PASSED]
     context, costs = await _told(app, project, query, judged)
+    most = 24_000 if query.full else 300  # any command of ours, or a short one
     return TestView(
         view="test",
         id=middle(judged.history.id, 4_200),
         verdict=_verdict(judgement),
         evidence=head(judgement.evidence, 300),
-        action="" if judged.history.gone else head(judgement.action, 300),
+        action="" if judged.history.gone else step(judgement.action, judgement.command, most),
         failed=len(bad),
         attempts=len(samples),
         outcomes=_strip(judged.history),
@@ -472,7 +473,7 @@ def _test_line(judged: Judged, *, brief: bool = False) -> TestLine:
     if not brief or judged.judgement.verdict is not Verdict.NOT_ENOUGH_EVIDENCE:
         line.verdict, line.evidence = _verdict(judged.judgement), head(judged.judgement.evidence, 200)
     if not brief:
-        line.action = head(judged.judgement.action, 300)
+        line.action = step(judged.judgement.action, judged.judgement.command, 300)
     return line
 
 

@@ -14,7 +14,17 @@ from pytest_recall.answers.brief import day, short_revision
 from pytest_recall.answers.covered import Covered, covered
 from pytest_recall.answers.excerpt import excerpt
 from pytest_recall.answers.learnt import Fix
-from pytest_recall.answers.text import clean, first_ids, head, middle, refusal, short_path, tail, unnamed
+from pytest_recall.answers.text import (
+    clean,
+    first_ids,
+    head,
+    middle,
+    refusal,
+    short_path,
+    step,
+    tail,
+    unnamed,
+)
 from pytest_recall.history.similar import Match
 from pytest_recall.jobs import Job
 from pytest_recall.meaning import Explained, Report
@@ -130,6 +140,7 @@ class _Level:
     warnings: int
     stacks: int
     warning: int = 300
+    action: int = 300
     place: int = 70  # of the project and its interpreter
     hunk: int = 0
     intents: int = 0
@@ -157,6 +168,7 @@ _FULL = (
         captured=6_000,
         ids=200,
         warnings=50,
+        action=4_000,
         stacks=8_000,
         hunk=8_000,
         intents=10,
@@ -407,7 +419,7 @@ def _group(explained: Explained, run: Run, level: _Level) -> FailureGroup:
         tests_omitted=max(0, len(group.tests) - level.tests),
         verdict=judgement.verdict.value if judgement.verdict else "",
         evidence=head(judgement.evidence, 240),
-        action=head(judgement.action, 300) if level.frames else "",  # it may be a command
+        action=step(judgement.action, judgement.command, level.action) if level.frames else "",
         seen_before=_seen(explained.seen, group.fingerprint, words=_MATCHED if level.frames else 1),
         fix=learnt.fix(fix, hunk=level.hunk, intents=level.intents, files=level.fixed)
         if fix and level.fixed

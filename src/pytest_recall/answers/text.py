@@ -36,6 +36,19 @@ def head(text: str, most: int) -> str:
     return text if len(text) <= most else text[: max(0, most - 1)] + "…"
 
 
+_SHOWN = " Reproduce: "
+
+
+def step(action: str, command: str, most: int) -> str:
+    """*action*, at most *most* characters, with the *command* that shows the failure: whole, or where it stands whole."""
+    whole = f"{action}{_SHOWN}{command}"
+    if not command:
+        whole = action
+    elif len(clean(whole)) > most:
+        whole = f"{action} The command that shows it is long: test_history(view='test', detail='full')."
+    return head(whole, most)
+
+
 def tail(text: str, most: int) -> str:
     """The last *most* characters of *text*, cleaned."""
     text = clean(text[-most * 4 :]).strip()
@@ -75,11 +88,13 @@ def unnamed(message: str, exception: str) -> str:
 _AT_A_SHELL = (
     (re.compile(r"confirm=(\d+)"), r"pytest-recall run --only failed --confirm \1"),
     (re.compile(r"test_history\(view='flaky', verify=(\d+)\)"), r"pytest-recall flaky --verify \1"),
+    (re.compile(r"test_history\(view='test', detail='full'\)"), "pytest-recall history test --full"),
 )
 
 
 def at_a_shell(action: str) -> str:
-    """What an agent is told to call, as the command that a person types."""
+    """What an agent is told to call, as the command that a person types; one that is there already stays as it is."""
+    action, there, typed = action.partition(_SHOWN)
     for call, command in _AT_A_SHELL:
         action = call.sub(command, action)
-    return action
+    return action + there + typed

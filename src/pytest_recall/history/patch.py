@@ -135,7 +135,10 @@ _EXACT = re.compile(
 _EMPTY = re.compile(r"\s*assert\s+(?:True|1|not False)\b|\bor\s+True\b")
 _AWAY = re.compile(
     r"^\s+(?:return(?:\s+None)?|pass)\s*(?:#|$)|^\s*(?:el)?if\s+(?:0|False|None|not\s+(?:1|True))\s*:"
+    r"|^\s+except\b[^#]*:\s*(?:return(?:\s+None)?|pass|\.\.\.)\s*(?:#|$)"
 )
+_IF = re.compile(r"\s*if\b")
+_ELSE = re.compile(r"\s*(?:else|elif)\b")
 _DESELECT = re.compile(
     r"--deselect|--ignore|-k\s*['\"]?not\b|norecursedirs|collect_ignore|\bxfail_strict\s*=\s*[fF]alse"
 )
@@ -203,20 +206,23 @@ def _reasons(one: FileDiff, come: frozenset[str]) -> Iterator[str]:
         yield "skip or xfail added"
 
 
-def _old_blocks(added: Sequence[str]) -> Iterator[str]:
-    """The *added* lines that are in no function or class that was added with them."""
+def _old_blocks(added: Sequence[str]) -> Iterator[int]:
+    """Which of the *added* lines are in no function or class that was added with them."""
     depth = -1
-    for line in added:
-        indent = len(line) - len(line.lstrip())
-        if line.strip() and (depth < 0 or indent <= depth):
-            depth = indent if _BLOCK.match(line) else -1
+    for number, line in enumerate(added):
+        if line.strip() and (depth < 0 or _indent(line) <= depth):
+            depth = _indent(line) if _BLOCK.match(line) else -1
         if depth < 0:
-            yield line
+            yield number
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _asserts(one: FileDiff, moved: Counter[str], *, whole: bool) -> Iterator[str]:
     """What is asserted no more, *moved* being what the diff adds to other files; with *whole*, or no longer reached."""
-    if whole and _more(_AWAY, replace(one, added=list(_old_blocks(one.added)))):
+    if whole and _more(_AWAY, replace(one, added=[one.added[n] for n in _old_blocks(one.added)])):
         yield "early end added"
     left = Counter(line.strip() for line in one.removed) - moved
     one = replace(one, removed=[line for line in one.removed if left[line.strip()] > 0])
@@ -227,6 +233,36 @@ def _asserts(one: FileDiff, moved: Counter[str], *, whole: bool) -> Iterator[str
         yield "assertion weakened"
     elif any(_EMPTY.search(line) for line in added):
         yield "assertion emptied"
+    elif _made_conditional(one, removed):
+        yield "assertion made conditional"
+
+
+def _made_conditional(one: FileDiff, removed: Sequence[str]) -> bool:
+    """Whether one of the *removed* assertions stands, further in, under an added `if` that has no other branch."""
+    stood: dict[str, int] = {}
+    for line in removed:
+        stood[line.strip()] = max(_indent(line), stood.get(line.strip(), 0))
+    known = {line.strip() for line in one.removed}
+    branches = [
+        n for n in _old_blocks(one.added) if _IF.match(one.added[n]) and one.added[n].strip() not in known
+    ]
+    return any(
+        any(_indent(line) > stood.get(line.strip(), len(line)) for line in _branch(one, number))
+        for number in branches
+    )
+
+
+def _branch(one: FileDiff, number: int) -> Sequence[str]:
+    """The added lines under the `if` of that *number*; none where another branch follows them."""
+    depth, end = _indent(one.added[number]), number + 1
+    while end < len(one.lines) and one.lines[end] == one.lines[end - 1] + 1:
+        line = one.added[end]
+        if line.strip() and _indent(line) <= depth:
+            if _indent(line) == depth and _ELSE.match(line):
+                return ()
+            break
+        end += 1
+    return one.added[number + 1 : end]
 
 
 def _more(pattern: re.Pattern[str], one: FileDiff) -> bool:

@@ -21,7 +21,9 @@ class Proof:
     ] = ()  # `group` fingerprints of all its failures there; a sample has the first one's
     whole: bool = False  # it lies before all of the branch's changes, and not only before what is uncommitted
     failed: tuple[str, ...] = ()  # digests of other revisions at which it failed so, on the way to that
+    searched: bool = False  # for what it depends on, to the end, and no single test or module does it
     polluter: str = ""  # the test after which it ends as in the suite, and not as alone
+    imported: bool = False  # that is a module, of which no test has to run
     command: str = ""  # shows that, in a shell
 
 

@@ -25,6 +25,10 @@ _LOOP = 4  # runs in a row with one fingerprint
 _SIGNS = 2  # weak signs that make a suspicion
 _SURE = 0.9  # probability that a failure is no flake
 _UNLIKE = " What the base shows is no proof: the environment differs, or files that git does not track."
+_TOGETHER = (
+    "No single test before it does that: several together, or a module that is only imported."
+    " Bisect by hand: run_tests(tests=[half of the files before its own, …, its own])."
+)
 _UNLIKELY, _LEAST = 0.02, 3  # a streak of a flaky test that is rarer, and longer, is something else
 _UNTOUCHED = 0.005  # that it has to be rarer than where nothing that the test imports was changed
 
@@ -89,6 +93,7 @@ class Found:
     verdict: Verdict
     evidence: str
     action: str = ""
+    command: str = ""
 
 
 # --- rules for a failure; the first that holds gives the verdict -----------------------------
@@ -107,13 +112,17 @@ def _order(case: Case) -> Found | None:
         return Found(
             verdict=Verdict.ORDER_DEPENDENT,
             evidence=counted,
-            action="Find the test before it that leaves state behind: test_history(view='flaky', verify=2).",
+            action=_TOGETHER
+            if proof.searched
+            else "Find the test before it that leaves state behind: test_history(view='flaky', verify=2).",
         )
+    importing = "importing " if proof.imported else ""
     role = "leaves state behind" if suite[0].outcome.bad else "leaves state that it needs"
     return Found(
         verdict=Verdict.ORDER_DEPENDENT,
-        evidence=f"{counted}; {ends[0]} after {proof.polluter}, which {role}",
-        action=f"Mend that state. Reproduce: {proof.command}",
+        evidence=f"{counted}; {ends[0]} after {importing}{proof.polluter}, which {role}",
+        action="Mend that state.",
+        command=proof.command,
     )
 
 

@@ -63,6 +63,7 @@ class Judgement:
     verdict: Verdict | None
     evidence: str = ""  # one short sentence with numbers
     action: str = ""  # the next step
+    command: str = ""  # shows it, in a shell
     failures: int = 0  # x of n attempts, in cells with at least one pass
     attempts: int = 0
     low: float = 0.0  # Wilson, 95 %
@@ -112,6 +113,7 @@ def judge(
         verdict=found.verdict if found else None,
         evidence=found.evidence if found else "",
         action=found.action if found else "",
+        command=found.command if found else "",
         failures=x,
         attempts=n,
         low=low,

@@ -227,7 +227,7 @@ def _unproven(commit: str, tests: Sequence[str], why: str) -> AtBase:
     at = f" {commit[:10]}" if commit else ""
     return AtBase(
         found=dict.fromkeys(tests, There.UNPROVEN),
-        remarks=(f"Whether it fails at the base{at} too could not be proven: {why}.",),
+        remarks=(f"Whether it fails at the base{at} too could not be proven: {why.rstrip('.')}.",),
     )
 
 

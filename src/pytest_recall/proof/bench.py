@@ -70,7 +70,11 @@ class Bench:
         return launches * (tests_s + _LAUNCH_S) < self.left()
 
     async def run(self, request: RunRequest, note: str, elsewhere: Elsewhere | None = None) -> Run | None:
-        """The run of *request*; None where there is no time left for it, or its tests are not there."""
+        """The run of *request*; None where there is no time left for it.
+
+        Raises:
+            BadRequest: what it asks for is not there (any more), or may not be run.
+        """
         left = self.left()
         if left < _LEAST_S:
             return None
@@ -79,19 +83,16 @@ class Bench:
             if self._on_progress is not None:
                 self._on_progress(replace(progress, message=note))
 
-        try:
-            return await self.space.run(
-                replace(request, timeout_s=min(left, request.timeout_s), intent=""),
-                self._asker,
-                run_id=await run_sync(self.space.store.journal.new_id),
-                note=note,
-                elsewhere=elsewhere,
-                confirms=self._confirms,
-                on_progress=tell,
-                stop=self._stop,
-            )
-        except BadRequest:  # a file that has gone meanwhile
-            return None
+        return await self.space.run(
+            replace(request, timeout_s=min(left, request.timeout_s), intent=""),
+            self._asker,
+            run_id=await run_sync(self.space.store.journal.new_id),
+            note=note,
+            elsewhere=elsewhere,
+            confirms=self._confirms,
+            on_progress=tell,
+            stop=self._stop,
+        )
 
     async def discover(
         self, run: Run, paths: Sequence[str], *, target: Target, environ: Mapping[str, str]

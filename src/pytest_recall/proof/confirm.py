@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from anyio.to_thread import run_sync
 
-from pytest_recall.errors import listed
+from pytest_recall.errors import BadRequest, listed
 from pytest_recall.history import groups, written
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
@@ -44,7 +44,10 @@ async def _confirm(bench: Bench, run: Run, times: int) -> Proven:
     alone = len(tests) < len(run.tests)
     note = f"Reruns what failed in run {run.id}: is it real?"
     request = named(run, tests, repeat=times, purpose="alone") if alone else repeated(run, times)
-    again = await bench.run(request, note)
+    try:
+        again = await bench.run(request, note)
+    except BadRequest as error:
+        return Proven(remarks=(f"confirm: what failed could not be rerun: {error}",))
     if again is None:
         return Proven(remarks=("confirm: no time was left to rerun what failed.",))
     outcomes = told(again)

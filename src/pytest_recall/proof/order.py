@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_recall.errors import quoted
+from pytest_recall import redact
+from pytest_recall.errors import BadRequest, quoted
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.model import Attempt, Run, RunRequest, Sample
@@ -17,6 +18,7 @@ from pytest_recall.running import command, options
 
 _TWICE = 2  # a proof is seen so often
 _MOST_MORE = 4  # runs beside those that halve
+_MOST_COMMAND = 20_000  # characters of one that shows what was found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +52,12 @@ async def order(
                 f"No time was left to rerun {quoted(line.victims[0])} after the {len(line.tests) - 1} tests before it."
             )
             continue
-        again = await bench.run(
-            _again(run, line, times),
-            f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?",
-        )
+        note = f"Repeats the order of run {run.id}: does {quoted(line.victims[0])} end as it did there?"
+        try:
+            again = await bench.run(_again(run, line, times), note)
+        except BadRequest as error:
+            remarks.append(f"The order in which {quoted(line.victims[0])} ran could not be repeated: {error}")
+            continue
         outcomes = told(again) if again is not None else {}
         for victim in line.victims:
             hunt = _Hunt(bench, run, line, victim)
@@ -65,8 +69,7 @@ async def order(
                 else replace(proof, together=proof.together + samples)
             )
             if samples and hunt.as_there(samples):
-                proof = await hunt.alone_twice(proof)
-                proof, remark = await hunt.polluter(proof, culprits)
+                proof, remark = await hunt.search(proof, culprits)
                 culprits += [proof.polluter] if proof.polluter else []
                 remarks += [remark] if remark else []
             found[victim] = proof
@@ -94,7 +97,15 @@ class _Hunt:
             return False
         return not self._red or not self._prints or bool(self._prints & {s.group for s in samples})
 
-    async def alone_twice(self, proof: Proof) -> Proof:
+    async def search(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
+        """*proof* with all that the hunt adds to it, the polluters that are *known* first; and what it could not."""
+        try:
+            proof = await self._alone_twice(proof)
+            return await self._polluter(proof, known)
+        except BadRequest as error:
+            return proof, f"What {quoted(self._victim)} depends on could not be looked for: {error}"
+
+    async def _alone_twice(self, proof: Proof) -> Proof:
         """*proof* with what shows twice how the test ends alone."""
         lacking = _TWICE - len(proof.alone)
         if lacking <= 0:
@@ -104,24 +115,42 @@ class _Hunt:
         more = told(again).get(place(self._victim, self._run), ()) if again is not None else ()
         return replace(proof, alone=proof.alone + more)
 
-    async def polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
+    async def _polluter(self, proof: Proof, known: Sequence[str]) -> tuple[Proof, str]:
         """*proof* with the test that makes this one end as in the suite; or why it has not been found."""
         for suspect in known:
-            if suspect in self._before and await self._ends_so([suspect], times=_TWICE):
-                return self._found(proof, suspect), ""
+            if self._precedes(suspect) and (culprit := await self._culprit(suspect)):
+                return self._found(proof, culprit), ""
         for suspect in await self._halved():
-            if await self._ends_so([suspect], times=_TWICE):
-                return self._found(proof, suspect), ""
+            if culprit := await self._culprit(suspect):
+                return self._found(proof, culprit), ""
         what, number = quoted(self._victim), len(self._before)
         if self._runs <= 0 or not self._bench.fits(self._time(())):
             return proof, f"No time was left to find which of the {number} tests before {what} matters to it."
         return (
-            proof,
+            replace(proof, searched=True),
             f"No single one of the {number} tests before {what} makes it end so: several, or a module that is only imported.",
         )
 
+    def _precedes(self, known: str) -> bool:
+        """Whether *known*, a test or a module, came before the test."""
+        return known in self._before or any(test.startswith(f"{known}::") for test in self._before)
+
+    async def _culprit(self, suspect: str) -> str:
+        """*suspect*, where the test ends so after it, too; its module, where importing that is enough; or ""."""
+        if not await self._ends_so([suspect], times=_TWICE):
+            return ""
+        module = suspect.partition("::")[0]
+        if module in {suspect, self._victim.partition("::")[0]}:
+            return suspect
+        return module if await self._ends_so([module]) else suspect
+
     def _found(self, proof: Proof, polluter: str) -> Proof:
-        return replace(proof, polluter=polluter, command=self._command(polluter))
+        imported = polluter not in self._before
+        return replace(proof, polluter=polluter, imported=imported, command=self._command(polluter))
+
+    def _args(self, before: Sequence[str]) -> tuple[str, ...]:
+        """The line's arguments, and what keeps modules among *before* from more than being imported."""
+        return (*self._line.args, *(f"--deselect={one}::" for one in before if one not in self._before))
 
     async def _halved(self) -> Sequence[str]:
         """The one test that is left after halving, or none where that could not be done."""
@@ -136,12 +165,12 @@ class _Hunt:
         return suspects
 
     async def _ends_so(self, before: Sequence[str], times: int = 1) -> bool | None:
-        """Whether the test ends as in the suite after just these; None where it could not be run."""
+        """Whether the test ends as in the suite after just these, tests or modules; None where it could not be run."""
         self._runs -= 1
         if self._runs < 0 or not self._bench.fits(self._time(before), times):
             return None
         tests = (*before, self._victim)
-        request = named(self._run, tests, args=self._line.args, parallel=0, purpose="order")
+        request = named(self._run, tests, args=self._args(before), parallel=0, purpose="order")
         note = (
             f"Looks for what {quoted(self._victim)} depends on: after {len(before)} of the tests before it."
         )
@@ -153,13 +182,29 @@ class _Hunt:
         return sum(self._seconds.get(test, 0.0) for test in (*before, self._victim))
 
     def _command(self, polluter: str) -> str:
+        """What a person types in the project's folder to see it; "" where nobody would."""
         paths = tuple(place(test, self._run) for test in (polluter, self._victim))
-        root = Path(self._run.target.root)
-        words = command.selection(RunRequest(tests=paths), root)
-        spelled = [
-            word for arg in self._line.args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])
-        ]
-        return shlex.join(["pytest", *spelled, *words])
+        words = command.selection(RunRequest(tests=paths), Path(self._run.target.root))
+        args = self._args([polluter])
+        spelled = [word for arg in args for word in (["-p", arg[2:]] if arg.startswith("-p") else [arg])]
+        typed = f"{_pytest(self._run)} {shlex.join([*spelled, *words])}"
+        return typed if len(typed) <= _MOST_COMMAND else ""
+
+
+def _pytest(run: Run) -> str:
+    """How a shell in the project's folder starts the pytest of *run*, its folder on `sys.path`: with what the caller set."""
+    python = Path(run.target.python)
+    if python.is_relative_to(run.target.root):
+        python = python.relative_to(run.target.root)
+    started = shlex.join([str(python), "-m", "pytest"])
+    added = " ".join(_variable(name, value) for name, value in run.request.env)
+    return f"env {added} {started}" if added else started
+
+
+def _variable(name: str, value: str) -> str:
+    """`NAME=value`; where that is a secret, the shell's own, which it refuses to go without."""
+    plain = redact.field(name, value) == value
+    return f"{name}={shlex.quote(value)}" if plain else f'{name}="${{{name}:?}}"'
 
 
 def _lines(run: Run, victims: Sequence[str], *, whole: bool) -> list[_Line]:

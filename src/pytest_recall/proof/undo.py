@@ -51,7 +51,8 @@ async def undo(bench: Bench, transition: Transition, times: int) -> Tried:
         return await _undo(bench, transition, times)
     except (Refused, RecallError) as error:
         return Tried(
-            transition=transition, remark=f"{quoted(transition.test)}: nothing could be proven: {error}."
+            transition=transition,
+            remark=f"{quoted(transition.test)}: nothing could be proven: {str(error).rstrip('.')}.",
         )
 
 

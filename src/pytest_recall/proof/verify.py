@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from anyio.to_thread import run_sync
 
-from pytest_recall.errors import quoted
+from pytest_recall.errors import BadRequest, quoted
 from pytest_recall.history.past import both
 from pytest_recall.history.proof import Proof
 from pytest_recall.history.trend import ALONE
@@ -28,7 +28,11 @@ async def verify(bench: Bench, histories: Sequence[TestHistory], times: int) -> 
     proofs: dict[str, Proof] = {}
     remarks: list[str] = []
     for history in histories:
-        found = await _Suspect(bench, history).verify(times)
+        suspect = _Suspect(bench, history)
+        try:
+            found = await suspect.verify(times)
+        except BadRequest as error:
+            found = suspect.open(str(error))
         proofs |= found.proofs
         remarks += found.remarks
     return Proven(proofs=proofs, remarks=tuple(remarks))
@@ -44,12 +48,12 @@ class _Suspect:
         samples = [s for s in reversed(self._history.samples) if ALONE not in s.environment]
         last = await self._among(samples)
         if last is None:
-            return self._open("no run of it is kept any more")
+            return self.open("no run of it is kept any more")
         request = named(last, [self._id], parallel=0, repeat=times, purpose="alone")
         again = await self._bench.run(request, f"Reruns {quoted(self._id)} alone: is it flaky?")
         alone = told(again).get(place(self._id, last), ()) if again is not None else ()
         if not alone:
-            return self._open("it did not run in the time left, or is there no more")
+            return self.open("it did not run in the time left, or is there no more")
         proof = Proof(alone=alone)
         if both(alone):
             return Proven(proofs={self._id: proof})
@@ -70,7 +74,7 @@ class _Suspect:
         known = collected(await self._bench.discover(run, there, target=target, environ=space.environ))
         tests = tuple(test for test in run.tests if place(test.id, run) in known)
         if not any(test.id == self._id for test in tests):
-            return self._open("it is there no more")
+            return self.open("it is there no more")
         known_yet = replace(run, tests=Tests.of(tests))
         return await order(self._bench, known_yet, {self._id: proof}, times=2, whole=False)
 
@@ -85,5 +89,6 @@ class _Suspect:
                     return run
         return found
 
-    def _open(self, why: str) -> Proven:
-        return Proven(remarks=(f"{quoted(self._id)} could not be verified: {why}.",))
+    def open(self, why: str) -> Proven:
+        """Nothing proven, and *why*."""
+        return Proven(remarks=(f"{quoted(self._id)} could not be verified: {why.rstrip('.')}.",))
