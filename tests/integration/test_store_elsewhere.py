@@ -31,7 +31,8 @@ from pytest_recall.model import Test as Ran
 from pytest_recall.store import client
 from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
-from pytest_recall.store.journal import Journal, new_id
+from pytest_recall.store.ids import new_id
+from pytest_recall.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
 CLOCK = iter(range(1_700_000_000, 1_800_000_000))
