@@ -136,6 +136,14 @@ async def test_no_run_is_let_go_of_before_the_index_that_is_in_use_has_it(tmp_pa
         assert [failure.exception for failure in await store.failures()] == ["AlphaError"]
 
 
+async def test_prune_counts_what_the_step_behind_its_opening_took(tmp_path):
+    async with opened(tmp_path) as store:
+        await kept(store, *(a_run() for _ in range(3)))
+    async with opened(tmp_path) as store:
+        store.prune_later(count=1, **LIMITS).result(60)
+        assert await store.prune(count=1, **LIMITS) == 2
+
+
 async def test_what_another_index_took_in_is_in_every_answer_and_soon_in_this_index(
     tmp_path, server, project, monkeypatch
 ):

@@ -407,5 +407,10 @@ def test_run_of_a_later_version_waits_for_it(tmp_path):
             assert store.journal.pending() == [later]
             assert (await store.status()).counts["runs"] == 1
             assert set(await store.tests()) == {"t.py::test_2"}
+            (told,) = store.troubles
+            assert told.startswith("1 run(s) were written by a later version of pytest-recall")
+            assert later.stem in told
+            assert list(store.journal.later()) == [later.name]
+            assert (await store.verify())["files"] == 2  # nothing is wrong with it
 
     asyncio.run(story())

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pytest_recall import reconciling
 from pytest_recall.answers.text import head
 from pytest_recall.app import App
-from pytest_recall.errors import BadRequest, quoted
+from pytest_recall.errors import BadRequest, listed, quoted
 from pytest_recall.exports import placing
 from pytest_recall.model import RunRequest
 from pytest_recall.store import archive
@@ -47,9 +47,7 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
     done, refused, missing = "", list[str](), list[str]()
     match act:
         case "verify":
-            counts = await store.verify()
-            files = counts.pop("files", 0)
-            done = f"{files} runs of the journal and {sum(counts.values())} records of the index were looked at, and are sound"
+            done = await _verified(store)
         case "rebuild":
             done = f"the index was made anew from {await store.rebuild()} runs"
         case "reindex":
@@ -87,6 +85,14 @@ async def look_after(app: App, project: str, act: str, file: str = "") -> StoreA
         error=head(status.error, 500),
         warnings=[head(damage, 300) for damage in (*missing, *store.damages)],
     )
+
+
+async def _verified(store: Store) -> str:
+    counts = await store.verify()
+    files = counts.pop("files", 0)
+    later = await run_sync(lambda: list(store.journal.later()))
+    waiting = f"; for a later version of pytest-recall wait {listed(later)}" if later else ""
+    return f"{files} runs of the journal and {sum(counts.values())} records of the index were looked at, and are sound{waiting}"
 
 
 def _moved(store: Store, act: str, file: str) -> tuple[str, list[str]]:

@@ -28,7 +28,7 @@ from pytest_recall.model import (
     TestHistory,
     Transition,
 )
-from pytest_recall.store import codec, damage, lacking, lore, records, shape
+from pytest_recall.store import codec, damage, lacking, lore, older, records, shape
 from pytest_recall.store.backend import EMBEDDED, Backend
 from pytest_recall.store.feeding import REBUILD_S, TAKE_S, Feeding
 from pytest_recall.store.folding import Folding
@@ -42,7 +42,6 @@ _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
-_EVERY = 1_000_000  # runs: as many as an archive of all holds
 _SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
 
 
@@ -61,6 +60,7 @@ class Store:
         self._line: Line | None = None
         self._feed = Feeding(journal, self._well)
         self._kept = False
+        self._pruning: list[Future[int]] = []  # every step so far
         self._error = ""
         self._slow = False  # the last question was not answered in time
         self._folding = Folding(self._recent)
@@ -132,19 +132,18 @@ class Store:
     async def prune(self, *, count: int, age_s: float, size_bytes: int) -> int:
         """Forget old journal files, once the index has what it keeps of them; returns how many.
 
-        Raises `StoreUnavailable` where it cannot be written: then they stay.
+        Those that a step behind the opening took count, too: nobody else tells of them. Raises `StoreUnavailable` where
+        the index cannot be written: then they stay.
         """
-        removed = 0
+        await self.feed()
         while step := self.prune_later(count=count, age_s=age_s, size_bytes=size_bytes, later=False):
             try:
-                gone = await asyncio.wrap_future(step)
+                if not await asyncio.wrap_future(step):
+                    break
             except Damaged:
                 await self.rebuild()
-                continue
-            removed += gone
-            if not gone:
-                break
-        return removed
+        steps = await asyncio.gather(*map(asyncio.wrap_future, self._pruning), return_exceptions=True)
+        return sum(gone for gone in steps if isinstance(gone, int))
 
     def prune_later(
         self, *, count: int, age_s: float, size_bytes: int, later: bool = True
@@ -153,7 +152,9 @@ class Store:
         limits = {"count": count, "age_s": age_s, "size_bytes": size_bytes}
         leaving = self.journal.leaving(count=count, age_s=age_s, size_bytes=size_bytes, now=time.time())
         if leaving and self._line is not None:
-            return self._line.call("prune", limit_s=REBUILD_S, later=later, **limits)
+            step: Future[int] = self._line.call("prune", limit_s=REBUILD_S, later=later, **limits)
+            self._pruning.append(step)
+            return step
         self.journal.forget((), time.time())
         return None
 
@@ -235,7 +236,7 @@ class Store:
             if (run := await asyncio.to_thread(self.journal.run, run_id)) is not None:
                 return run
         except UnreadableRun as error:
-            self._recent.torn[run_id] = str(error)
+            self._recent.torn[run_id] = error
         patience = _PATIENT_S if patient else 0.0
         answer = await self._ask("run", only_index=True, patience_s=patience, run_id=run_id)
         return None if answer is None else await asyncio.to_thread(codec.received, answer)
@@ -245,26 +246,9 @@ class Store:
         return await asyncio.to_thread(self.journal.seconds, run_id)
 
     def forgotten(self) -> Iterator[tuple[RunRow, codec.Packed | None]]:
-        """The runs that only the index has, each as it keeps it; None where it cannot give it. Blocks.
-
-        Raises `StoreUnavailable`.
-        """
-        if not self.backend.shared and self._journal_has_all(self.journal.settled()):
-            return
-        line = self._required()
-        everything: dict[str, Any] = {
-            "before": "",
-            "since": 0.0,
-            "space": "",
-            "status": "",
-            "scope": "",
-            "asked": False,
-        }
-        rows = line.call("runs", limit_s=REBUILD_S, limit=_EVERY, **everything).result()["rows"]
-        for row in (shape.load(RunRow, each) for each in rows):
-            if self.journal.find(row.id) is None:
-                found = line.call("run", limit_s=TAKE_S, run_id=row.id).result()
-                yield row, codec.repacked(found) if found else None
+        """The runs that only the index has (see `older`). Blocks. Raises `StoreUnavailable`."""
+        if self.backend.shared or not self._journal_has_all(self.journal.settled()):
+            yield from older.forgotten(self._required(), self.journal)
 
     def files(self, run_id: str) -> RunFiles | None:
         """What is kept beside the run; None when the journal does not have it."""

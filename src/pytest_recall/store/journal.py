@@ -282,6 +282,16 @@ class Journal:
                 yield f"rosters/{path.name}"
         yield from (f"broken/{name}" for name in self.aside())
 
+    def later(self) -> Iterator[str]:
+        """The files of the inbox that wait for a later version of ours: nothing is wrong with them."""
+        for path in self.pending():
+            try:
+                self.record(path)
+            except codec.FromLater:
+                yield path.name
+            except UnreadableRun:
+                continue
+
     def aside(self) -> list[str]:
         """The files of runs that were set aside."""
         with suppress(StoreUnavailable):

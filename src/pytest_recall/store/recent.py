@@ -84,9 +84,8 @@ class Recent:
         self._rows: dict[str, RunRow] = {}
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._held = 0
-        self.torn: dict[
-            str, str
-        ] = {}  # runs of the journal that could not be read when they were last asked for, and why
+        # Runs of the journal that could not be read when they were last asked for, and why.
+        self.torn: dict[str, UnreadableRun] = {}
 
     def rows(self, fits: Callable[[RunRow], bool], most: int) -> list[RunRow]:
         """The newest runs that fit, in one line each, at most *most*."""
@@ -159,7 +158,7 @@ class Recent:
             yield
         except UnreadableRun as error:
             if self._journal.find(path.stem) is not None:
-                self.torn[path.stem] = str(error)
+                self.torn[path.stem] = error
         else:
             self.torn.pop(path.stem, None)
 
