@@ -18,7 +18,7 @@ import pytest_recall
 from pytest_recall import app
 from pytest_recall.errors import StoreUnavailable
 from pytest_recall.store import line
-from pytest_recall.store.backend import Embedded
+from pytest_recall.store.backend import Embedded, Http
 from pytest_recall.store.client import Store
 from pytest_recall.store.ids import new_id
 from pytest_recall.store.journal import Journal
@@ -134,6 +134,15 @@ async def test_server_that_accepts_and_never_answers_does_not_hold_who_hands_on(
         async with app.App(flags={}, environ=environ, default=tmp_path) as here:
             assert "1 run(s) are kept on this machine and not on the server yet" in await here.hand_on("")
         assert time.monotonic() - began < 20
+
+
+async def test_start_of_the_worker_is_no_part_of_what_a_shared_index_may_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(line, "_BOOT", "import time; time.sleep(1); " + line._BOOT)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    async with Store(Journal(tmp_path), Http(url=f"http://127.0.0.1:{port}"), deadline_s=1.0) as store:
+        await store.tests()
+        assert "The Chroma server did not answer as it should" in store.troubles[0]
 
 
 async def test_clock_that_goes_back_mixes_up_no_runs(tmp_path, suite):

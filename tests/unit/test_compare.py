@@ -130,12 +130,16 @@ def rows(*changes) -> list:
 
 
 def chosen(now, *changes) -> str | None:
-    found = comparable(a_run(id="r5", started_at=50.0, **now), rows(*changes))
+    found = comparable(a_run(id="s", started_at=50.0, **now), rows(*changes))
     return found and found.id
 
 
 def test_last_earlier_run_is_compared_with():
-    assert chosen({}, {}, {}, {"id": "r9"}) == "r1"
+    assert chosen({}, {}, {}, {"id": "t"}) == "r1"
+
+
+def test_run_whose_clock_was_ahead_is_an_earlier_one_all_the_same():
+    assert chosen({}, {}, {}, {"started_at": 90.0}) == "r2"
 
 
 def test_run_is_never_compared_with_itself():

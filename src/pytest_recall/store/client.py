@@ -42,7 +42,7 @@ _Lore = TypeVar("_Lore", Transition, Note, Evidence, Fate)
 _HASTE_S = 0.2  # patience where the journal can answer as well, or the worker was too slow just now
 _FEW = 16  # runs that the journal tells of as well as the index
 _PATIENT_S = 15.0  # for a question about the index itself, or one that only it can answer
-_SLACK_S = 30.0  # what a read may take longer than its caller waits, before the worker is ended
+_SLACK_S = 30.0  # what a read may take longer than its caller waits
 
 
 class Store:
@@ -412,6 +412,7 @@ class Store:
     ) -> Any:
         patience = min(self._deadline_s, _HASTE_S if self._slow or enough else self._deadline_s)
         patience = patience_s or patience
+        await line.warm(_PATIENT_S)
         question = line.call(do, limit_s=patience + _SLACK_S, **arguments)
         question.add_done_callback(self._answered)
         try:

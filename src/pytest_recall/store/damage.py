@@ -27,7 +27,7 @@ def told(journal: Journal, torn: Mapping[str, UnreadableRun], unread: int) -> It
     if ahead := journal.ahead():
         yield (
             f"{len(ahead)} run(s) are left out until their time has come: {listed(ahead, 2)} lie more than a day ahead of "
-            f"this machine's clock. If that is right, remove them from {journal.folder.name}/."
+            f"this machine's clock. If the clock is right, remove them from {journal.folder.name}/."
         )
     if later:
         yield (

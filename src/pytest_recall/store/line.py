@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -61,6 +62,7 @@ class Line:
         self._waking = False  # it is starting, and has opened nothing yet
         self._closed = self._hasty = False
         self._pressing = threading.Event()  # somebody waits for something, or we are closed
+        self._shared = backend.shared
         self._calm_s = 0.0 if backend.shared else _CALM_S
 
     def call(self, do: str, *, limit_s: float, later: bool = False, **arguments: Any) -> Future[Any]:
@@ -92,6 +94,13 @@ class Line:
     def ready(self) -> bool:
         """Whether there is a worker that has opened the index."""
         return self._process is not None and not self._waking
+
+    async def warm(self, limit_s: float) -> None:
+        """Wait for the worker of a shared index: its start is no part of what a question may take, which only that can answer."""
+        if self.ready or not self._shared:
+            return
+        with suppress(TimeoutError, StoreUnavailable):
+            await asyncio.wait_for(asyncio.wrap_future(self.call("ready", limit_s=limit_s)), limit_s)
 
     def close(self, *, hasty: bool = False) -> None:
         """End the worker: at once when it is idle (*hasty*: or still starting), else soon. Blocks for that long."""

@@ -107,6 +107,7 @@ class Worker:
         else:
             self._place = Shared(backend, folder, self._journal.writer)
         self._calls: dict[str, Callable[..., Any]] = {
+            "ready": dict,
             "take": self.take,
             "teach": self.teach,
             "learnt": self.learnt,
