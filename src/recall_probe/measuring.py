@@ -126,8 +126,11 @@ def _installed():
     try:
         if importlib.util.find_spec("recall_probe") is None:
             return False
-        from importlib.metadata import distribution
+        try:
+            from importlib.metadata import distribution
+        except ImportError:  # Python 3.7, where pytest itself needs the other
+            from importlib_metadata import distribution
 
         return bool(distribution("pytest-recall-plugin"))
-    except Exception:  # Python 3.7, no such distribution, or a package of our name that is none of ours
+    except Exception:  # no such distribution, or a package of our name that is none of ours
         return False

@@ -228,6 +228,28 @@ def test_what_the_tests_of_a_test_tell_is_not_that_test_s(plain):
     assert [fact["f"] for fact in of(plain.facts(), "ctx")] == [[["who", "outer"]]]
 
 
+@pytest.mark.parametrize("launched", [False, True])
+def test_a_process_that_a_test_starts_finds_its_test(plain, probe, launched):
+    """On Python 3.7, too, which has no `importlib.metadata` to say whether we are installed."""
+    plain.write(
+        {
+            "test_x.py": """
+                import subprocess, sys
+                def test_a():
+                    told = "from recall_probe import context; context.metadata(who='child')"
+                    subprocess.run([sys.executable, "-c", told], check=True)
+            """
+        }
+    )
+    if launched:
+        probe.env = plain.env
+        entries = probe.run().all("ctx")
+    else:
+        plain.run("--recall")
+        entries = of(plain.facts(), "ctx")
+    assert [(entry["id"], entry["f"]) for entry in entries] == [("test_x.py::test_a", [["who", "child"]])]
+
+
 @pytest.mark.parametrize(
     "files",
     [{".env": "PYTEST_RECALL_SPACE=ci\n"}, {"pyproject.toml": "[tool.pytest-recall]\nspace = 'ci'\n"}],
