@@ -163,8 +163,8 @@ class Capture:
     # --- inside -----------------------------------------------------------------------------
 
     def _wanted(self, config):
-        """Whether tests will be run, and by the outermost pytest."""
-        if "PYTEST_CURRENT_TEST" in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+        """Whether tests will be run, and not by a pytest that one of xdist's workers has started."""
+        if "PYTEST_XDIST_WORKER" in os.environ:
             return False
         return not any(getattr(config.option, name, False) for name in _NO_RUN)
 
@@ -203,7 +203,7 @@ class Capture:
             yield Distributed(config, self._stream, _NO_REPORT, lend=False)
         else:
             yield Collecting(self._stream, describer, _NO_REPORT, None, "ids", True)
-            measuring = Measuring(self._file, self._stream)
+            measuring = Measuring(self._file, self._stream, installed=True)
             yield measuring
             reporting = Reporting(config, self._stream, describer, _NO_REPORT, [])
             yield Evidence(self._stream, describer, measuring, None, reporting)
@@ -213,7 +213,7 @@ class Capture:
         describer = Describer(root_of(config), self._stream.max_text, False)
         tells = worker == "gw0"
         yield Collecting(self._stream, describer, _NO_REPORT, worker, "ids" if tells else "none", tells)
-        measuring = Measuring(self._file, self._stream, worker)
+        measuring = Measuring(self._file, self._stream, worker, installed=True)
         yield measuring
         yield WorkersEvidence(self._stream, describer, measuring, worker)
 

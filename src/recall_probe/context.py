@@ -81,7 +81,7 @@ class step:
 def test():
     """The node id of the test that runs here; "" outside of one."""
     live = sys.modules.get(LIVE)
-    if live is not None:
+    if live is not None and live.recorder is not None:
         return live.recorder.test()
     return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
 
@@ -96,7 +96,10 @@ def _say(kind, name, told, more):
 
 
 def _recorder():
-    """Of the session that this process runs, or of the one whose test started this process."""
+    """Of the session that this process runs, or of the one whose test started this process.
+
+    None where nobody listens: as to a session within a test.
+    """
     live = sys.modules.get(LIVE)
     if live is not None:
         return live.recorder

@@ -170,6 +170,64 @@ def test_pytests_that_tests_start_are_not_kept(plain):
     }
 
 
+NESTED = {
+    "inner/test_y.py": """
+        import subprocess, sys, pytest
+        def test_y(recall):
+            recall.metadata(who="inner")
+            assert pytest.main(["-q", "innermost"]) == 1
+            assert subprocess.run([sys.executable, "-m", "pytest", "-q", "innermost"]).returncode == 1
+    """,
+    "innermost/test_z.py": "def test_z(): assert 0\n",
+    "test_x.py": """
+        import subprocess, sys, pytest
+        def test_here_and_again(recall):
+            assert pytest.main(["-q", "inner"]) == 0
+            assert pytest.main(["-q", "innermost"]) == 1
+            recall.metadata(who="outer")
+        def test_here_and_in_a_child(recall):
+            assert pytest.main(["-q", "innermost"]) == 1
+            ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "inner"], stdout=subprocess.PIPE)
+            assert ran.returncode == 0 and b"pytest-recall" not in ran.stdout
+            recall.metadata(who="outer")
+    """,
+}
+
+
+def test_a_pytest_within_a_pytest_within_a_test_is_not_kept(plain):
+    """The first takes PYTEST_CURRENT_TEST away, by which the next would know."""
+    plain.write(NESTED)
+    ran = plain.run("test_x.py", PYTEST_RECALL="1")
+    assert "2 passed" in ran.stdout
+    facts = plain.facts()
+    assert {f["id"] for f in of(facts, "start")} == {
+        "test_x.py::test_here_and_again",
+        "test_x.py::test_here_and_in_a_child",
+    }
+    assert [fact["f"] for fact in of(facts, "ctx")] == [[["who", "outer"]]] * 2
+
+
+def test_nor_is_it_in_a_run_of_pytest_recalls_own(plain, probe):
+    probe.env = {**plain.env, "PYTEST_RECALL": "1"}
+    plain.write(NESTED)
+    ran = probe.run("test_x.py")
+    assert set(map(tuple, ran.verdicts().values())) == {("passed",)}
+    assert [fact["f"] for fact in ran.all("ctx")] == [[["who", "outer"]]] * 2
+    assert plain.files() == []
+
+
+def test_one_after_another_in_one_process_is_kept(plain):
+    plain.write({"test_x.py": "def test_a(): pass\n", "nowhere/conftest.py": "import not_there\n"})
+    twice = """if True:
+        import pytest
+        assert pytest.main(["--recall", "nowhere"]) == 4
+        assert pytest.main(["--recall", "test_x.py"]) == 0
+        assert pytest.main(["--recall", "test_x.py"]) == 0
+    """
+    subprocess.run([plain.python, "-c", twice], cwd=plain.project, env=plain.env, check=True)
+    assert len(plain.files()) == 3
+
+
 def test_a_store_that_cannot_be_written_costs_a_line_and_nothing_else(plain):
     plain.write({"test_x.py": "def test_a(): pass\n", ".pytest-recall": "a file\n"})
     plain.write({"state": "a file\n"})
