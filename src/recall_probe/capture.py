@@ -54,7 +54,9 @@ ENVIRON = (
     " TRAVIS_COMMIT TRAVIS_JOB_NAME TRAVIS_JOB_WEB_URL TRAVIS_PULL_REQUEST_BRANCH"
 ).split()
 _VALUE_MOST, _ARGS_MOST, _INSTALLED_MOST = 1000, 200, 5000
-_NO_RUN = "collectonly help version showfixtures show_fixtures_per_test markers setupplan cacheshow".split()
+_NO_RUN = (
+    "collectonly help version showfixtures show_fixtures_per_test markers setuponly setupplan cacheshow"
+).split()
 _SPACES = ("local", "ci", "agent")
 _USAGE_ERROR = 4
 
@@ -64,7 +66,7 @@ class Capture:
 
     def __init__(self):
         self._file = self._stream = self._asked = self._initial = None
-        self._started = self._told = False
+        self._started = self._ran = self._told = False
         self._trouble = ""
 
     # --- what the plugin calls --------------------------------------------------------------
@@ -122,13 +124,24 @@ class Capture:
         if self._file and not self._trouble:
             node.workerinput[_IN_WORKER] = self._file
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self):
+        """Around all others: after xdist's own none is asked."""
+        self._ran = True
         self._tell_revision()
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self):
+        self._ran = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self):
+        self._ran = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus):
-        if exitstatus == _USAGE_ERROR:
+        if exitstatus == _USAGE_ERROR or not self._ran:  # as where a plugin only shows what it has collected
             self._started = False
         self._tell_revision()
 

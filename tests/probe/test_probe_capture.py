@@ -102,6 +102,9 @@ def test_every_failure_of_a_plain_run_is_in_one_file_and_one_line_says_where(pla
         ("", ["--recall", "--collect-only"], {}, False),
         ("", ["--recall", "--help"], {}, False),
         ("", ["--recall", "--markers"], {}, False),
+        ("", ["--recall", "--setup-only"], {}, False),
+        ("", ["--recall", "--setup-plan"], {}, False),
+        ("", ["--recall", "--setup-show"], {}, True),
         ("", ["--recall", "nowhere.py"], {}, False),
     ],
 )
@@ -254,6 +257,33 @@ def test_a_store_that_goes_away_meanwhile_disturbs_nobody(plain):
     )
     ran = plain.run("--recall", "-s")
     assert "3 passed" in ran.stdout
+
+
+def test_a_plugin_s_session_that_only_shows_what_it_collected_is_not_kept(plain):
+    plain.write(
+        {
+            "conftest.py": """
+                from _pytest.main import wrap_session
+                def pytest_cmdline_main(config):
+                    return wrap_session(config, lambda config, session: session.perform_collect() and None)
+            """,
+            "test_x.py": "def test_a(): pass\n",
+        }
+    )
+    assert plain.run("--recall").returncode == 0
+    assert plain.files() == []
+
+
+@pytest.mark.parametrize("ending", ["raise KeyboardInterrupt", "pytest.exit('bye', 7)", "raise OSError"])
+def test_a_session_that_was_broken_off_before_any_test_is_kept(plain, ending):
+    plain.write(
+        {
+            "conftest.py": f"import pytest\ndef pytest_collection(session): {ending}\n",
+            "test_x.py": "def test_a(): pass\n",
+        }
+    )
+    plain.run("--recall")
+    assert of(plain.facts(), "interrupt") + of(plain.facts(), "internalerror")
 
 
 def test_a_session_that_calls_its_own_start_wrong_usage_is_not_kept(plain):
