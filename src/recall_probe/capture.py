@@ -66,7 +66,7 @@ class Capture:
 
     def __init__(self):
         self._file = self._stream = self._asked = self._initial = None
-        self._started = self._ran = self._told = False
+        self._started = self._ran = self._told = self._said = False
         self._trouble = ""
 
     # --- what the plugin calls --------------------------------------------------------------
@@ -147,9 +147,28 @@ class Capture:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter):
+        self._say(terminalreporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self, config):
+        if self._asked is not None:
+            self._asked.forget()
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and not getattr(reporter, "no_summary", False):
+            self._say(reporter)  # of an exit code that pytest makes no summary for
+        if not self._started and self._file:  # wrong usage, or a plugin that ran no tests
+            try:
+                os.unlink(self._file)
+            except OSError:
+                pass
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _say(self, terminalreporter):
         """The one line."""
-        if not self._started and not self._trouble:
+        if self._said or not (self._started or self._trouble):
             return
+        self._said = True
         lost = self._stream.lost if self._stream is not None else 0
         if lost and not self._trouble:
             self._trouble = "%d facts could not be written: is the disk full?" % lost
@@ -162,18 +181,6 @@ class Capture:
                 terminalreporter.write_line("pytest-recall: this run is kept in " + shown)
         except Exception:
             pass
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_unconfigure(self):
-        if self._asked is not None:
-            self._asked.forget()
-        if not self._started and self._file:  # wrong usage, or a plugin that ran no tests
-            try:
-                os.unlink(self._file)
-            except OSError:
-                pass
-
-    # --- inside -----------------------------------------------------------------------------
 
     def _wanted(self, config):
         """Whether tests will be run, and not by a pytest that one of xdist's workers has started."""

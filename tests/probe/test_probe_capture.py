@@ -286,6 +286,14 @@ def test_a_session_that_was_broken_off_before_any_test_is_kept(plain, ending):
     assert of(plain.facts(), "interrupt") + of(plain.facts(), "internalerror")
 
 
+@pytest.mark.parametrize(("args", "said"), [([], 1), (["--no-summary"], 0)])
+def test_the_one_line_comes_with_any_exit_code(plain, args, said):
+    plain.write({"test_x.py": "import pytest\ndef test_a(): pytest.exit('bye', 7)\n"})
+    ran = plain.run("--recall", *args)
+    assert (ran.returncode, ran.stdout.count("pytest-recall: this run is kept")) == (7, said)
+    assert len(plain.files()) == 1
+
+
 def test_a_session_that_calls_its_own_start_wrong_usage_is_not_kept(plain):
     plain.write(
         {
