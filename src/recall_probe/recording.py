@@ -24,6 +24,7 @@ ADDRESS = "RECALL_CONTEXT"  # in the environment of what tests start: where they
 _ENTRIES_MOST, _SIZE_MOST = 200, 100000  # of one attempt
 _FIELDS_MOST, _NAME_MOST, _TEXT_MOST, _STEPS_MOST = 30, 200, 4000, 8
 _PHASES = ("setup", "call", "teardown")
+_PLAIN = (int, float, bool, type(None))
 _FIXTURES = {"pytest_fixture_setup", "finish"}  # pytest's own functions, inside of which fixtures run
 # Without one of these there is nothing to redact, and looking closely costs ten times as much.
 _HINTS = (
@@ -52,6 +53,11 @@ def _redacting():
         spec.loader.exec_module(module)
         _redact.append(module)
     return _redact[0]
+
+
+def unsecret(name, text):
+    """The field *name*, *text* without secrets."""
+    return _redacting().field(name, text) if _hinted(name) or _hinted(text) else (name, text)
 
 
 class Where:
@@ -200,7 +206,7 @@ class Recorder:
                 where,
                 self._phase(here),
                 ',"n":%d' % here.attempt if here.attempt else "",
-                ',"name":' + self._quoted(clean(str(name))[:_NAME_MOST]) if name else "",
+                ',"name":' + self._quoted(unsecret(clean(str(name))[:_NAME_MOST], "")[0]) if name else "",
                 ',"in":"%s"' % steps[-1][0] if steps else "",
                 more,
                 ',"f":[%s]' % fields if fields else "",
@@ -233,19 +239,12 @@ class Recorder:
 
     def _field(self, name, value):
         name, kind = clean(name)[:_NAME_MOST], type(value)
-        number = kind is int or kind is float
-        plain = number or kind is bool or value is None
+        plain = kind in _PLAIN
         text = value if kind is str else described(value) if plain else self._text(value)
         if not plain and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
-        # How many tokens, and what they cost, are no secrets, whatever they are called.
-        counted = (plain and not number) or (number and name.lower().endswith("tokens"))
-        counted = counted or (kind is dict and all(type(each) in (int, float) for each in value.values()))
-        if not counted and _hinted(name) and _redacting().secret(name):
-            text = "[redacted]"
-        elif not plain and not counted and _hinted(text):
-            text = _redacting().redact(text)
-        return "[%s,%s]" % (self._quoted(name), self._quoted(clean(text)))
+        name, text = unsecret(name, clean(text))
+        return "[%s,%s]" % (self._quoted(name), self._quoted(text))
 
     def _text(self, value):
         """*value* as JSON, or where that has no word for it, as a frame's variables are shown."""

@@ -173,6 +173,42 @@ def test_secrets_are_known_by_what_they_are_called(told):
     assert json.loads(json.loads(fields(entries[1])["tool_calls"])[0]["arguments"])["n"] == 1
 
 
+def test_secrets_in_names_are_taken_out_and_numbers_under_a_secret_s_name(told):
+    token = (
+        "ghp_" + "a1B2" * 9
+    )  # put together here, so that no file of this repository looks as if it held one
+    ran, entries = told(f"""
+        def test_a(recall, record_property):
+            with recall.step("login password=hunter2"): pass
+            recall.validation("token {token}")
+            recall.agent_log("m", level="pwd=hunter2")
+            recall.metadata(**{{"{token}": 1}}, credentials={{"pin": 471147}}, inner={{"password": 471147}})
+            recall.metadata(usage={{"total_tokens": 3, "cost": 0.5}}, tokens={{"in": 4, "out": 5}})
+            record_property("api_token", "hunter2")
+            record_property("{token}", "note: pwd=hunter2")
+            record_property("api_key", 471147)
+    """)
+    text = json.dumps(ran.facts)
+    assert [secret for secret in ("hunter2", token, "471147") if secret in text] == []
+    step, validation, log, metadata, counts = entries
+    assert (step["name"], validation["name"], log["name"]) == (
+        "login password=[redacted]",
+        "token [redacted]",
+        "pwd=[redacted]",
+    )
+    assert fields(metadata) == {
+        "[redacted]": "1",
+        "credentials": "[redacted]",
+        "inner": '{"password":[redacted]',
+    }
+    assert fields(counts) == {"usage": '{"total_tokens":3,"cost":0.5}', "tokens": '{"in":4,"out":5}'}
+    assert ran.one("phase", when="teardown")["props"] == [
+        ["api_token", "[redacted]"],
+        ["[redacted]", "note: pwd=[redacted]"],
+        ["api_key", "[redacted]"],
+    ]
+
+
 def test_a_value_that_json_has_not_takes_nothing_else_with_it(told):
     _, entries = told("""
         def test_a(recall):
