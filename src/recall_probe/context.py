@@ -9,7 +9,8 @@
     context.test()                          # the node id of the test that runs here, "" outside of one
 
 It works in threads, async tasks and subprocesses of a test alike, and in fixtures of every scope: what a wider one
-tells holds for all tests in its scope. Where nobody listens each call does nothing, and no call ever raises.
+tells holds for all tests in its scope. Where nobody listens each call does nothing, and no call that Python
+accepts ever raises, whatever values it is given.
 """
 
 import os

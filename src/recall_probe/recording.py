@@ -14,7 +14,7 @@ import sys
 import types
 
 from recall_probe.stream import Stream, clean, node_id, seconds
-from recall_probe.values import described
+from recall_probe.values import described, plain
 
 LIVE = (
     "pytest-recall:live"  # in sys.modules: whichever copy of this package a test imports finds the recorder
@@ -24,7 +24,7 @@ ADDRESS = "RECALL_CONTEXT"  # in the environment of what tests start: where they
 _ENTRIES_MOST, _SIZE_MOST = 200, 100000  # of one attempt
 _FIELDS_MOST, _NAME_MOST, _TEXT_MOST, _STEPS_MOST = 30, 200, 4000, 8
 _PHASES = ("setup", "call", "teardown")
-_PLAIN = (int, float, bool, type(None))
+_SCALAR = (int, float, bool, type(None))
 _FIXTURES = {"pytest_fixture_setup", "finish"}  # pytest's own functions, inside of which fixtures run
 # Without one of these there is nothing to redact, and looking closely costs ten times as much.
 _HINTS = (
@@ -81,7 +81,7 @@ class Recorder:
     """Of one process; *worker* is xdist's name for it, and *main* says whether it runs the session's tests."""
 
     _quoted = staticmethod(json.encoder.encode_basestring_ascii)
-    _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=described).encode
+    _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
     _environ = os.environ
     _getpid = staticmethod(os.getpid)
     _frame = staticmethod(sys._getframe)
@@ -198,6 +198,7 @@ class Recorder:
         if scope is not None:
             where = ',"scope":"%s","id":%s' % (scope[0], self._quoted(node_id(scope[1])))
         steps = _steps.get()
+        name = self._name(name)
         self._line(
             '{"e":"ctx","t":%.4f,"k":"%s"%s,"when":"%s"%s%s%s%s%s%s}'
             % (
@@ -206,7 +207,7 @@ class Recorder:
                 where,
                 self._phase(here),
                 ',"n":%d' % here.attempt if here.attempt else "",
-                ',"name":' + self._quoted(unsecret(clean(str(name))[:_NAME_MOST], "")[0]) if name else "",
+                ',"name":' + self._quoted(name) if name else "",
                 ',"in":"%s"' % steps[-1][0] if steps else "",
                 more,
                 ',"f":[%s]' % fields if fields else "",
@@ -237,11 +238,17 @@ class Recorder:
             frame = frame.f_back
         return None
 
+    @staticmethod
+    def _name(name):
+        """*name*, of whatever type, as a text; without asking what it calls itself."""
+        name = str.__str__(name) if issubclass(type(name), str) else "" if name is None else described(name)
+        return unsecret(clean(name)[:_NAME_MOST], "")[0]
+
     def _field(self, name, value):
         name, kind = clean(name)[:_NAME_MOST], type(value)
-        plain = kind in _PLAIN
-        text = value if kind is str else described(value) if plain else self._text(value)
-        if not plain and len(text) > _TEXT_MOST:
+        scalar = kind in _SCALAR
+        text = value if kind is str else described(value) if scalar else self._text(value)
+        if not scalar and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
         name, text = unsecret(name, clean(text))
         return "[%s,%s]" % (self._quoted(name), self._quoted(text))
@@ -249,6 +256,6 @@ class Recorder:
     def _text(self, value):
         """*value* as JSON, or where that has no word for it, as a frame's variables are shown."""
         try:
-            return self._encode(value)
+            return self._encode(plain(value))
         except Exception:  # a ring, a key that is no text, an integer of thousands of digits
             return described(value)

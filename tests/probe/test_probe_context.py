@@ -302,6 +302,32 @@ def test_no_value_and_no_use_of_it_can_fail_a_test(told):
     assert any(fields(e).get("still") for e in ran.all("ctx"))
 
 
+def test_names_and_values_are_told_without_asking_them(told):
+    """What they would say may end the test: `pytest.fail` is no Exception."""
+    ran, entries = told("""
+        import collections, enum, pytest
+        def fails(*_): pytest.fail("x")
+        class Name: __str__ = __repr__ = __bool__ = __len__ = fails
+        class Level(str, enum.Enum):
+            HIGH = "high"
+            __str__ = __repr__ = __len__ = __bool__ = fails
+        class Table(dict): items = keys = __iter__ = __len__ = __getitem__ = fails
+        class Row(list): __iter__ = __len__ = __getitem__ = fails
+        class Size(int): __repr__ = __str__ = __int__ = __index__ = fails
+        Pair = collections.namedtuple("Pair", "left right")
+        def test_a(recall):
+            recall.validation(Name(), passed=True)
+            recall.agent_log("m", level=Level.HIGH)
+            with recall.step(7): pass
+            recall.metadata(table=Table(row=Row([Level.HIGH, Size(3)]), name=Name()), pair=Pair(1, 2.5))
+            recall.metadata(kept=collections.OrderedDict([(1, None), ("b", True)]), lost={Name: 1})
+    """)
+    assert ran.verdicts() == {"test_a": ["passed"]}
+    assert [entry.get("name") for entry in entries] == ["<test_x.Name>", "high", "7", None, None]
+    assert fields(entries[3]) == {"table": '{"row":["high",3],"name":"<test_x.Name>"}', "pair": "[1,2.5]"}
+    assert fields(entries[4]) == {"kept": '{"1":null,"b":true}', "lost": "{<class test_x.Name>: 1}"}
+
+
 def test_attempts_are_told_apart(told, needs):
     needs("pytest_rerunfailures")
     _, entries = told(
