@@ -126,10 +126,11 @@ class Recorder:
     def say(self, kind, name, told, more):
         """One entry: *told* and *more* are its fields by name."""
         try:
-            fields = [self._field(key, value) for key, value in told.items()]
-            if more:
-                fields += [self._field(key, value) for key, value in more.items()]
-            self._write(kind, name, ",".join(fields[:_FIELDS_MOST]), "")
+            pairs = [*told.items(), *more.items()]
+            fields = [self._field(key, value) for key, value in pairs[:_FIELDS_MOST]]
+            if len(pairs) > _FIELDS_MOST:
+                fields.append(self._field("…", "%d more fields" % (len(pairs) - _FIELDS_MOST)))
+            self._write(kind, name, ",".join(fields), "")
         except (
             Exception
         ):  # of the project's own values, or of a stream in a bad way: never its test's business

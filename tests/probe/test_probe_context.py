@@ -328,6 +328,13 @@ def test_names_and_values_are_told_without_asking_them(told):
     assert fields(entries[4]) == {"kept": '{"1":null,"b":true}', "lost": "{<class test_x.Name>: 1}"}
 
 
+def test_more_fields_than_are_kept_are_counted(told):
+    _, entries = told("""
+        def test_a(recall): recall.metadata(**{"f%d" % number: number for number in range(40)})
+    """)
+    assert list(fields(entries[0]).items())[-2:] == [("f29", "29"), ("…", "10 more fields")]
+
+
 def test_attempts_are_told_apart(told, needs):
     needs("pytest_rerunfailures")
     _, entries = told(
