@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pytest_recall.errors import BadSetting, listed, quoted
 
@@ -33,6 +34,17 @@ _EMBEDDED = frozenset({"persistent", "local", "sqlite", "duckdb+parquet", "embed
 SERVER_ONLY = frozenset(
     {"allow_root", "allow_any_args", "embedding", "http_token", "project", "metrics_file", "metrics_push"}
 )
+
+
+def _number(value: object) -> object:
+    """*value*, unless it is a truth value: to Python that is a number, and `timeout_s = true` one second."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number, not a truth value")
+    return value
+
+
+_Int = Annotated[int, BeforeValidator(_number)]
+_Float = Annotated[float, BeforeValidator(_number)]
 
 
 class Settings(BaseModel):
@@ -75,11 +87,11 @@ class Settings(BaseModel):
         str,
         Field(description="who brings it may use `serve --http`; default: a new one each time", repr=False),
     ] = ""
-    timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
-    runs_at_once: Annotated[int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
-    keep_runs: Annotated[int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
-    keep_days: Annotated[int, Field(ge=1, description="how long the journal keeps a run")] = 365
-    keep_mb: Annotated[int, Field(ge=10, description="how large the journal may grow")] = 1_000
+    timeout_s: Annotated[_Float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
+    runs_at_once: Annotated[_Int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
+    keep_runs: Annotated[_Int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
+    keep_days: Annotated[_Int, Field(ge=1, description="how long the journal keeps a run")] = 365
+    keep_mb: Annotated[_Int, Field(ge=10, description="how large the journal may grow")] = 1_000
     metrics_file: Annotated[
         str, Field(description="a .prom file for node_exporter, written after every run")
     ] = ""

@@ -56,6 +56,16 @@ def test_each_layer_gives_way_to_the_one_before_it_and_is_named(project):
         (".env", "PYTEST_RECALL_QQQ=5", "Known: 'project'"),
         ("pyproject.toml", "[tool]\npytest-recall = 1", "must be a table"),
         ("pyproject.toml", "[tool.pytest-recall]\nkeep_runs = 1", "keep_runs.*pyproject.toml.*got 1"),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\ntimeout_s = true",
+            "timeout_s.*should be a number.*got True",
+        ),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\nkeep_days = true",
+            "keep_days.*should be a number.*got True",
+        ),
         (".env", "PYTEST_RECALL_SPACE=moon", "'space' from PYTEST_RECALL_SPACE in .*env.*got 'moon'"),
         (".env", "PYTEST_RECALL_ALLOW_ROOT=/", "may not widen what the server may do"),
         ("pyproject.toml", "[tool.pytest-recall]\nallow-any-args = true", "may not widen"),
