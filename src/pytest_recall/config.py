@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from pytest_recall.errors import BadSetting, listed, quoted
@@ -43,6 +51,7 @@ def _number(value: object) -> object:
     return value
 
 
+_Path = Annotated[str, AfterValidator(os.path.expanduser)]  # no shell does it in a file
 _Int = Annotated[int, BeforeValidator(_number)]
 _Float = Annotated[float, BeforeValidator(_number)]
 
@@ -52,17 +61,17 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project: Annotated[str, Field(description="folder of the target project")] = ""
-    python: Annotated[str, Field(description="interpreter that runs the project's tests")] = ""
+    project: Annotated[_Path, Field(description="folder of the target project")] = ""
+    python: Annotated[_Path, Field(description="interpreter that runs the project's tests")] = ""
     allow_root: Annotated[
-        tuple[str, ...], Field(description="folders that projects may lie in; default: the project's")
+        tuple[_Path, ...], Field(description="folders that projects may lie in; default: the project's")
     ] = ()
     allow_any_args: Annotated[bool, Field(description="accept every pytest option from a caller")] = False
     store: Annotated[
         str, Field(description="'embedded', an http(s):// address of a Chroma server, or 'cloud'")
     ] = "embedded"
     store_folder: Annotated[
-        str, Field(description="where runs are kept; default: <project>/.pytest-recall")
+        _Path, Field(description="where runs are kept; default: <project>/.pytest-recall")
     ] = ""
     store_project: Annotated[
         str,
@@ -93,7 +102,7 @@ class Settings(BaseModel):
     keep_days: Annotated[_Int, Field(ge=1, description="how long the journal keeps a run")] = 365
     keep_mb: Annotated[_Int, Field(ge=10, description="how large the journal may grow")] = 1_000
     metrics_file: Annotated[
-        str, Field(description="a .prom file for node_exporter, written after every run")
+        _Path, Field(description="a .prom file for node_exporter, written after every run")
     ] = ""
     metrics_push: Annotated[str, Field(description="a Pushgateway that is told after every run")] = ""
     log_level: Annotated[
@@ -185,7 +194,7 @@ def _from(folder: Path, key: str, value: object) -> object:
     """*value*, if it is a path, from *folder*; an interpreter may also be one on PATH."""
     if not isinstance(value, str) or not value:
         return value
-    there = str(folder / value)
+    there = str(folder / os.path.expanduser(value))  # noqa: PTH111 - Path.expanduser raises where there is no home
     return there if key == "store_folder" or (key == "python" and os.path.lexists(there)) else value
 
 

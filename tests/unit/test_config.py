@@ -200,3 +200,14 @@ def test_doctor_shows_each_value_and_where_it_came_from_and_no_secret(project):
     shown = {f"setting {part.partition('=')[0]}" for part in rest.split(", ")}
     assert told.keys() | shown == {f"setting {name}" for name in Settings.model_fields}
     assert "keep_mb=1000" in rest
+
+
+def test_a_tilde_is_home_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest-recall]\npython = '~/venv/bin/python'\n")
+    found = load(tmp_path, PYTEST_RECALL_ALLOW_ROOT="~/a:/b", PYTEST_RECALL_METRICS_FILE="~/m.prom")
+    assert (found.python, found.allow_root, found.metrics_file) == (
+        "/home/me/venv/bin/python",
+        ("/home/me/a", "/b"),
+        "/home/me/m.prom",
+    )
