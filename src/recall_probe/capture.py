@@ -64,10 +64,11 @@ _USAGE_ERROR = 4
 class Capture:
     """Of one pytest process: the one whose session is kept, or an xdist worker of it."""
 
-    def __init__(self):
+    def __init__(self, trouble=""):
+        """*trouble*: why nothing is kept, which is told all the same."""
         self._file = self._stream = self._asked = self._initial = None
         self._started = self._ran = self._told = self._said = False
-        self._trouble = ""
+        self._trouble = cut(trouble, 300)
 
     # --- what the plugin calls --------------------------------------------------------------
 
@@ -84,6 +85,8 @@ class Capture:
                 self._register(config, self._parts(config, worker["workerid"]))
             elif worker is None and self._wanted(config):
                 config.pluginmanager.register(self, "recall-capture")
+                if self._trouble:
+                    return
                 self._open(config)
                 self._register(config, self._all_parts(config))
         except Exception as error:
@@ -92,7 +95,7 @@ class Capture:
     def not_started(self, error):
         """A conftest that could not be loaded; what pytest calls wrong usage is nothing to remember."""
         path = getattr(error, "path", None)
-        if self._started or path is None or self._initial is None:
+        if self._started or self._trouble or path is None or self._initial is None:
             return
         try:
             if self._wanted(self._initial):

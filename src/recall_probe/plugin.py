@@ -20,7 +20,7 @@ import pytest
 
 OPTION = "recall_run_dir"
 _kept = []  # the module `context` of a session that is told of: its name may be another's by then
-_NO = ("", "0", "no", "off", "false")
+_NO = ("0", "no", "off", "false")
 _ADDRESS, _LIVE = (
     "RECALL_CONTEXT",
     "pytest-recall:live",
@@ -101,7 +101,8 @@ def _session(config):
         _kept[:] = [context]
         _step_aside()
         return session.Session(run_dir, _settings(run_dir))
-    if _within() or not _wanted(config, options):
+    wanted = not _within() and _wanted(config, options)
+    if not wanted:
         return None
     # pytest would look for asserts to rewrite in all that is installed beside its plugins: half a millisecond a module.
     finders = sys.meta_path[:]
@@ -115,7 +116,7 @@ def _session(config):
         return None
     finally:
         sys.meta_path[:] = finders
-    return capture.Capture()
+    return capture.Capture("" if wanted is True else wanted)
 
 
 def _within():
@@ -127,15 +128,16 @@ def _within():
 
 
 def _wanted(config, options):
+    """Whether this session is asked for; where that cannot be told, why."""
     if getattr(options, "recall", False):
         return True
-    told = os.environ.get("PYTEST_RECALL")
-    if told is not None:
-        return told.strip().lower() not in _NO
+    told = os.environ.get("PYTEST_RECALL", "").strip().lower()
+    if told:  # an empty one is what CI and compose make of a variable that nobody has set
+        return told not in _NO
     try:
         return bool(config.getini("recall"))
-    except Exception:  # a value that is no boolean
-        return False
+    except Exception as error:  # pytest's own: "invalid truth value 'maybe'"
+        return "`recall` in the ini file is true or false: %s" % (error,)
 
 
 def _step_aside():

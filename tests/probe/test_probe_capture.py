@@ -98,6 +98,8 @@ def test_every_failure_of_a_plain_run_is_in_one_file_and_one_line_says_where(pla
         ("recall = true", [], {}, True),
         ("", [], {"PYTEST_RECALL": "1"}, True),
         ("recall = true", [], {"PYTEST_RECALL": "0"}, False),
+        ("recall = true", [], {"PYTEST_RECALL": ""}, True),
+        ("", [], {"PYTEST_RECALL": " "}, False),
         ("", [], {}, False),
         ("", ["--recall", "--collect-only"], {}, False),
         ("", ["--recall", "--help"], {}, False),
@@ -112,6 +114,15 @@ def test_only_a_run_that_was_asked_for_is_kept(plain, ini, args, env, kept):
     plain.write({"pytest.ini": f"[pytest]\n{ini}\n", "test_x.py": "def test_a(): pass\n"})
     plain.run(*args, **env)
     assert len(plain.files()) == kept
+
+
+def test_an_ini_value_that_is_no_truth_value_is_told(plain):
+    plain.write({"pytest.ini": "[pytest]\nrecall = maybe\n", "test_x.py": "def test_a(): pass\n"})
+    ran = plain.run()
+    (said,) = [line for line in ran.stdout.splitlines() if "pytest-recall:" in line]
+    assert ("not kept" in said, "maybe" in said, ran.returncode) == (True, True, 0)
+    assert "pytest-recall:" not in plain.run(PYTEST_RECALL="0").stdout
+    assert plain.files() == []
 
 
 def test_workers_write_into_the_one_file(plain, needs):
