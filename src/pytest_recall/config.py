@@ -200,9 +200,14 @@ def _from(folder: Path, key: str, value: object) -> object:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
+        tool = tomllib.loads(path.read_text("utf-8")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}  # its absence is normal, and a broken one is pytest's to report
+    if not isinstance(tool, dict):
+        return {}
+    if "pytest_recall" in tool:
+        raise BadSetting(f"{path}: [tool.pytest_recall] is not read. Call it [tool.pytest-recall].")
+    table = tool.get("pytest-recall", {})
     if not isinstance(table, dict):
         raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
     return table
@@ -270,6 +275,6 @@ def _place(kind: str, where: str, sources: Iterable[tuple[Mapping[str, str], str
 def _known(key: str, written: str, origin: str) -> str:
     if key in Settings.model_fields:
         return key
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    near = difflib.get_close_matches(key.lower(), Settings.model_fields, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"Known: {listed(Settings.model_fields, most=30)}."
     raise BadSetting(f"Unknown setting {quoted(written)} in {origin}; {hint}")

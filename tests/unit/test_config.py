@@ -66,6 +66,12 @@ def test_each_layer_gives_way_to_the_one_before_it_and_is_named(project):
             "[tool.pytest-recall]\nkeep_days = true",
             "keep_days.*should be a number.*got True",
         ),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\nSPACE = 'agent'",
+            "Unknown setting 'SPACE'.*mean 'space'",
+        ),
+        ("pyproject.toml", "[tool.pytest_recall]\nspace = 'agent'", r"Call it \[tool.pytest-recall\]"),
         (".env", "PYTEST_RECALL_SPACE=moon", "'space' from PYTEST_RECALL_SPACE in .*env.*got 'moon'"),
         (".env", "PYTEST_RECALL_ALLOW_ROOT=/", "may not widen what the server may do"),
         ("pyproject.toml", "[tool.pytest-recall]\nallow-any-args = true", "may not widen"),
@@ -200,6 +206,11 @@ def test_doctor_shows_each_value_and_where_it_came_from_and_no_secret(project):
     shown = {f"setting {part.partition('=')[0]}" for part in rest.split(", ")}
     assert told.keys() | shown == {f"setting {name}" for name in Settings.model_fields}
     assert "keep_mb=1000" in rest
+
+
+def test_a_pyproject_of_another_make_sets_nothing(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("tool = 1\n")
+    assert load(tmp_path).space == ""
 
 
 def test_a_tilde_is_home_in_every_path(tmp_path, monkeypatch):
