@@ -176,6 +176,8 @@ class Capture:
         if lost and not self._trouble:
             self._trouble = "%d facts could not be written: is the disk full?" % lost
         try:
+            if not self._trouble and not os.path.exists(self._file):
+                self._trouble = "%s was taken away while the tests ran" % self._file
             if self._trouble:
                 terminalreporter.write_line("pytest-recall: this run is not kept whole: " + self._trouble)
             else:

@@ -270,6 +270,13 @@ def test_a_store_that_goes_away_meanwhile_disturbs_nobody(plain):
     assert "3 passed" in ran.stdout
 
 
+def test_a_store_that_is_gone_at_the_end_is_told(plain):
+    plain.write({"test_x.py": "import shutil\ndef test_a(): shutil.rmtree('.pytest-recall')\n"})
+    ran = plain.run("--recall")
+    (said,) = [line for line in ran.stdout.splitlines() if "pytest-recall:" in line]
+    assert ("not kept" in said, "taken away" in said, ran.returncode) == (True, True, 0)
+
+
 def test_a_plugin_s_session_that_only_shows_what_it_collected_is_not_kept(plain):
     plain.write(
         {
