@@ -199,7 +199,8 @@ class Recorder:
         if scope is not None:
             where = ',"scope":"%s","id":%s' % (scope[0], self._quoted(node_id(scope[1])))
         steps = _steps.get()
-        name = self._name(name)
+        if type(name) is not str or name:
+            name = self._name(name)
         self._line(
             '{"e":"ctx","t":%.4f,"k":"%s"%s,"when":"%s"%s%s%s%s%s%s}'
             % (
@@ -251,7 +252,9 @@ class Recorder:
         text = value if kind is str else described(value) if scalar else self._text(value)
         if not scalar and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
-        name, text = unsecret(name, clean(text))
+        text = clean(text)
+        if not scalar or _hinted(name):  # a number is no secret by itself
+            name, text = unsecret(name, text)
         return "[%s,%s]" % (self._quoted(name), self._quoted(text))
 
     def _text(self, value):
