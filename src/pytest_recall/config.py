@@ -19,7 +19,16 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from pytest_recall.errors import BadSetting, listed, quoted
 
@@ -36,22 +45,34 @@ SERVER_ONLY = frozenset(
 )
 
 
+def _number(value: object) -> object:
+    """*value*, unless it is a truth value: to Python that is a number, and `timeout_s = true` one second."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number, not a truth value")
+    return value
+
+
+_Path = Annotated[str, AfterValidator(os.path.expanduser)]  # no shell does it in a file
+_Int = Annotated[int, BeforeValidator(_number)]
+_Float = Annotated[float, BeforeValidator(_number)]
+
+
 class Settings(BaseModel):
     """Every setting, with its default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project: Annotated[str, Field(description="folder of the target project")] = ""
-    python: Annotated[str, Field(description="interpreter that runs the project's tests")] = ""
+    project: Annotated[_Path, Field(description="folder of the target project")] = ""
+    python: Annotated[_Path, Field(description="interpreter that runs the project's tests")] = ""
     allow_root: Annotated[
-        tuple[str, ...], Field(description="folders that projects may lie in; default: the project's")
+        tuple[_Path, ...], Field(description="folders that projects may lie in; default: the project's")
     ] = ()
     allow_any_args: Annotated[bool, Field(description="accept every pytest option from a caller")] = False
     store: Annotated[
         str, Field(description="'embedded', an http(s):// address of a Chroma server, or 'cloud'")
     ] = "embedded"
     store_folder: Annotated[
-        str, Field(description="where runs are kept; default: <project>/.pytest-recall")
+        _Path, Field(description="where runs are kept; default: <project>/.pytest-recall")
     ] = ""
     store_project: Annotated[
         str,
@@ -76,13 +97,13 @@ class Settings(BaseModel):
         str,
         Field(description="who brings it may use `serve --http`; default: a new one each time", repr=False),
     ] = ""
-    timeout_s: Annotated[float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
-    runs_at_once: Annotated[int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
-    keep_runs: Annotated[int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
-    keep_days: Annotated[int, Field(ge=1, description="how long the journal keeps a run")] = 365
-    keep_mb: Annotated[int, Field(ge=10, description="how large the journal may grow")] = 1_000
+    timeout_s: Annotated[_Float, Field(gt=0, le=86_400, description="limit of one run, seconds")] = 600.0
+    runs_at_once: Annotated[_Int, Field(ge=1, le=64, description="runs of one server side by side")] = 2
+    keep_runs: Annotated[_Int, Field(ge=10, description="how many runs the journal keeps")] = 2_000
+    keep_days: Annotated[_Int, Field(ge=1, description="how long the journal keeps a run")] = 365
+    keep_mb: Annotated[_Int, Field(ge=10, description="how large the journal may grow")] = 1_000
     metrics_file: Annotated[
-        str, Field(description="a .prom file for node_exporter, written after every run")
+        _Path, Field(description="a .prom file for node_exporter, written after every run")
     ] = ""
     metrics_push: Annotated[str, Field(description="a Pushgateway that is told after every run")] = ""
     log_level: Annotated[
@@ -176,15 +197,20 @@ def _from(folder: Path, key: str, value: object) -> object:
     """*value*, if it is a path, from *folder*; an interpreter may also be one on PATH."""
     if not isinstance(value, str) or not value:
         return value
-    there = str(folder / value)
+    there = str(folder / os.path.expanduser(value))  # noqa: PTH111 - Path.expanduser raises where there is no home
     return there if key == "store_folder" or (key == "python" and os.path.lexists(there)) else value
 
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("pytest-recall", {})
+        tool = tomllib.loads(path.read_text("utf-8")).get("tool", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return {}  # its absence is normal, and a broken one is pytest's to report
+    if not isinstance(tool, dict):
+        return {}
+    if "pytest_recall" in tool:
+        raise BadSetting(f"{path}: [tool.pytest_recall] is not read. Call it [tool.pytest-recall].")
+    table = tool.get("pytest-recall", {})
     if not isinstance(table, dict):
         raise BadSetting(f"{path}: [tool.pytest-recall] must be a table.")
     return table
@@ -275,6 +301,6 @@ def _address(said: str, origin: str) -> str:
 def _known(key: str, written: str, origin: str) -> str:
     if key in Settings.model_fields:
         return key
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    near = difflib.get_close_matches(key.lower(), Settings.model_fields, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"Known: {listed(Settings.model_fields, most=30)}."
     raise BadSetting(f"Unknown setting {quoted(written)} in {origin}; {hint}")

@@ -45,8 +45,9 @@ _NAMED = re.compile(
 # Of a variable, a header, a property: also `dbPassword`.
 _SECRET = re.compile(rf"(?:^|[_.-]|(?<=[a-z0-9])(?=[A-Z]))(?i:{_NAMES}|authorization|cookie)s?$")
 
-_COUNTS = re.compile(r'(?:|None|True|False|\{(?:"[\w.-]{1,60}":-?[\d.e+-]{1,30},?){0,30}\})')
-_NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
+_WORD = re.compile(r"(?:None|True|False)?")
+_COUNTS = re.compile(r'-?\d{1,30}(?:\.\d{1,30})?|\{(?:"[\w.-]{1,60}":-?[\d.e+-]{1,30},?){0,30}\}')
+_KEY = re.compile(r'"([\w.-]{1,60})":')
 
 
 def redact(text: str) -> str:
@@ -65,11 +66,15 @@ def secret(name: str) -> bool:
     return _SECRET.search(name[-200:]) is not None
 
 
-def field(name: str, text: str) -> str:
-    """*text*, of a field or property of that *name*, without secrets. How many tokens, and what they cost, are none."""
-    if _COUNTS.fullmatch(text) or (name.lower().endswith("tokens") and _NUMBER.fullmatch(text)):
-        return text
-    return MARK if secret(name) else redact(text)
+def field(name: str, text: str) -> tuple[str, str]:
+    """A field or property, *name* and *text*, without secrets. How many tokens, and what they cost, are none."""
+    if _WORD.fullmatch(text) or (_COUNTS.fullmatch(text) and all(map(_counted, [name, *_KEY.findall(text)]))):
+        return redact(name), text
+    return redact(name), MARK if secret(name) else redact(text)
+
+
+def _counted(name: str) -> bool:
+    return name.lower().endswith("tokens") or not secret(name)
 
 
 def _value(found: re.Match[str]) -> str:

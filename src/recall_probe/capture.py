@@ -54,7 +54,9 @@ ENVIRON = (
     " TRAVIS_COMMIT TRAVIS_JOB_NAME TRAVIS_JOB_WEB_URL TRAVIS_PULL_REQUEST_BRANCH"
 ).split()
 _VALUE_MOST, _ARGS_MOST, _INSTALLED_MOST = 1000, 200, 5000
-_NO_RUN = "collectonly help version showfixtures show_fixtures_per_test markers setupplan cacheshow".split()
+_NO_RUN = (
+    "collectonly help version showfixtures show_fixtures_per_test markers setuponly setupplan cacheshow"
+).split()
 _SPACES = ("local", "ci", "agent")
 _USAGE_ERROR = 4
 
@@ -62,10 +64,11 @@ _USAGE_ERROR = 4
 class Capture:
     """Of one pytest process: the one whose session is kept, or an xdist worker of it."""
 
-    def __init__(self):
+    def __init__(self, trouble=""):
+        """*trouble*: why nothing is kept, which is told all the same."""
         self._file = self._stream = self._asked = self._initial = None
-        self._started = self._told = False
-        self._trouble = ""
+        self._started = self._ran = self._told = self._said = False
+        self._trouble = cut(trouble, 300)
 
     # --- what the plugin calls --------------------------------------------------------------
 
@@ -82,6 +85,8 @@ class Capture:
                 self._register(config, self._parts(config, worker["workerid"]))
             elif worker is None and self._wanted(config):
                 config.pluginmanager.register(self, "recall-capture")
+                if self._trouble:
+                    return
                 self._open(config)
                 self._register(config, self._all_parts(config))
         except Exception as error:
@@ -90,7 +95,7 @@ class Capture:
     def not_started(self, error):
         """A conftest that could not be loaded; what pytest calls wrong usage is nothing to remember."""
         path = getattr(error, "path", None)
-        if self._started or path is None or self._initial is None:
+        if self._started or self._trouble or path is None or self._initial is None:
             return
         try:
             if self._wanted(self._initial):
@@ -122,25 +127,57 @@ class Capture:
         if self._file and not self._trouble:
             node.workerinput[_IN_WORKER] = self._file
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(self):
+        """Around all others: after xdist's own none is asked."""
+        self._ran = True
         self._tell_revision()
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self):
+        self._ran = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self):
+        self._ran = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus):
-        if exitstatus == _USAGE_ERROR:
+        if exitstatus == _USAGE_ERROR or not self._ran:  # as where a plugin only shows what it has collected
             self._started = False
         self._tell_revision()
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter):
+        self._say(terminalreporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self, config):
+        if self._asked is not None:
+            self._asked.forget()
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and not getattr(reporter, "no_summary", False):
+            self._say(reporter)  # of an exit code that pytest makes no summary for
+        if not self._started and self._file:  # wrong usage, or a plugin that ran no tests
+            try:
+                os.unlink(self._file)
+            except OSError:
+                pass
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _say(self, terminalreporter):
         """The one line."""
-        if not self._started and not self._trouble:
+        if self._said or not (self._started or self._trouble):
             return
+        self._said = True
         lost = self._stream.lost if self._stream is not None else 0
         if lost and not self._trouble:
             self._trouble = "%d facts could not be written: is the disk full?" % lost
         try:
+            if not self._trouble and not os.path.exists(self._file):
+                self._trouble = "%s was taken away while the tests ran" % self._file
             if self._trouble:
                 terminalreporter.write_line("pytest-recall: this run is not kept whole: " + self._trouble)
             else:
@@ -150,21 +187,9 @@ class Capture:
         except Exception:
             pass
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_unconfigure(self):
-        if self._asked is not None:
-            self._asked.forget()
-        if not self._started and self._file:  # wrong usage, or a plugin that ran no tests
-            try:
-                os.unlink(self._file)
-            except OSError:
-                pass
-
-    # --- inside -----------------------------------------------------------------------------
-
     def _wanted(self, config):
-        """Whether tests will be run, and by the outermost pytest."""
-        if "PYTEST_CURRENT_TEST" in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+        """Whether tests will be run, and not by a pytest that one of xdist's workers has started."""
+        if "PYTEST_XDIST_WORKER" in os.environ:
             return False
         return not any(getattr(config.option, name, False) for name in _NO_RUN)
 
@@ -203,7 +228,7 @@ class Capture:
             yield Distributed(config, self._stream, _NO_REPORT, lend=False)
         else:
             yield Collecting(self._stream, describer, _NO_REPORT, None, "ids", True)
-            measuring = Measuring(self._file, self._stream)
+            measuring = Measuring(self._file, self._stream, installed=True)
             yield measuring
             reporting = Reporting(config, self._stream, describer, _NO_REPORT, [])
             yield Evidence(self._stream, describer, measuring, None, reporting)
@@ -213,7 +238,7 @@ class Capture:
         describer = Describer(root_of(config), self._stream.max_text, False)
         tells = worker == "gw0"
         yield Collecting(self._stream, describer, _NO_REPORT, worker, "ids" if tells else "none", tells)
-        measuring = Measuring(self._file, self._stream, worker)
+        measuring = Measuring(self._file, self._stream, worker, installed=True)
         yield measuring
         yield WorkersEvidence(self._stream, describer, measuring, worker)
 

@@ -9,7 +9,8 @@
     context.test()                          # the node id of the test that runs here, "" outside of one
 
 It works in threads, async tasks and subprocesses of a test alike, and in fixtures of every scope: what a wider one
-tells holds for all tests in its scope. Where nobody listens each call does nothing, and no call ever raises.
+tells holds for all tests in its scope. Where nobody listens each call does nothing, and no call that Python
+accepts ever raises, whatever values it is given.
 """
 
 import os
@@ -81,7 +82,7 @@ class step:
 def test():
     """The node id of the test that runs here; "" outside of one."""
     live = sys.modules.get(LIVE)
-    if live is not None:
+    if live is not None and live.recorder is not None:
         return live.recorder.test()
     return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
 
@@ -96,7 +97,10 @@ def _say(kind, name, told, more):
 
 
 def _recorder():
-    """Of the session that this process runs, or of the one whose test started this process."""
+    """Of the session that this process runs, or of the one whose test started this process.
+
+    None where nobody listens: as to a session within a test.
+    """
     live = sys.modules.get(LIVE)
     if live is not None:
         return live.recorder

@@ -31,8 +31,8 @@ class Measuring:
     _self = resource.RUSAGE_SELF if resource else None
     _frame = staticmethod(sys._getframe)
 
-    def __init__(self, path, stream, worker=None):
-        self._path, self._stream = path, stream
+    def __init__(self, path, stream, worker=None, installed=None):
+        self._path, self._stream, self._installed = path, stream, installed
         self._recorder = Recorder(path, worker, main=True)
         self._cpu, self._looked = self._cpu_s(), stream.now()  # at the last look
         self._peak = self._peak_kb()
@@ -41,7 +41,8 @@ class Measuring:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self):
         self._recorder.listen()
-        if _installed():  # what the tests start can import us; else they see no variable of ours
+        # Where what the tests start can import us; else they see no variable of ours.
+        if _installed() if self._installed is None else self._installed:
             os.environ[ADDRESS] = self._path
 
     @pytest.hookimpl(trylast=True)
@@ -126,8 +127,11 @@ def _installed():
     try:
         if importlib.util.find_spec("recall_probe") is None:
             return False
-        from importlib.metadata import distribution
+        try:
+            from importlib.metadata import distribution
+        except ImportError:  # Python 3.7, where pytest itself needs the other
+            from importlib_metadata import distribution
 
         return bool(distribution("pytest-recall-plugin"))
-    except Exception:  # Python 3.7, no such distribution, or a package of our name that is none of ours
+    except Exception:  # no such distribution, or a package of our name that is none of ours
         return False

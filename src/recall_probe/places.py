@@ -113,7 +113,7 @@ def _nearest(root, read):
 
 
 def _from(folder, name, value):
-    return os.path.join(folder, value) if value and name == "store_folder" else value
+    return os.path.join(folder, os.path.expanduser(value)) if value and name == "store_folder" else value
 
 
 def _dotenv(path):

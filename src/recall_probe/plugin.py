@@ -11,6 +11,7 @@ PYTEST_DONT_REWRITE
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ import pytest
 
 OPTION = "recall_run_dir"
 _kept = []  # the module `context` of a session that is told of: its name may be another's by then
-_NO = ("", "0", "no", "off", "false")
+_NO = ("0", "no", "off", "false")
 _ADDRESS, _LIVE = (
     "RECALL_CONTEXT",
     "pytest-recall:live",
@@ -55,8 +56,9 @@ def pytest_load_initial_conftests(early_config):
     """After the entry points and before the conftests, whose `pytest_json_…` hooks want the JSON report's plugin."""
     session = early_config._recall = _session(early_config)
     if session is None:
-        if _LIVE not in sys.modules and "PYTEST_CURRENT_TEST" in os.environ:
-            os.environ.pop(_ADDRESS, None)  # started by a test: what its own tests tell is not that test's
+        if _LIVE not in sys.modules and _ADDRESS in os.environ:
+            # Started by a test: what its own tests tell is not that test's. Yet what they start is within it, too.
+            os.environ[_ADDRESS] = os.devnull
         yield
         return
     session.prepare(early_config)
@@ -70,6 +72,14 @@ def pytest_configure(config):
     session = getattr(config, "_recall", None)
     if session is not None:
         session.configure(config)
+
+
+def pytest_sessionstart(session):
+    """In the process of the test that began this session, that test hears nothing of what the tests in here tell."""
+    live = sys.modules.get(_LIVE)
+    if live is not None and getattr(session.config, "_recall", None) is None:
+        session.config.add_cleanup(functools.partial(setattr, live, "recorder", live.recorder))
+        live.recorder = None
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -91,7 +101,8 @@ def _session(config):
         _kept[:] = [context]
         _step_aside()
         return session.Session(run_dir, _settings(run_dir))
-    if not _wanted(config, options):
+    wanted = not _within() and _wanted(config, options)
+    if not wanted:
         return None
     # pytest would look for asserts to rewrite in all that is installed beside its plugins: half a millisecond a module.
     finders = sys.meta_path[:]
@@ -105,19 +116,28 @@ def _session(config):
         return None
     finally:
         sys.meta_path[:] = finders
-    return capture.Capture()
+    return capture.Capture("" if wanted is True else wanted)
+
+
+def _within():
+    """Whether a test started this pytest.
+
+    A session within a test leaves no PYTEST_CURRENT_TEST behind; of one that is told of, the rest of its life is known.
+    """
+    return _LIVE in sys.modules or _ADDRESS in os.environ or "PYTEST_CURRENT_TEST" in os.environ
 
 
 def _wanted(config, options):
+    """Whether this session is asked for; where that cannot be told, why."""
     if getattr(options, "recall", False):
         return True
-    told = os.environ.get("PYTEST_RECALL")
-    if told is not None:
-        return told.strip().lower() not in _NO
+    told = os.environ.get("PYTEST_RECALL", "").strip().lower()
+    if told:  # an empty one is what CI and compose make of a variable that nobody has set
+        return told not in _NO
     try:
         return bool(config.getini("recall"))
-    except Exception:  # a value that is no boolean
-        return False
+    except Exception as error:  # pytest's own: "invalid truth value 'maybe'"
+        return "`recall` in the ini file is true or false: %s" % (error,)
 
 
 def _step_aside():

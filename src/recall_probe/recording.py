@@ -14,7 +14,7 @@ import sys
 import types
 
 from recall_probe.stream import Stream, clean, node_id, seconds
-from recall_probe.values import described
+from recall_probe.values import described, plain
 
 LIVE = (
     "pytest-recall:live"  # in sys.modules: whichever copy of this package a test imports finds the recorder
@@ -24,6 +24,7 @@ ADDRESS = "RECALL_CONTEXT"  # in the environment of what tests start: where they
 _ENTRIES_MOST, _SIZE_MOST = 200, 100000  # of one attempt
 _FIELDS_MOST, _NAME_MOST, _TEXT_MOST, _STEPS_MOST = 30, 200, 4000, 8
 _PHASES = ("setup", "call", "teardown")
+_SCALAR = (int, float, bool, type(None))
 _FIXTURES = {"pytest_fixture_setup", "finish"}  # pytest's own functions, inside of which fixtures run
 # Without one of these there is nothing to redact, and looking closely costs ten times as much.
 _HINTS = (
@@ -54,6 +55,11 @@ def _redacting():
     return _redact[0]
 
 
+def unsecret(name, text):
+    """The field *name*, *text* without secrets."""
+    return _redacting().field(name, text) if _hinted(name) or _hinted(text) else (name, text)
+
+
 class Where:
     """A test under way."""
 
@@ -75,7 +81,7 @@ class Recorder:
     """Of one process; *worker* is xdist's name for it, and *main* says whether it runs the session's tests."""
 
     _quoted = staticmethod(json.encoder.encode_basestring_ascii)
-    _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=described).encode
+    _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
     _environ = os.environ
     _getpid = staticmethod(os.getpid)
     _frame = staticmethod(sys._getframe)
@@ -120,10 +126,11 @@ class Recorder:
     def say(self, kind, name, told, more):
         """One entry: *told* and *more* are its fields by name."""
         try:
-            fields = [self._field(key, value) for key, value in told.items()]
-            if more:
-                fields += [self._field(key, value) for key, value in more.items()]
-            self._write(kind, name, ",".join(fields[:_FIELDS_MOST]), "")
+            pairs = [*told.items(), *more.items()]
+            fields = [self._field(key, value) for key, value in pairs[:_FIELDS_MOST]]
+            if len(pairs) > _FIELDS_MOST:
+                fields.append(self._field("…", "%d more fields" % (len(pairs) - _FIELDS_MOST)))
+            self._write(kind, name, ",".join(fields), "")
         except (
             Exception
         ):  # of the project's own values, or of a stream in a bad way: never its test's business
@@ -192,6 +199,8 @@ class Recorder:
         if scope is not None:
             where = ',"scope":"%s","id":%s' % (scope[0], self._quoted(node_id(scope[1])))
         steps = _steps.get()
+        if type(name) is not str or name:
+            name = self._name(name)
         self._line(
             '{"e":"ctx","t":%.4f,"k":"%s"%s,"when":"%s"%s%s%s%s%s%s}'
             % (
@@ -200,7 +209,7 @@ class Recorder:
                 where,
                 self._phase(here),
                 ',"n":%d' % here.attempt if here.attempt else "",
-                ',"name":' + self._quoted(clean(str(name))[:_NAME_MOST]) if name else "",
+                ',"name":' + self._quoted(name) if name else "",
                 ',"in":"%s"' % steps[-1][0] if steps else "",
                 more,
                 ',"f":[%s]' % fields if fields else "",
@@ -231,25 +240,26 @@ class Recorder:
             frame = frame.f_back
         return None
 
+    @staticmethod
+    def _name(name):
+        """*name*, of whatever type, as a text; without asking what it calls itself."""
+        name = str.__str__(name) if issubclass(type(name), str) else "" if name is None else described(name)
+        return unsecret(clean(name)[:_NAME_MOST], "")[0]
+
     def _field(self, name, value):
         name, kind = clean(name)[:_NAME_MOST], type(value)
-        number = kind is int or kind is float
-        plain = number or kind is bool or value is None
-        text = value if kind is str else described(value) if plain else self._text(value)
-        if not plain and len(text) > _TEXT_MOST:
+        scalar = kind in _SCALAR
+        text = value if kind is str else described(value) if scalar else self._text(value)
+        if not scalar and len(text) > _TEXT_MOST:
             text = "%s… [%d characters cut]" % (text[:_TEXT_MOST], len(text) - _TEXT_MOST)
-        # How many tokens, and what they cost, are no secrets, whatever they are called.
-        counted = (plain and not number) or (number and name.lower().endswith("tokens"))
-        counted = counted or (kind is dict and all(type(each) in (int, float) for each in value.values()))
-        if not counted and _hinted(name) and _redacting().secret(name):
-            text = "[redacted]"
-        elif not plain and not counted and _hinted(text):
-            text = _redacting().redact(text)
-        return "[%s,%s]" % (self._quoted(name), self._quoted(clean(text)))
+        text = clean(text)
+        if not scalar or _hinted(name):  # a number is no secret by itself
+            name, text = unsecret(name, text)
+        return "[%s,%s]" % (self._quoted(name), self._quoted(text))
 
     def _text(self, value):
         """*value* as JSON, or where that has no word for it, as a frame's variables are shown."""
         try:
-            return self._encode(value)
+            return self._encode(plain(value))
         except Exception:  # a ring, a key that is no text, an integer of thousands of digits
             return described(value)

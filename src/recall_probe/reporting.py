@@ -7,6 +7,7 @@ import pytest
 from _pytest.reports import TestReport
 
 from recall_probe import values
+from recall_probe.recording import unsecret
 from recall_probe.stream import clean, cut, micro, node_id, seconds
 
 _QUIET_S = 0.005  # a passed setup or teardown below this is folded into `finish`
@@ -450,11 +451,10 @@ def _subtest(report):
 
 
 def _properties(pairs):
-    """As texts; of a value of the project's own only the type is told."""
+    """As texts, without secrets; of a value of the project's own only the type is told."""
     texts = []
     for name, value in list(pairs)[:_PROPERTIES_MOST]:
         plain = isinstance(value, (str, int, float, bool, type(None)))
-        texts.append(
-            [cut(str(name), 200), cut(str(value) if plain else values.described(value), _PROPERTY_MOST)]
-        )
+        text = cut(str(value) if plain else values.described(value), _PROPERTY_MOST)
+        texts.append(unsecret(cut(str(name), 200), text))
     return texts

@@ -93,6 +93,42 @@ def _few(items, depth, one):
     return ", ".join(texts)
 
 
+def plain(value):
+    """*value* as JSON has it: of subclasses what their builtin type holds, of all else the description.
+
+    Raises where a key is no text and no number, and where a value holds itself.
+    """
+    kind = type(value)
+    if kind in (str, int, float, bool, type(None)):
+        return value
+    for builtin, made in _HELD:
+        if issubclass(kind, builtin):
+            return made(value)
+    return described(value)
+
+
+def _table(value):
+    return {_key(key): plain(each) for key, each in dict.items(value)}
+
+
+def _key(key):
+    if issubclass(type(key), str):
+        return str.__str__(key)
+    if type(key) not in (int, float, bool, type(None)):
+        raise TypeError
+    return key
+
+
+_HELD = (
+    (dict, _table),
+    (list, lambda value: [plain(each) for each in list.__iter__(value)]),
+    (tuple, lambda value: [plain(each) for each in tuple.__iter__(value)]),
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
+
+
 def variables(names):
     """[[name, text], …] of a frame's variables, without those of Python's and pytest's own making."""
     shown = [(name, value) for name, value in names.items() if name[:1] != "@" and name[:2] != "__"]

@@ -145,7 +145,7 @@ class Probe:
         shutil.copytree(SOURCES, cargo / "recall_probe", ignore=shutil.ignore_patterns("__pycache__"))
         self.boot = cargo / "recall_probe" / "boot.py"
         self.python = PYTHON
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_", "RECALL_"))}
         # What xdist numbers there stands beside everybody's, and is cleaned by anybody: for half a minute, once.
         self.env["TMPDIR"] = str(folder / "temporary")
         (folder / "temporary").mkdir()

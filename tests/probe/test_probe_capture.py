@@ -98,10 +98,15 @@ def test_every_failure_of_a_plain_run_is_in_one_file_and_one_line_says_where(pla
         ("recall = true", [], {}, True),
         ("", [], {"PYTEST_RECALL": "1"}, True),
         ("recall = true", [], {"PYTEST_RECALL": "0"}, False),
+        ("recall = true", [], {"PYTEST_RECALL": ""}, True),
+        ("", [], {"PYTEST_RECALL": " "}, False),
         ("", [], {}, False),
         ("", ["--recall", "--collect-only"], {}, False),
         ("", ["--recall", "--help"], {}, False),
         ("", ["--recall", "--markers"], {}, False),
+        ("", ["--recall", "--setup-only"], {}, False),
+        ("", ["--recall", "--setup-plan"], {}, False),
+        ("", ["--recall", "--setup-show"], {}, True),
         ("", ["--recall", "nowhere.py"], {}, False),
     ],
 )
@@ -109,6 +114,15 @@ def test_only_a_run_that_was_asked_for_is_kept(plain, ini, args, env, kept):
     plain.write({"pytest.ini": f"[pytest]\n{ini}\n", "test_x.py": "def test_a(): pass\n"})
     plain.run(*args, **env)
     assert len(plain.files()) == kept
+
+
+def test_an_ini_value_that_is_no_truth_value_is_told(plain):
+    plain.write({"pytest.ini": "[pytest]\nrecall = maybe\n", "test_x.py": "def test_a(): pass\n"})
+    ran = plain.run()
+    (said,) = [line for line in ran.stdout.splitlines() if "pytest-recall:" in line]
+    assert ("not kept" in said, "maybe" in said, ran.returncode) == (True, True, 0)
+    assert "pytest-recall:" not in plain.run(PYTEST_RECALL="0").stdout
+    assert plain.files() == []
 
 
 def test_workers_write_into_the_one_file(plain, needs):
@@ -170,6 +184,64 @@ def test_pytests_that_tests_start_are_not_kept(plain):
     }
 
 
+NESTED = {
+    "inner/test_y.py": """
+        import subprocess, sys, pytest
+        def test_y(recall):
+            recall.metadata(who="inner")
+            assert pytest.main(["-q", "innermost"]) == 1
+            assert subprocess.run([sys.executable, "-m", "pytest", "-q", "innermost"]).returncode == 1
+    """,
+    "innermost/test_z.py": "def test_z(): assert 0\n",
+    "test_x.py": """
+        import subprocess, sys, pytest
+        def test_here_and_again(recall):
+            assert pytest.main(["-q", "inner"]) == 0
+            assert pytest.main(["-q", "innermost"]) == 1
+            recall.metadata(who="outer")
+        def test_here_and_in_a_child(recall):
+            assert pytest.main(["-q", "innermost"]) == 1
+            ran = subprocess.run([sys.executable, "-m", "pytest", "-q", "inner"], stdout=subprocess.PIPE)
+            assert ran.returncode == 0 and b"pytest-recall" not in ran.stdout
+            recall.metadata(who="outer")
+    """,
+}
+
+
+def test_a_pytest_within_a_pytest_within_a_test_is_not_kept(plain):
+    """The first takes PYTEST_CURRENT_TEST away, by which the next would know."""
+    plain.write(NESTED)
+    ran = plain.run("test_x.py", PYTEST_RECALL="1")
+    assert "2 passed" in ran.stdout
+    facts = plain.facts()
+    assert {f["id"] for f in of(facts, "start")} == {
+        "test_x.py::test_here_and_again",
+        "test_x.py::test_here_and_in_a_child",
+    }
+    assert [fact["f"] for fact in of(facts, "ctx")] == [[["who", "outer"]]] * 2
+
+
+def test_nor_is_it_in_a_run_of_pytest_recalls_own(plain, probe):
+    probe.env = {**plain.env, "PYTEST_RECALL": "1"}
+    plain.write(NESTED)
+    ran = probe.run("test_x.py")
+    assert set(map(tuple, ran.verdicts().values())) == {("passed",)}
+    assert [fact["f"] for fact in ran.all("ctx")] == [[["who", "outer"]]] * 2
+    assert plain.files() == []
+
+
+def test_one_after_another_in_one_process_is_kept(plain):
+    plain.write({"test_x.py": "def test_a(): pass\n", "nowhere/conftest.py": "import not_there\n"})
+    twice = """if True:
+        import pytest
+        assert pytest.main(["--recall", "nowhere"]) == 4
+        assert pytest.main(["--recall", "test_x.py"]) == 0
+        assert pytest.main(["--recall", "test_x.py"]) == 0
+    """
+    subprocess.run([plain.python, "-c", twice], cwd=plain.project, env=plain.env, check=True)
+    assert len(plain.files()) == 3
+
+
 def test_a_store_that_cannot_be_written_costs_a_line_and_nothing_else(plain):
     plain.write({"test_x.py": "def test_a(): pass\n", ".pytest-recall": "a file\n"})
     plain.write({"state": "a file\n"})
@@ -196,6 +268,48 @@ def test_a_store_that_goes_away_meanwhile_disturbs_nobody(plain):
     )
     ran = plain.run("--recall", "-s")
     assert "3 passed" in ran.stdout
+
+
+def test_a_store_that_is_gone_at_the_end_is_told(plain):
+    plain.write({"test_x.py": "import shutil\ndef test_a(): shutil.rmtree('.pytest-recall')\n"})
+    ran = plain.run("--recall")
+    (said,) = [line for line in ran.stdout.splitlines() if "pytest-recall:" in line]
+    assert ("not kept" in said, "taken away" in said, ran.returncode) == (True, True, 0)
+
+
+def test_a_plugin_s_session_that_only_shows_what_it_collected_is_not_kept(plain):
+    plain.write(
+        {
+            "conftest.py": """
+                from _pytest.main import wrap_session
+                def pytest_cmdline_main(config):
+                    return wrap_session(config, lambda config, session: session.perform_collect() and None)
+            """,
+            "test_x.py": "def test_a(): pass\n",
+        }
+    )
+    assert plain.run("--recall").returncode == 0
+    assert plain.files() == []
+
+
+@pytest.mark.parametrize("ending", ["raise KeyboardInterrupt", "pytest.exit('bye', 7)", "raise OSError"])
+def test_a_session_that_was_broken_off_before_any_test_is_kept(plain, ending):
+    plain.write(
+        {
+            "conftest.py": f"import pytest\ndef pytest_collection(session): {ending}\n",
+            "test_x.py": "def test_a(): pass\n",
+        }
+    )
+    plain.run("--recall")
+    assert of(plain.facts(), "interrupt") + of(plain.facts(), "internalerror")
+
+
+@pytest.mark.parametrize(("args", "said"), [([], 1), (["--no-summary"], 0)])
+def test_the_one_line_comes_with_any_exit_code(plain, args, said):
+    plain.write({"test_x.py": "import pytest\ndef test_a(): pytest.exit('bye', 7)\n"})
+    ran = plain.run("--recall", *args)
+    assert (ran.returncode, ran.stdout.count("pytest-recall: this run is kept")) == (7, said)
+    assert len(plain.files()) == 1
 
 
 def test_a_session_that_calls_its_own_start_wrong_usage_is_not_kept(plain):
@@ -226,6 +340,28 @@ def test_what_the_tests_of_a_test_tell_is_not_that_test_s(plain):
     )
     plain.run("--recall", "test_x.py")
     assert [fact["f"] for fact in of(plain.facts(), "ctx")] == [[["who", "outer"]]]
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_a_process_that_a_test_starts_finds_its_test(plain, probe, launched):
+    """On Python 3.7, too, which has no `importlib.metadata` to say whether we are installed."""
+    plain.write(
+        {
+            "test_x.py": """
+                import subprocess, sys
+                def test_a():
+                    told = "from recall_probe import context; context.metadata(who='child')"
+                    subprocess.run([sys.executable, "-c", told], check=True)
+            """
+        }
+    )
+    if launched:
+        probe.env = plain.env
+        entries = probe.run().all("ctx")
+    else:
+        plain.run("--recall")
+        entries = of(plain.facts(), "ctx")
+    assert [(entry["id"], entry["f"]) for entry in entries] == [("test_x.py::test_a", [["who", "child"]])]
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,42 @@ def test_secrets_are_known_by_what_they_are_called(told):
     assert json.loads(json.loads(fields(entries[1])["tool_calls"])[0]["arguments"])["n"] == 1
 
 
+def test_secrets_in_names_are_taken_out_and_numbers_under_a_secret_s_name(told):
+    token = (
+        "ghp_" + "a1B2" * 9
+    )  # put together here, so that no file of this repository looks as if it held one
+    ran, entries = told(f"""
+        def test_a(recall, record_property):
+            with recall.step("login password=hunter2"): pass
+            recall.validation("token {token}")
+            recall.agent_log("m", level="pwd=hunter2")
+            recall.metadata(**{{"{token}": 1}}, credentials={{"pin": 471147}}, inner={{"password": 471147}})
+            recall.metadata(usage={{"total_tokens": 3, "cost": 0.5}}, tokens={{"in": 4, "out": 5}})
+            record_property("api_token", "hunter2")
+            record_property("{token}", "note: pwd=hunter2")
+            record_property("api_key", 471147)
+    """)
+    text = json.dumps(ran.facts)
+    assert [secret for secret in ("hunter2", token, "471147") if secret in text] == []
+    step, validation, log, metadata, counts = entries
+    assert (step["name"], validation["name"], log["name"]) == (
+        "login password=[redacted]",
+        "token [redacted]",
+        "pwd=[redacted]",
+    )
+    assert fields(metadata) == {
+        "[redacted]": "1",
+        "credentials": "[redacted]",
+        "inner": '{"password":[redacted]',
+    }
+    assert fields(counts) == {"usage": '{"total_tokens":3,"cost":0.5}', "tokens": '{"in":4,"out":5}'}
+    assert ran.one("phase", when="teardown")["props"] == [
+        ["api_token", "[redacted]"],
+        ["[redacted]", "note: pwd=[redacted]"],
+        ["api_key", "[redacted]"],
+    ]
+
+
 def test_a_value_that_json_has_not_takes_nothing_else_with_it(told):
     _, entries = told("""
         def test_a(recall):
@@ -264,6 +300,39 @@ def test_no_value_and_no_use_of_it_can_fail_a_test(told):
     """)
     assert ran.verdicts() == {"test_a": ["passed"]}
     assert any(fields(e).get("still") for e in ran.all("ctx"))
+
+
+def test_names_and_values_are_told_without_asking_them(told):
+    """What they would say may end the test: `pytest.fail` is no Exception."""
+    ran, entries = told("""
+        import collections, enum, pytest
+        def fails(*_): pytest.fail("x")
+        class Name: __str__ = __repr__ = __bool__ = __len__ = fails
+        class Level(str, enum.Enum):
+            HIGH = "high"
+            __str__ = __repr__ = __len__ = __bool__ = fails
+        class Table(dict): items = keys = __iter__ = __len__ = __getitem__ = fails
+        class Row(list): __iter__ = __len__ = __getitem__ = fails
+        class Size(int): __repr__ = __str__ = __int__ = __index__ = fails
+        Pair = collections.namedtuple("Pair", "left right")
+        def test_a(recall):
+            recall.validation(Name(), passed=True)
+            recall.agent_log("m", level=Level.HIGH)
+            with recall.step(7): pass
+            recall.metadata(table=Table(row=Row([Level.HIGH, Size(3)]), name=Name()), pair=Pair(1, 2.5))
+            recall.metadata(kept=collections.OrderedDict([(1, None), ("b", True)]), lost={Name: 1})
+    """)
+    assert ran.verdicts() == {"test_a": ["passed"]}
+    assert [entry.get("name") for entry in entries] == ["<test_x.Name>", "high", "7", None, None]
+    assert fields(entries[3]) == {"table": '{"row":["high",3],"name":"<test_x.Name>"}', "pair": "[1,2.5]"}
+    assert fields(entries[4]) == {"kept": '{"1":null,"b":true}', "lost": "{<class test_x.Name>: 1}"}
+
+
+def test_more_fields_than_are_kept_are_counted(told):
+    _, entries = told("""
+        def test_a(recall): recall.metadata(**{"f%d" % number: number for number in range(40)})
+    """)
+    assert list(fields(entries[0]).items())[-2:] == [("f29", "29"), ("…", "10 more fields")]
 
 
 def test_attempts_are_told_apart(told, needs):

@@ -52,6 +52,25 @@ def test_a_dotenv_is_read_as_the_command_reads_it(text, encoding, tmp_path):
     assert ours == told
 
 
+@pytest.mark.parametrize("where", [".env", "pyproject.toml", "environment"])
+@pytest.mark.parametrize("git", [True, False])
+def test_a_tilde_is_home_for_both(where, git, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    package = tmp_path / "packages" / "a"
+    package.mkdir(parents=True)
+    if git:
+        (tmp_path / ".git").mkdir()
+    folder = tmp_path if git else package
+    if where == "environment":
+        monkeypatch.setenv("PYTEST_RECALL_STORE_FOLDER", "~/mem")
+    elif where == ".env":
+        (folder / where).write_text("PYTEST_RECALL_STORE_FOLDER=~/mem")
+    else:
+        (folder / where).write_text("[tool.pytest-recall]\nstore_folder = '~/mem'")
+    told = Settings.load(package, environ=os.environ).store_folder
+    assert places.setting(str(package), "store_folder") == told == "/home/me/mem"
+
+
 @pytest.mark.parametrize("git", [True, False])
 @pytest.mark.parametrize(
     ("file", "text"),
@@ -71,7 +90,7 @@ def test_a_package_has_the_settings_of_the_project_around_it(file, text, git, tm
     assert places.setting(str(package), "store_folder") == told == (str(tmp_path / "mem") if git else "")
 
 
-@given(st.text("= \t#'\"\\aé", max_size=30))
+@given(st.text("= \t#'\"\\aé~/", max_size=30))
 def test_any_dotenv_is_read_as_the_command_reads_it(tmp_path_factory, value):
     folder = tmp_path_factory.mktemp("any")
     ours, told = both(folder, f"PYTEST_RECALL_STORE_FOLDER={value}\nOTHER=1\n".encode())

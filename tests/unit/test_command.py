@@ -134,6 +134,7 @@ def test_environment_is_the_shell_s_and_none_of_the_server_s_own() -> None:
         "PYTEST_CURRENT_TEST": "x",
         "PYTEST_XDIST_WORKER": "gw0",
         "PYTEST_RECALL_PYTHON": "x",
+        "RECALL_CONTEXT": "/of/another/session",
         "ANTHROPIC_API_KEY": "secret",
         "CHROMA_API_KEY": "secret",
         "MCP_TOKEN": "secret",

@@ -56,6 +56,22 @@ def test_each_layer_gives_way_to_the_one_before_it_and_is_named(project):
         (".env", "PYTEST_RECALL_QQQ=5", "Known: 'project'"),
         ("pyproject.toml", "[tool]\npytest-recall = 1", "must be a table"),
         ("pyproject.toml", "[tool.pytest-recall]\nkeep_runs = 1", "keep_runs.*pyproject.toml.*got 1"),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\ntimeout_s = true",
+            "timeout_s.*should be a number.*got True",
+        ),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\nkeep_days = true",
+            "keep_days.*should be a number.*got True",
+        ),
+        (
+            "pyproject.toml",
+            "[tool.pytest-recall]\nSPACE = 'agent'",
+            "Unknown setting 'SPACE'.*mean 'space'",
+        ),
+        ("pyproject.toml", "[tool.pytest_recall]\nspace = 'agent'", r"Call it \[tool.pytest-recall\]"),
         (".env", "PYTEST_RECALL_SPACE=moon", "'space' from PYTEST_RECALL_SPACE in .*env.*got 'moon'"),
         (".env", "PYTEST_RECALL_ALLOW_ROOT=/", "may not widen what the server may do"),
         ("pyproject.toml", "[tool.pytest-recall]\nallow-any-args = true", "may not widen"),
@@ -213,3 +229,19 @@ def test_doctor_shows_each_value_and_where_it_came_from_and_no_secret(project):
     shown = {f"setting {part.partition('=')[0]}" for part in rest.split(", ")}
     assert told.keys() | shown == {f"setting {name}" for name in Settings.model_fields}
     assert "keep_mb=1000" in rest
+
+
+def test_a_pyproject_of_another_make_sets_nothing(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("tool = 1\n")
+    assert load(tmp_path).space == ""
+
+
+def test_a_tilde_is_home_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest-recall]\npython = '~/venv/bin/python'\n")
+    found = load(tmp_path, PYTEST_RECALL_ALLOW_ROOT="~/a:/b", PYTEST_RECALL_METRICS_FILE="~/m.prom")
+    assert (found.python, found.allow_root, found.metrics_file) == (
+        "/home/me/venv/bin/python",
+        ("/home/me/a", "/b"),
+        "/home/me/m.prom",
+    )

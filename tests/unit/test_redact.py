@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_recall.redact import MARK, redact, secret
+from pytest_recall.redact import MARK, field, redact, secret
 
 # Put together here, so that no file of this repository looks as if it held one.
 SECRETS = {
@@ -73,6 +73,23 @@ def test_json_within_json_stays_what_it_was():
 )
 def test_a_secret_is_known_by_its_own_name(name):
     assert secret(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        (SECRETS["github"], "1", (MARK, "1")),
+        ("note pwd=hunter2", "", ("note pwd=[redacted]", "")),
+        ("credentials", '{"pin":471147}', ("credentials", MARK)),
+        ("max_tokens", "100", ("max_tokens", "100")),
+        ("tokens", '{"in":4,"out":5}', ("tokens", '{"in":4,"out":5}')),
+        ("usage", '{"total_tokens":4,"cost":.5}', ("usage", '{"total_tokens":4,"cost":.5}')),
+        ("pin", '{"password":471147}', ("pin", '{"password":[redacted]')),
+        ("password", "True", ("password", "True")),
+    ],
+)
+def test_a_field_is_kept_without_secrets_in_name_and_text(name, text, kept):
+    assert field(name, text) == kept
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "monkey", "primary_key", "password_length", "author", ""])

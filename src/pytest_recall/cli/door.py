@@ -59,7 +59,8 @@ def app(options: argparse.Namespace, **more: Any) -> App:
 def project(options: argparse.Namespace) -> Path:
     """--project, else what the environment says, else the folder of Claude's project, else this one."""
     named = options.project or os.environ.get("PYTEST_RECALL_PROJECT") or os.environ.get("CLAUDE_PROJECT_DIR")
-    return Path(named or ".").absolute()
+    # No shell has seen what a client's configuration says. Path.expanduser raises where there is no home.
+    return Path(os.path.expanduser(named or ".")).absolute()  # noqa: PTH111
 
 
 def folder(options: argparse.Namespace) -> Path:

@@ -161,9 +161,7 @@ def _reason(outcome: Outcome, stages: Mapping[Phase, Mapping[str, Any]]) -> str:
 
 def _properties(listed: Any) -> tuple[tuple[str, str], ...]:
     pairs = [pair for one in listed if isinstance(one, dict) for pair in one.items()]
-    return tuple(
-        (clean(name[:200]), redacted(name, clean(str(value)[:2_000]))) for name, value in pairs[:100]
-    )
+    return tuple(redacted(clean(name[:200]), clean(str(value)[:2_000])) for name, value in pairs[:100])
 
 
 def _environment(told: Mapping[str, Any]) -> Environment:

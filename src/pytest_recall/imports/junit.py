@@ -436,8 +436,7 @@ def _kind(result: Result) -> str:
 
 def _properties(case: TestCase) -> Iterator[tuple[str, str]]:
     for one in case.properties():  # type: ignore[no-untyped-call]
-        name = clean((one.name or "")[:200])
-        yield name, redacted(name, clean((one.value or "")[:2_000]))
+        yield redacted(clean((one.name or "")[:200]), clean((one.value or "")[:2_000]))
 
 
 def _words(case: TestCase) -> set[str]:

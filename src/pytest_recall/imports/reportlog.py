@@ -300,4 +300,4 @@ def _described(context: Any) -> str:
 def _properties(listed: Sequence[Any]) -> tuple[tuple[str, str], ...]:
     pairs = [one for one in listed if isinstance(one, list) and len(one) == 2]  # noqa: PLR2004 - name and value
     named = [(clean(str(name)[:200]), clean(str(value)[:2_000])) for name, value in pairs[:100]]
-    return tuple((name, redacted(name, text)) for name, text in named)
+    return tuple(redacted(name, text) for name, text in named)

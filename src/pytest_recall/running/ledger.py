@@ -362,7 +362,7 @@ class Ledger:
         setattr(state, when, getattr(state, when) + event.duration)
         state.reason = event.reason or state.reason
         if event.properties:
-            state.properties = tuple([(name, field(name, text)) for name, text in event.properties])
+            state.properties = tuple([field(name, text) for name, text in event.properties])
         outcome = _outcome(event, when)
         if outcome is Outcome.PASSED:
             state.call_ok = state.call_ok or when == "call"

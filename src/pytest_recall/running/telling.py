@@ -54,7 +54,7 @@ class Telling:
             kind=kind,
             phase=_PHASES.get(event.when, "call"),
             name=redact(event.name),
-            fields=tuple((name, field(name, text)) for name, text in event.fields),
+            fields=tuple(field(name, text) for name, text in event.fields),
             steps=around.path if around else (),
             process=event.process,
             scope=event.scope,
