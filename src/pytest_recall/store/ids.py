@@ -1,7 +1,7 @@
 """Ids of runs and of what was learnt: they begin with a time, and what is made later has a greater one, whatever the clock did.
 
 A clock that was ahead, and is right again, must not hide what comes after: new ids follow the newest that are there.
-One that is ahead by more than a day is not followed, and not told of until its time has come (`adr/0038`).
+One that is ahead by more than a day is not followed, and not told of until its time has come (`adr/0039`).
 """
 
 from __future__ import annotations
