@@ -203,7 +203,7 @@ def _pytest(run: Run) -> str:
 
 def _variable(name: str, value: str) -> str:
     """`NAME=value`; where that is a secret, the shell's own, which it refuses to go without."""
-    plain = redact.field(name, value) == value
+    plain = redact.field(name, value) == (name, value)
     return f"{name}={shlex.quote(value)}" if plain else f'{name}="${{{name}:?}}"'
 
 
