@@ -29,13 +29,16 @@ class Place:
 
     def __init__(self, app, root):
         self.app, self.root = app, root
+        self.written = 0
 
     def git(self, *words):
         identity = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", *identity, *words], cwd=self.root, capture_output=True, check=True)
 
     def write(self, total, *, note=""):
-        (self.root / "cart.py").write_text(f"def total(): return {total}\n{note}")
+        # Python takes a source of the same size, written in the same second, for the one that it has compiled.
+        self.written += 1
+        (self.root / "cart.py").write_text(f"def total(): return {total}  # {'.' * self.written}\n{note}")
 
     def commit(self, total):
         self.write(total)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -434,6 +435,8 @@ def _checked(run_id: str) -> str:
 
 def _unwritable(folder: Path, error: OSError) -> StoreUnavailable:
     why, remedy = error.strerror or type(error).__name__, "Make it writable and leave it some space"
+    if error.errno == errno.EINVAL:  # as `files` tells it
+        remedy = "Move that away"
     if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         wrong = "a folder" if isinstance(error, IsADirectoryError) else "no folder"
         why, remedy = f"{quoted(str(error.filename or folder))} is {wrong}", "Move that away"
