@@ -298,22 +298,29 @@ class Collections:
         return f"{records.cause_key(fingerprint)}-{self.writer}"
 
     def similar(self, text: str, limit: int) -> list[tuple[FailureHistory, float]]:
-        """The nearest causes to *text*, nearest first, with the cosine of the angle between them."""
+        """The rows of the *limit* causes nearest to *text*, nearest first, with the cosine of the angle between them.
+
+        On a shared server one cause has a row of each writer.
+        """
         count = self._failures.count()
         if not count:
             return []
         answer = self._failures.query(
             query_embeddings=self._vectors.of([text]),
-            n_results=min(count, limit),
-            include=["metadatas", "distances"],
+            n_results=min(count, 4 * limit),
+            include=["distances"],
         )
-        rows, distances = (answer["metadatas"] or [[]])[0], (answer["distances"] or [[]])[0]
-        found: list[tuple[FailureHistory, float]] = []
-        for row, distance in zip(rows, distances, strict=True):
-            found += [
-                (failure, 1.0 - float(distance)) for failure in self._readable(records.read_failure, [row])
-            ]
-        return found
+        near = dict(zip(answer["ids"][0], (answer["distances"] or [[]])[0], strict=True))
+        causes = set(list(dict.fromkeys(map(_cause_of, near)))[:limit])
+        asked = [one for one in near if _cause_of(one) in causes]
+        rows = self._failures.get(ids=asked, include=["metadatas"])  # in an order of its own
+        known = dict(zip(rows["ids"], rows["metadatas"] or [], strict=True))
+        return [
+            (failure, 1.0 - float(near[one]))
+            for one in asked
+            if one in known
+            for failure in self._readable(records.read_failure, [known[one]])
+        ]
 
     # --- transitions and notes ------------------------------------------------------------------
 
@@ -448,6 +455,11 @@ class Collections:
             offset += len(page["ids"])
             if len(page["ids"]) < _PAGE:
                 return
+
+
+def _cause_of(row: str) -> str:
+    """The key of the cause that a row is of, by the row's id."""
+    return row.rpartition("-")[0]
 
 
 def _prefix(project: str) -> str:

@@ -308,7 +308,7 @@ class Store:
             return []
         patience = _PATIENT_S if patient else 0.0
         answer = await self._ask(
-            "similar", only_index=True, patience_s=patience, text=text[:100_000], limit=4 * limit
+            "similar", only_index=True, patience_s=patience, text=text[:100_000], limit=limit
         )
         found: dict[str, tuple[FailureHistory, float]] = {}
         for value, score in answer or ():

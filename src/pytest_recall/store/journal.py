@@ -18,7 +18,7 @@ import secrets
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ _SUFFIX = ".run"
 _ASIDE = 20  # unreadable files that are kept
 _FRESH_S = 3600.0  # what is younger may still be in the making
 _ROSTERS = 8  # kept unpacked
+_LOOKS_S = 60.0  # that a listing is good for: the time of a run that was ahead may have come
+_STILL_S = 2.0  # since a folder was changed: sooner, another change may leave it the same time
 _LATELY, _LATELY_TESTS = (
     4,
     20_000,
@@ -59,6 +61,9 @@ class Journal:
         self._lately: dict[
             str, tuple[object, Run]
         ] = {}  # runs that were read, each with the state of its file
+        self._seen: dict[
+            str, tuple[object, Sequence[Path]]
+        ] = {}  # what the folders were seen to have, and in which state
         self._listed = Listed()
         self._ids = ids.Ids()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
@@ -195,10 +200,13 @@ class Journal:
         """What is to be taken into Chroma, oldest first."""
         return [self.inbox / name for name in sorted(_told(self.inbox))]
 
-    def settled(self) -> list[Path]:
+    def settled(self) -> Sequence[Path]:
         """What has been taken in, oldest first."""
+        return self._as_before("settled", self._settled)
+
+    def _settled(self) -> Sequence[Path]:
         found = set(_told(self.runs))  # listed first: what is settled meanwhile is not missed
-        return [self.runs / name for name in sorted(found.difference(_names(self.inbox)))]
+        return tuple(self.runs / name for name in sorted(found.difference(_names(self.inbox))))
 
     def index(self) -> str:
         """The name of the index that has taken in what is settled; "" where nobody has noted it."""
@@ -220,12 +228,25 @@ class Journal:
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
-    def paths(self) -> list[Path]:
-        """All runs, newest first (their ids begin with the time)."""
+    def paths(self) -> Sequence[Path]:
+        """All runs, newest first (their ids begin with the time); the same object while nothing has changed."""
+        return self._as_before("paths", self._paths)
+
+    def _paths(self) -> Sequence[Path]:
         # The inbox is listed first: a run moves one way, so that none is missed in between.
         found = {name: self.inbox / name for name in _told(self.inbox)}
         found |= {name: self.runs / name for name in _told(self.runs)}
-        return [found[name] for name in sorted(found, reverse=True)]
+        return tuple(found[name] for name in sorted(found, reverse=True))
+
+    def _as_before(self, what: str, look: Callable[[], Sequence[Path]]) -> Sequence[Path]:
+        """What *look* found, or what it found before, where the folders' own times tell that it would find the same."""
+        state = (int(time.time() / _LOOKS_S), _state(self.inbox), _state(self.runs))
+        known = self._seen.get(what)
+        if known is not None and known[0] == state and None not in state:
+            return known[1]
+        found = look()
+        self._seen[what] = state, found
+        return found
 
     def size(self) -> int:
         """Bytes on disk of all runs and their rosters."""
@@ -302,11 +323,13 @@ class Journal:
     def ahead(self) -> list[str]:
         """The files of runs whose time has not come: they are nowhere told of, and stay as they are."""
         with suppress(StoreUnavailable):
-            folders = (self.inbox, self.runs)
-            return sorted(
-                {f"{one.name}/{name}" for one in folders for name in {*_names(one)} - {*_told(one)}}
-            )
+            return [f"{path.parent.name}/{path.name}" for path in self._as_before("ahead", self._ahead)]
         return []
+
+    def _ahead(self) -> Sequence[Path]:
+        return sorted(
+            one / name for one in (self.inbox, self.runs) for name in {*_names(one)} - {*_told(one)}
+        )
 
     def settle(self, path: Path) -> None:
         """*path* of the inbox has been taken in."""
@@ -474,6 +497,15 @@ def _checked_roster(packed: bytes, digest: str) -> bytes | None:
     except zlib.error:
         return None
     return data if digest_of(data) == digest else None
+
+
+def _state(folder: Path) -> object:
+    """What is another once something comes into *folder* or leaves it; None where that cannot be told yet."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return (stat.st_ino, stat.st_mtime_ns) if time.time() - stat.st_mtime > _STILL_S else None
 
 
 def _names(folder: Path) -> list[str]:

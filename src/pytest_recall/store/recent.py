@@ -81,6 +81,7 @@ class Recent:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._lock = threading.RLock()
+        self._paths: Sequence[Path] = ()  # when `rows` looked last
         self._rows: dict[str, RunRow] = {}
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._held = 0
@@ -91,10 +92,11 @@ class Recent:
         """The newest runs that fit, in one line each, at most *most*."""
         found: list[RunRow] = []
         with self._lock:
-            paths = self._journal.paths()
-            there = {path.stem for path in paths}
-            self._rows = {name: row for name, row in self._rows.items() if name in there}
-            self.torn = {name: why for name, why in self.torn.items() if name in there}
+            if (paths := self._journal.paths()) is not self._paths:
+                there = {path.stem for path in paths}
+                self._rows = {name: row for name, row in self._rows.items() if name in there}
+                self.torn = {name: why for name, why in self.torn.items() if name in there}
+                self._paths = paths
             for path in paths:
                 if len(found) >= most:
                     break
