@@ -127,6 +127,25 @@ def test_runs_come_newest_first_from_both_folders(journal):
     assert [path.name for path in journal.settled()] == [path.name for path in paths[:2]]
 
 
+def test_folders_are_listed_again_only_where_their_times_tell_of_a_change(journal):
+    other = Journal(journal.folder)  # of another process
+    first, second = a_run(), a_run()
+    journal.settle(journal.write(first))
+    assert len(journal.paths()) == 1
+    still = time.time() - 10
+    for folder in (journal.inbox, journal.runs):
+        os.utime(folder, (still, still))
+    known = journal.paths()
+    assert journal.paths() is known
+    assert journal.settled() is journal.settled()
+    other.write(second)
+    assert len(journal.paths()) == 2
+    other.settle(other.pending()[0])
+    assert [path.stem for path in journal.settled()] == [first.id, second.id]
+    other.forget([journal.runs / f"{first.id}.run"], time.time())
+    assert [path.stem for path in journal.paths()] == [second.id]
+
+
 def test_size_is_told_while_another_process_keeps_runs(journal, monkeypatch):
     path = journal.write(a_run())
     names = [*journal.inbox.iterdir(), journal.inbox / ".gone.run.0000"]

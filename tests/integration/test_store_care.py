@@ -244,7 +244,7 @@ def test_members_that_are_none_of_ours_are_named_and_nothing_of_them_is_kept(tmp
     )
     moved = archive.load(journal, io.BytesIO(hostile))
     assert (moved.runs, moved.lore, len(moved.refused)) == (0, 0, 5)
-    assert journal.paths() == []
+    assert list(journal.paths()) == []
     assert not (tmp_path / "evil").exists()
     assert not list((tmp_path / "store").glob("incoming-*"))
 
