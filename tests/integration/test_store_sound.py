@@ -316,6 +316,17 @@ async def test_pipe_among_the_runs_holds_nobody_and_is_set_aside(folder):
         assert archive.save(store.journal, io.BytesIO()).runs == KEPT + 1
 
 
+async def test_pipe_in_place_of_the_indexs_name_holds_nobody_and_is_written_anew(folder):
+    (folder / "index").unlink(missing_ok=True)
+    os.mkfifo(folder / "index")
+    async with opened(folder) as store:
+        store.keep(a_run(RUNS))
+        while store.behind:
+            await store.feed()
+        assert await told(store) == (RUNS + 1, RUNS + 1, RUNS // 3 + 1)
+    assert (folder / "index").read_text() == "embedded"
+
+
 async def test_run_of_a_clock_that_was_ahead_hides_no_later_one(folder, monkeypatch):
     now = time.time()
     ahead = replace(a_run(1), id=ids.Ids().new(lambda: now + 80_000), started_at=now + 80_000)

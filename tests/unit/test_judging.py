@@ -29,17 +29,23 @@ def sample(revision: str, outcome: Outcome, at: float) -> Sample:
     )
 
 
-async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(monkeypatch):
-    proofs: dict[str, Proof] = {}
+@pytest.fixture
+def proofs(monkeypatch) -> dict[str, Proof]:
+    """What is proven of tests, by their ids; nothing of them was ever mended."""
+    found: dict[str, Proof] = {}
 
     async def nothing(*_):
         return {}
 
     async def known(*_):
-        return proofs
+        return found
 
     monkeypatch.setattr(learning, "mended_before", nothing)
     monkeypatch.setattr(kept, "known", known)
+    return found
+
+
+async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(proofs):
     space = SimpleNamespace(judged={})
     samples = (sample("a", Outcome.PASSED, 1.0), sample("b", Outcome.FAILED, 2.0))
     one, other = (History(id=name, first_seen=1.0, samples=samples) for name in "to")
@@ -58,17 +64,7 @@ async def test_verdicts_are_kept_until_a_history_or_a_proof_is_another(monkeypat
     assert (await judging.judged(space, [one, later]))[1].judgement.verdict is Verdict.FLAKY
 
 
-async def test_inventory_takes_what_was_proven_into_account(monkeypatch):
-    proofs: dict[str, Proof] = {}
-
-    async def nothing(*_):
-        return {}
-
-    async def known(*_):
-        return proofs
-
-    monkeypatch.setattr(learning, "mended_before", nothing)
-    monkeypatch.setattr(kept, "known", known)
+async def test_inventory_takes_what_was_proven_into_account(proofs):
     story = [(Outcome.FAILED, "a"), (Outcome.PASSED, "a"), (Outcome.PASSED, "b"), (Outcome.PASSED, "b")]
     samples = tuple(sample(revision, outcome, float(at)) for at, (outcome, revision) in enumerate(story))
     cause = FailureHistory(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -60,7 +61,7 @@ class Store:
         self._line: Line | None = None
         self._feed = Feeding(journal, self._well)
         self._kept = False
-        self._pruning: list[Future[int]] = []  # every step so far
+        self._pruning: deque[Future[int]] = deque(maxlen=1_000)  # steps so far
         self._error = ""
         self._slow = False  # the last question was not answered in time
         self._folding = Folding(self._recent)

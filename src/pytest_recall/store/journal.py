@@ -38,10 +38,8 @@ _FRESH_S = 3600.0  # what is younger may still be in the making
 _ROSTERS = 8  # kept unpacked
 _LOOKS_S = 60.0  # that a listing is good for: the time of a run that was ahead may have come
 _STILL_S = 2.0  # since a folder was changed: sooner, another change may leave it the same time
-_LATELY, _LATELY_TESTS = (
-    4,
-    20_000,
-)  # runs kept as they were read: one view asks for the same two or three, some twice
+# Runs kept as they were read: one view asks for the same two or three, some twice.
+_LATELY, _LATELY_TESTS = 4, 20_000
 
 
 class Journal:
@@ -58,12 +56,9 @@ class Journal:
         self._broken = folder / "broken"
         self._index = folder / "index"
         self._unpacked: OrderedDict[str, Roster] = OrderedDict()
-        self._lately: dict[
-            str, tuple[object, Run]
-        ] = {}  # runs that were read, each with the state of its file
-        self._seen: dict[
-            str, tuple[object, Sequence[Path]]
-        ] = {}  # what the folders were seen to have, and in which state
+        # Runs that were read, each with the state of its file; what the folders were seen to have, and in which state.
+        self._lately: dict[str, tuple[object, Run]] = {}
+        self._seen: dict[str, tuple[object, Sequence[Path]]] = {}
         self._listed = Listed()
         self._ids = ids.Ids()
         self._sound: set[str] = set()  # rosters on disk that this process wrote or checked
@@ -123,16 +118,13 @@ class Journal:
         path = self.find(run_id)
         if path is None:
             return None
-        with suppress(OSError):  # it moves between inbox and runs: reading tells what is wrong
-            stat = path.stat()
-            state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if (known := self._lately.get(run_id)) is not None and known[0] == state:
-                return known[1]
-            run = self.read(path)
-            if len(run.tests) <= _LATELY_TESTS:
-                self._lately = dict([*self._lately.items()][1 - _LATELY :]) | {run_id: (state, run)}
-            return run
-        return self.read(path)
+        state, known = _state_of(path), self._lately.get(run_id)
+        if known is not None and known[0] == state:
+            return known[1]
+        run = self.read(path)
+        if len(run.tests) <= _LATELY_TESTS:
+            self._lately = dict([*self._lately.items()][1 - _LATELY :]) | {run_id: (state, run)}
+        return run
 
     def seconds(self, run_id: str) -> Seconds:
         """The seconds of the calls of tests that passed in that run; none where it cannot be read."""
@@ -210,8 +202,8 @@ class Journal:
 
     def index(self) -> str:
         """The name of the index that has taken in what is settled; "" where nobody has noted it."""
-        with suppress(OSError):
-            return self._index.read_text("ascii", "replace")[:100]
+        with suppress(OSError), files.opened(self._index) as file:
+            return file.read(100).decode("ascii", "replace")
         return ""
 
     def belong(self, index: str, lacking: Sequence[Path]) -> None:
@@ -497,6 +489,15 @@ def _checked_roster(packed: bytes, digest: str) -> bytes | None:
     except zlib.error:
         return None
     return data if digest_of(data) == digest else None
+
+
+def _state_of(path: Path) -> object:
+    """What is another once the file is another; of one that is gone, what nothing is equal to."""
+    try:
+        stat = path.stat()
+    except OSError:  # it moves from the inbox to `runs`, or reading it tells what is wrong
+        return object()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _state(folder: Path) -> object:
